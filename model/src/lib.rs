@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The nouns of Prometheus, pure: labels, samples, matchers, time, tenants and the total order.
+//!
+//! Every other crate speaks in these types. Nothing here does I/O, knows a wire or file format, or is async.
+
+mod fingerprint;
+pub mod head;
+mod labels;
+mod matcher;
+pub mod order;
+mod re2;
+mod run;
+mod sample;
+mod tenant;
+mod time;
+
+pub use fingerprint::{fingerprint, series_id};
+pub use labels::{Labels, LabelsBuilder, LabelsError};
+pub use matcher::{MatchOp, Matcher, MatcherError, matches_all};
+pub use re2::{Re2, Re2Error};
+pub use run::Run;
+pub use sample::{STALE_MARKER_BITS, Sample, is_stale_marker};
+pub use tenant::{TenantError, TenantId};
+pub use time::{MIN_TIMESTAMP, TimeRange, UNSET_START_TIMESTAMP, now_ms_from};

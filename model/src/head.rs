@@ -1,0 +1,77 @@
+//! How a head is read: everything acknowledged and not yet in the archive's catalog.
+//!
+//! The trait is the only thing a reader knows of a receiver. In one process it is called directly, over HTTP it is `/api/v1/head/read`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{Labels, Matcher, Run, TenantId, TimeRange};
+
+/// What is asked of a head.
+#[derive(Debug, Clone)]
+pub struct HeadQuery {
+    /// Whose data.
+    pub tenant: TenantId,
+    /// Which time.
+    pub range: TimeRange,
+    /// Which series; all must match.
+    pub matchers: Arc<[Matcher]>,
+}
+
+/// Where a head stands in the catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadPosition {
+    /// The receiver's id.
+    pub receiver: String,
+    /// Its incarnation; 0 before the first claim.
+    pub epoch: u64,
+    /// The last sequence it committed, taken *after* the content: 0 when there is none. A catalog view that covers it, together
+    /// with the content, misses nothing; what moved in between is in both and is deduplicated.
+    pub committed: u64,
+}
+
+/// One series of a head.
+#[derive(Debug, Clone)]
+pub struct HeadSeries {
+    /// The series.
+    pub labels: Labels,
+    /// Its settled samples inside the range, at least one.
+    pub samples: Run,
+}
+
+/// All that a head holds for a query.
+#[derive(Debug, Clone)]
+pub struct HeadAnswer {
+    /// Where the head stood after the content was taken.
+    pub position: HeadPosition,
+    /// Series in label order.
+    pub series: Vec<HeadSeries>,
+}
+
+/// Why a head gives no answer. A reader must never answer without it: that would be a silently shorter answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    /// Ask again later: replaying, shutting down, unreachable.
+    #[error("the head of {who} cannot be read now: {why}")]
+    Unavailable {
+        /// Which head.
+        who: String,
+        /// What is the matter.
+        why: String,
+    },
+    /// The query selects more than the head gives in one answer.
+    #[error("the query selects more than {limit} samples of the head; narrow its matchers or its time range")]
+    TooLarge {
+        /// The bound, in samples.
+        limit: usize,
+    },
+}
+
+/// A head that can be read. Blocking: call it from a thread that may block.
+pub trait Head: Send + Sync + fmt::Debug + 'static {
+    /// Everything of the query that is acknowledged and not committed.
+    ///
+    /// # Errors
+    /// Never a partial answer: [`HeadError`] says why there is none.
+    fn read(&self, query: &HeadQuery) -> Result<HeadAnswer, HeadError>;
+}
