@@ -1,1 +1,37 @@
-//! Placeholder.
+//! What lies in the bucket: names, parts (Parquet), commit records, roots, and the stores themselves.
+//!
+//! The only crate that names `parquet`, `arrow` and `object_store`, so that the rest of the program speaks of parts, records
+//! and views. The catalog is built on one primitive, the creation of an object that must not exist yet, which every store has.
+//! Nothing here may believe an ambiguous answer of a store, overwrite an object that another process could read, or panic on
+//! bytes that came from the outside.
+
+pub mod catalog;
+mod checksum;
+mod create;
+mod directory_store;
+mod envelope;
+mod error;
+pub mod names;
+pub mod part;
+pub mod sql;
+mod store;
+mod upload;
+
+pub use catalog::{
+    Catalog, CatalogView, CommitRecord, Committed, FileEntry, Format, NextSequence, PartEntry, Root, WalRange, Watermark,
+    claim_epoch, commit, fold, next_sequence,
+};
+pub use checksum::{Checksummed, crc32c};
+pub use create::{Created, fresh_nonce, put_create};
+pub use directory_store::DirectoryStore;
+pub use envelope::{CatalogObject, open_envelope, seal_envelope};
+pub use error::ArchiveError;
+pub use names::FileKind;
+pub use object_store::ObjectStore;
+pub use part::{
+    FileSummary, PartFiles, PartInfo, PartReader, PartScan, PartSettings, PartSummary, PartWriter, ScanQuery, SeriesRows,
+    TenantSummary, part_number,
+};
+pub use store::{StoreConfig, StoreKind};
+pub use ulid::Ulid;
+pub use upload::upload;

@@ -198,6 +198,12 @@ impl LabelsBuilder {
     }
 }
 
+/// The value of a label in canonical bytes, without making a label set of them.
+#[must_use]
+pub fn canonical_value_of<'a>(canonical: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    Pairs { rest: canonical }.find(|(n, _)| *n == name).map(|(_, value)| value)
+}
+
 /// Names and values are checked apart: a character cut in two by the border would make the whole valid and the parts not.
 fn check_utf8_parts(raw: &[u8], pairs: &[(usize, usize, usize)]) -> Result<(), LabelsError> {
     if raw.is_ascii() {

@@ -14,7 +14,7 @@ mod tenant;
 mod time;
 
 pub use fingerprint::{fingerprint, series_id};
-pub use labels::{Labels, LabelsBuilder, LabelsError};
+pub use labels::{Labels, LabelsBuilder, LabelsError, canonical_value_of};
 pub use matcher::{MatchOp, Matcher, MatcherError, matches_all};
 pub use re2::{Re2, Re2Error};
 pub use run::Run;

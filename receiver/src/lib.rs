@@ -1,1 +1,34 @@
-//! Placeholder.
+//! The receiver: remote write to write-ahead log to head to parts.
+//!
+//! Read [`ingest`] for the way of a request, `flusher` and `committer` for the way of what was acknowledged into the archive.
+//! It must never acknowledge what is not durable, and never import the compactor or the reader: commit records, parts and the head's
+//! read endpoint are the interface.
+
+mod admission;
+mod batch;
+pub mod cli;
+mod clock_rule;
+mod committer;
+mod error;
+mod flush;
+mod flusher;
+mod generations;
+mod head_endpoint;
+mod head_read;
+mod http;
+mod identity;
+mod ingest;
+mod intake;
+mod metrics;
+mod poison;
+mod receiver;
+mod replay;
+mod series_table;
+mod settings;
+mod staging;
+mod status;
+
+pub use error::ReceiverError;
+pub use ingest::Pause;
+pub use receiver::{Components, Receiver};
+pub use settings::Settings;

@@ -1,1 +1,23 @@
-//! Placeholder.
+//! Prometheus' own on-disk formats: XOR chunks, chunk segments, the index and whole blocks; written and read.
+//!
+//! A block that leaves this crate must be one that a stock Prometheus opens, queries and compacts, so every rule that Prometheus
+//! checks only when *it* writes is checked here as well. The crate knows nothing of archives or servers; its I/O is blocking and
+//! touches only the paths it is given. Bytes that it reads are never trusted: damage is an error, never a panic.
+
+mod bits;
+mod block;
+mod bytes;
+pub mod chunk;
+mod error;
+pub mod index;
+mod meta;
+mod output;
+pub mod segment;
+mod window;
+
+pub use block::{BlockReader, BlockWriter, TEMPORARY_SUFFIX};
+pub use chunk::{ChunkMeta, Encoding, SAMPLES_PER_CHUNK};
+pub use error::TsdbError;
+pub use index::SeriesEntry;
+pub use meta::{BlockMeta, BlockStats, Compaction, Parent};
+pub use window::{BLOCK_DURATION_MS, windows};

@@ -1,0 +1,121 @@
+//! How a part is named in commit records and roots.
+
+use std::collections::BTreeMap;
+
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use emberkeep_model::TimeRange;
+
+use crate::part::{PartSummary, TenantSummary, part_number};
+use crate::{ArchiveError, FileKind};
+
+/// A live part: everything a reader needs to decide whether to open it, and to open it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartEntry {
+    /// The part's own name.
+    #[serde(with = "ulid_text")]
+    pub ulid: Ulid,
+    /// The part number in its rows.
+    pub part: i64,
+    /// 0 = a flush, 1 and above = compacted.
+    pub level: u32,
+    /// The receiver that flushed it; none from level 1.
+    pub receiver: Option<String>,
+    /// Oldest sample, milliseconds since 1970.
+    pub min_time: i64,
+    /// Newest sample, milliseconds since 1970.
+    pub max_time: i64,
+    /// What each tenant has in it.
+    pub tenants: BTreeMap<String, TenantSummary>,
+    /// The files.
+    pub files: Vec<FileEntry>,
+}
+
+/// One file of a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Which file.
+    pub kind: FileKind,
+    /// Object name below the root of the archive.
+    pub path: String,
+    /// Number of rows.
+    pub rows: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// CRC-32C of all bytes.
+    pub crc32c: u32,
+}
+
+impl PartEntry {
+    /// The entry of a freshly written level-0 part whose files lie at `path(kind)`.
+    #[must_use]
+    pub fn level0(ulid: Ulid, receiver: &str, summary: &PartSummary, path: impl Fn(FileKind) -> Path) -> Self {
+        let file = |file: &crate::FileSummary| FileEntry {
+            kind: file.kind,
+            path: path(file.kind).to_string(),
+            rows: file.rows,
+            bytes: file.bytes,
+            crc32c: file.crc32c,
+        };
+        Self {
+            ulid,
+            part: part_number(ulid),
+            level: 0,
+            receiver: Some(receiver.to_owned()),
+            min_time: summary.min_time,
+            max_time: summary.max_time,
+            tenants: summary.tenants.clone(),
+            files: summary.files.iter().map(file).collect(),
+        }
+    }
+
+    /// The file of a kind.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Corrupt`] when the part has none.
+    pub fn file(&self, kind: FileKind) -> Result<&FileEntry, ArchiveError> {
+        let file = self.files.iter().find(|file| file.kind == kind);
+        file.ok_or_else(|| ArchiveError::corrupt(self.ulid, format!("its entry has no `{}` file", kind.as_str())))
+    }
+
+    /// Whether the part may hold samples of the tenant inside the range.
+    #[must_use]
+    pub fn may_hold(&self, tenant: &str, range: TimeRange) -> bool {
+        self.tenants.get(tenant).is_some_and(|held| range.overlaps(held.min_time, held.max_time))
+    }
+
+    /// Number of samples of all tenants.
+    #[must_use]
+    pub fn samples(&self) -> u64 {
+        self.tenants.values().fold(0, |sum, tenant| sum.saturating_add(tenant.samples))
+    }
+}
+
+impl FileEntry {
+    /// The name as the store takes it.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Corrupt`] when the recorded text is no object name.
+    pub fn location(&self) -> Result<Path, ArchiveError> {
+        Path::parse(&self.path).map_err(|error| ArchiveError::corrupt(&self.path, error))
+    }
+}
+
+/// ULIDs as their 26 characters.
+mod ulid_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use ulid::Ulid;
+
+    pub(super) fn serialize<S: Serializer>(ulid: &Ulid, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(ulid)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ulid, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ulid::from_string(&text).map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,4 @@
+//! Stores placeholder.
+/// x
+#[derive(Debug)]
+pub struct DirectoryStore;

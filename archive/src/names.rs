@@ -1,0 +1,184 @@
+//! All object names, made and parsed in one place (the tree of DESIGN §4).
+//!
+//! Numbers are padded to 20 digits, so that the order of names is the order of numbers; roots count downwards from
+//! `u64::MAX`, so that the newest one is listed first. A name is never built anywhere else.
+
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+/// Which of the sibling files of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileKind {
+    /// Float samples.
+    Samples,
+    /// The series table: labels, and where the rows of each series lie.
+    Series,
+}
+
+impl FileKind {
+    /// All kinds.
+    pub const ALL: [Self; 2] = [Self::Samples, Self::Series];
+
+    /// The kind as it stands in object names.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Samples => "samples",
+            Self::Series => "series",
+        }
+    }
+}
+
+/// Whether a text can be a receiver's id: 1 to 64 of `a-z 0-9 - _`, so that it is one path step and holds no dot.
+#[must_use]
+pub fn is_receiver_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
+/// The object that makes a bucket an archive.
+#[must_use]
+pub fn format() -> Path {
+    Path::from_iter(["_archive", "format"])
+}
+
+/// The folder of a receiver's claims of incarnations.
+#[must_use]
+pub fn epochs(receiver: &str) -> Path {
+    Path::from_iter(["_archive", "receivers", receiver, "epoch"])
+}
+
+/// The claim of one incarnation of a receiver.
+#[must_use]
+pub fn epoch(receiver: &str, n: u64) -> Path {
+    Path::from_iter(["_archive", "receivers", receiver, "epoch", &padded(n)])
+}
+
+/// Receiver and number of a claim.
+#[must_use]
+pub fn parse_epoch(path: &Path) -> Option<(String, u64)> {
+    let [archive, receivers, receiver, epoch, n] = steps(path)?;
+    let known = archive == "_archive" && receivers == "receivers" && epoch == "epoch" && is_receiver_id(&receiver);
+    known.then_some(())?;
+    Some((receiver, number(&n)?))
+}
+
+/// The folder of commit records, flat over all receivers.
+#[must_use]
+pub fn log() -> Path {
+    Path::from_iter(["_archive", "log"])
+}
+
+/// A commit record.
+#[must_use]
+pub fn log_record(receiver: &str, seq: u64) -> Path {
+    Path::from_iter(["_archive", "log", &format!("{receiver}.{}", padded(seq))])
+}
+
+/// Receiver and sequence of a commit record.
+#[must_use]
+pub fn parse_log_record(path: &Path) -> Option<(String, u64)> {
+    let [archive, log, name] = steps(path)?;
+    let (receiver, seq) = name.split_once('.')?;
+    (archive == "_archive" && log == "log" && is_receiver_id(receiver)).then_some(())?;
+    Some((receiver.to_owned(), number(seq)?))
+}
+
+/// A file of a level-0 part. The sequence is that of the record that will name it: once that record exists and does not name
+/// the file, the file is an orphan.
+#[must_use]
+pub fn level0(receiver: &str, seq: u64, ulid: Ulid, kind: FileKind) -> Path {
+    Path::from_iter(["_archive", "level0", receiver, &format!("{}-{ulid}.{}.parquet", padded(seq), kind.as_str())])
+}
+
+/// Receiver, sequence, ULID and kind of a file of a level-0 part.
+#[must_use]
+pub fn parse_level0(path: &Path) -> Option<(String, u64, Ulid, FileKind)> {
+    let [archive, level0, receiver, name] = steps(path)?;
+    (archive == "_archive" && level0 == "level0" && is_receiver_id(&receiver)).then_some(())?;
+    let (seq, rest) = name.split_once('-')?;
+    let (ulid, rest) = rest.split_once('.')?;
+    let kind = FileKind::ALL.into_iter().find(|kind| rest.strip_suffix(".parquet") == Some(kind.as_str()))?;
+    let parsed = Ulid::from_string(ulid).ok().filter(|parsed| parsed.to_string() == ulid)?;
+    Some((receiver, number(seq)?, parsed, kind))
+}
+
+/// The folder of roots, newest first.
+#[must_use]
+pub fn roots() -> Path {
+    Path::from_iter(["_archive", "roots"])
+}
+
+/// A root. Roots count from 1.
+#[must_use]
+pub fn root(n: u64) -> Path {
+    Path::from_iter(["_archive", "roots", &padded(u64::MAX - n)])
+}
+
+/// The number of a root.
+#[must_use]
+pub fn parse_root(path: &Path) -> Option<u64> {
+    let [archive, roots, name] = steps(path)?;
+    (archive == "_archive" && roots == "roots").then_some(())?;
+    Some(u64::MAX - number(&name)?)
+}
+
+fn padded(n: u64) -> String {
+    format!("{n:020}")
+}
+
+/// Exactly 20 digits that fit; anything else is a name that we did not make.
+fn number(text: &str) -> Option<u64> {
+    (text.len() == 20 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+}
+
+fn steps<const N: usize>(path: &Path) -> Option<[String; N]> {
+    let steps: Vec<String> = path.parts().map(|part| part.as_ref().to_owned()).collect();
+    steps.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_name_is_read_back(receiver in "[a-z0-9_-]{1,64}", n: u64, m: u64, id: u128) {
+            prop_assert_eq!(parse_epoch(&epoch(&receiver, n)), Some((receiver.clone(), n)));
+            prop_assert_eq!(parse_log_record(&log_record(&receiver, n)), Some((receiver.clone(), n)));
+            prop_assert_eq!(parse_root(&root(n)), Some(n));
+            for kind in FileKind::ALL {
+                let path = level0(&receiver, n, Ulid(id), kind);
+                prop_assert_eq!(parse_level0(&path), Some((receiver.clone(), n, Ulid(id), kind)));
+                prop_assert_eq!(Path::parse(path.as_ref()).ok(), Some(path));
+            }
+            // The order of names is the order in which they are wanted.
+            prop_assert_eq!(n < m, log_record(&receiver, n) < log_record(&receiver, m));
+            prop_assert_eq!(n < m, root(n) > root(m));
+        }
+
+        #[test]
+        fn foreign_names_are_not_ours(text in "[ -~]{0,40}") {
+            let path = Path::from(format!("_archive/log/{text}"));
+            if let Some((receiver, seq)) = parse_log_record(&path) {
+                prop_assert_eq!(log_record(&receiver, seq), path);
+            }
+            prop_assert_eq!(parse_root(&Path::from(format!("_archive/roots/{text}x"))), None);
+        }
+    }
+
+    #[test]
+    fn names_are_persisted_and_must_not_change() {
+        let ulid = Ulid(0x0193_4567_89ab_cdef_0123_4567_89ab_cdef);
+        assert_eq!(
+            level0("r-1", 7, ulid, FileKind::Samples).as_ref(),
+            format!("_archive/level0/r-1/00000000000000000007-{ulid}.samples.parquet")
+        );
+        assert_eq!(log_record("r-1", 7).as_ref(), "_archive/log/r-1.00000000000000000007");
+        assert_eq!(root(1).as_ref(), "_archive/roots/18446744073709551614");
+        assert_eq!(epoch("r-1", 2).as_ref(), "_archive/receivers/r-1/epoch/00000000000000000002");
+    }
+}

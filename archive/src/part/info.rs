@@ -1,0 +1,116 @@
+//! What is said about a part beside its rows: what goes in with the writer, and what comes out of it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::FileKind;
+
+/// What every file of a part says about its origin, so that a catalog can be rebuilt from the files alone (DESIGN §5.8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartInfo {
+    /// The archive that the part belongs to ([`crate::Format::dataset`]).
+    pub dataset: String,
+    /// The receiver that wrote it.
+    pub receiver: String,
+    /// The random name of the write-ahead log whose records it holds.
+    pub wal_id: String,
+    /// First WAL position in it.
+    pub wal_from: u64,
+    /// First WAL position after it.
+    pub wal_to: u64,
+    /// The part's own name.
+    pub ulid: Ulid,
+}
+
+/// The part number that stands in each row: XXH3-64 of the ULID's 16 bytes, big endian, without the sign bit, so that engines
+/// without unsigned integers can join on it.
+#[must_use]
+pub fn part_number(ulid: Ulid) -> i64 {
+    i64::try_from(xxh3_64(&ulid.0.to_be_bytes()) & (u64::MAX >> 1)).expect("63 bits fit")
+}
+
+/// The two files of a part, or their writers.
+#[derive(Debug, Clone)]
+pub struct PartFiles<W> {
+    /// Float samples.
+    pub samples: W,
+    /// The series table.
+    pub series: W,
+}
+
+/// How the files are cut and compressed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartSettings {
+    /// ZSTD level, 1 to 22.
+    pub zstd_level: i32,
+    /// Rows of a data page of `samples`, at least; a page ends with the series that reaches it, unless that series is longer.
+    pub sample_page_rows: usize,
+    /// Rows of a row group of `samples`, at most.
+    pub sample_group_rows: usize,
+    /// Rows of a data page of `series`.
+    pub series_page_rows: usize,
+    /// Rows of a row group of `series`, at most.
+    pub series_group_rows: usize,
+    /// Bytes of a row group, at most (as encoded so far).
+    pub group_bytes: usize,
+}
+
+impl Default for PartSettings {
+    fn default() -> Self {
+        Self {
+            zstd_level: 3,
+            sample_page_rows: 16 << 10,
+            sample_group_rows: 1 << 20,
+            series_page_rows: 1 << 10,
+            series_group_rows: 128 << 10,
+            group_bytes: 32 << 20,
+        }
+    }
+}
+
+/// What one tenant has in a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantSummary {
+    /// Oldest sample, milliseconds since 1970.
+    pub min_time: i64,
+    /// Newest sample, milliseconds since 1970.
+    pub max_time: i64,
+    /// Number of series.
+    pub series: u64,
+    /// Number of samples.
+    pub samples: u64,
+}
+
+/// What was written into one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSummary {
+    /// Which file.
+    pub kind: FileKind,
+    /// Its rows.
+    pub rows: u64,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// CRC-32C of all its bytes.
+    pub crc32c: u32,
+}
+
+/// What was written into a part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartSummary {
+    /// Number of samples.
+    pub rows: u64,
+    /// Number of series.
+    pub series: u64,
+    /// Oldest sample, milliseconds since 1970; `i64::MAX` for a part without samples.
+    pub min_time: i64,
+    /// Newest sample, milliseconds since 1970; `i64::MIN` for a part without samples.
+    pub max_time: i64,
+    /// What each tenant has in it.
+    pub tenants: BTreeMap<String, TenantSummary>,
+    /// The files.
+    pub files: Vec<FileSummary>,
+}

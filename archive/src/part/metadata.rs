@@ -1,0 +1,181 @@
+//! One file of a part, opened for reading: its footer, its page index, and ranges of its bytes.
+//!
+//! Whatever the bytes say, a reader gets an error and not a panic; and what does not fit the catalog's entry is refused here.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::DecodeResult;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection,
+};
+use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
+
+use super::footer::{Footer, KEY};
+use crate::catalog::FileEntry;
+use crate::{ArchiveError, FileKind};
+
+/// How much of the end is read first: footer and page index of all but very large files.
+const TAIL_BYTES: u64 = 64 << 10;
+
+/// Rows that are decoded at once.
+const BATCH_ROWS: usize = 4096;
+
+/// An open file of a part.
+pub(super) struct PartFile {
+    store: Arc<dyn ObjectStore>,
+    location: Path,
+    bytes: u64,
+    metadata: ArrowReaderMetadata,
+}
+
+impl fmt::Debug for PartFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartFile").field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
+impl PartFile {
+    /// Reads footer and page index: one ranged read for most files.
+    pub(super) async fn open(
+        store: Arc<dyn ObjectStore>,
+        entry: &FileEntry,
+        part: i64,
+        column_index: PageIndexPolicy,
+    ) -> Result<Self, ArchiveError> {
+        let location = entry.location()?;
+        let parquet = load(&*store, &location, entry.bytes, column_index).await?;
+        let corrupt = |reason: String| ArchiveError::corrupt(&location, reason);
+        let rows: i64 = parquet.row_groups().iter().map(|group| group.num_rows().max(0)).sum();
+        if u64::try_from(rows) != Ok(entry.rows) || parquet.row_groups().iter().any(|group| group.num_rows() < 0) {
+            return Err(corrupt(format!("it has {rows} rows, the catalog says {}", entry.rows)));
+        }
+        let pairs = parquet.file_metadata().key_value_metadata();
+        let json = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == KEY)?.value.as_deref());
+        let footer = Footer::parse(location.as_ref(), json.ok_or_else(|| corrupt(format!("no footer entry `{KEY}`")))?)?;
+        if footer.kind != entry.kind || footer.part != part {
+            let (kind, number) = (footer.kind.as_str(), footer.part);
+            return Err(corrupt(format!("it says that it is `{kind}` of part {number}")));
+        }
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = ArrowReaderMetadata::try_new(Arc::new(parquet), options);
+        let metadata = metadata.map_err(|error| corrupt(error.to_string()))?;
+        let expected = match entry.kind {
+            FileKind::Samples => &*super::schema::SAMPLES,
+            FileKind::Series => &*super::schema::SERIES,
+        };
+        // Level 1 and above will not have the tenant; everything else is there, with its type, or it is not a part.
+        for field in expected.fields() {
+            let found = metadata.schema().field_with_name(field.name());
+            if found.is_ok_and(|found| found.data_type() == field.data_type()) {
+                continue;
+            }
+            return Err(corrupt(format!("column `{}` is missing or has another type", field.name())));
+        }
+        Ok(Self { store, location, bytes: entry.bytes, metadata })
+    }
+
+    pub(super) fn metadata(&self) -> &Arc<ParquetMetaData> {
+        self.metadata.metadata()
+    }
+
+    pub(super) fn corrupt(&self, reason: impl ToString) -> ArchiveError {
+        ArchiveError::corrupt(&self.location, reason)
+    }
+
+    /// Position of a leaf column by its dotted path.
+    pub(super) fn leaf(&self, path: &str) -> Result<usize, ArchiveError> {
+        let leaves = self.metadata.parquet_schema().columns();
+        let found = leaves.iter().position(|column| column.path().string() == path);
+        found.ok_or_else(|| self.corrupt(format!("column `{path}` is missing")))
+    }
+
+    /// A projection to root columns by name.
+    pub(super) fn projection(&self, columns: &[&str]) -> ProjectionMask {
+        ProjectionMask::columns(self.metadata.parquet_schema(), columns.iter().copied())
+    }
+
+    /// Reads the pages of a selection of rows of one row group, all in one request; what comes back decodes from memory, in
+    /// batches of at most `batch_rows`.
+    pub(super) async fn read(
+        &self,
+        row_group: usize,
+        selection: RowSelection,
+        projection: ProjectionMask,
+        batch_rows: usize,
+    ) -> Result<ParquetRecordBatchReader, ArchiveError> {
+        let builder = ParquetPushDecoderBuilder::new_with_metadata(self.metadata.clone())
+            .with_row_groups(vec![row_group])
+            .with_row_selection(selection)
+            .with_projection(projection)
+            .with_batch_size(batch_rows.clamp(1, BATCH_ROWS));
+        let mut decoder = builder.build().map_err(|error| self.corrupt(error))?;
+        loop {
+            match decoder.try_next_reader().map_err(|error| self.corrupt(error))? {
+                DecodeResult::Data(reader) => return Ok(reader),
+                DecodeResult::Finished => return Err(self.corrupt("the selected rows are not there")),
+                DecodeResult::NeedsData(ranges) => {
+                    let bytes = fetch(&*self.store, &self.location, self.bytes, &ranges).await?;
+                    decoder.push_ranges(ranges, bytes).map_err(|error| self.corrupt(error))?;
+                }
+            }
+        }
+    }
+}
+
+async fn load(
+    store: &dyn ObjectStore,
+    location: &Path,
+    bytes: u64,
+    column_index: PageIndexPolicy,
+) -> Result<ParquetMetaData, ArchiveError> {
+    let corrupt = |error| ArchiveError::corrupt(location, error);
+    let decoder = ParquetMetaDataPushDecoder::try_new(bytes).map_err(corrupt)?;
+    let mut decoder =
+        decoder.with_offset_index_policy(PageIndexPolicy::Optional).with_column_index_policy(column_index);
+    let mut ranges = vec![bytes.saturating_sub(TAIL_BYTES)..bytes];
+    loop {
+        let fetched = fetch(store, location, bytes, &ranges).await?;
+        decoder.push_ranges(ranges, fetched).map_err(corrupt)?;
+        match decoder.try_decode().map_err(corrupt)? {
+            DecodeResult::Data(metadata) => return Ok(metadata),
+            DecodeResult::Finished => return Err(ArchiveError::corrupt(location, "it has no footer")),
+            DecodeResult::NeedsData(more) => ranges = more,
+        }
+    }
+}
+
+/// Reads ranges, all of them whole.
+async fn fetch(
+    store: &dyn ObjectStore,
+    location: &Path,
+    bytes: u64,
+    ranges: &[Range<u64>],
+) -> Result<Vec<Bytes>, ArchiveError> {
+    if let Some(outside) = ranges.iter().find(|range| range.start > range.end || range.end > bytes) {
+        return Err(ArchiveError::corrupt(location, format!("it points to bytes {outside:?} of {bytes}")));
+    }
+    let answer = store.get_ranges(location, ranges).await;
+    let is_whole = |fetched: &Vec<Bytes>| {
+        fetched.len() == ranges.len()
+            && fetched.iter().zip(ranges).all(|(got, asked)| got.len() as u64 == asked.end - asked.start)
+    };
+    let source = match answer {
+        Ok(fetched) if is_whole(&fetched) => return Ok(fetched),
+        Ok(_) => None,
+        Err(error @ object_store::Error::NotFound { .. }) => return Err(ArchiveError::store(location)(error)),
+        Err(error) => Some(error),
+    };
+    // A store complains about a range past the end in many ways; the length tells trouble of the store from a cut object.
+    let length = store.head(location).await.map_err(ArchiveError::store(location))?.size;
+    match source {
+        Some(source) if length == bytes => Err(ArchiveError::store(location)(source)),
+        _ => Err(ArchiveError::corrupt(location, format!("it has {length} bytes, the catalog says {bytes}"))),
+    }
+}

@@ -1,0 +1,377 @@
+//! A file system in memory that forgets, at a crash, what was not synced.
+//!
+//! It keeps two images: the live one that the code under test sees, and the durable one. The content and length of a
+//! file enter the durable image by a sync of that file, a change of names by a sync of its directory; nothing else does.
+//! It is stricter than the common file systems (which persist the name together with an fsynced new file, and keep the
+//! order of operations), because POSIX promises no more. It must never be kinder than the disk.
+//!
+//! Tests steer it: [`ForgetfulFs::crash_at`] stops the code at any step, [`ForgetfulFs::crash`] gives what a machine would
+//! find after the power came back, [`ForgetfulFs::ignore_sync`] takes out chosen syncs, so that a test can show that each
+//! one is needed.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::{Entry, EntryKind, File, FileSystem};
+
+mod crash;
+mod image;
+mod names;
+#[cfg(test)]
+mod tests;
+
+use image::{FileImage, Image, Node, NodeId};
+
+/// The unit in which a torn write is kept or lost, in bytes.
+const SECTOR: usize = 512;
+
+/// Decides for a sync of a path whether it is silently not done.
+type SyncFilter = Arc<dyn Fn(SyncKind, &Path) -> bool + Send + Sync>;
+
+/// What a crash does to what was not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrashMode {
+    /// All of it is lost.
+    LoseAll,
+    /// Each unsynced 512-byte sector, each unsynced length and each unsynced change of a directory is kept or lost by a
+    /// coin with this seed.
+    Torn(u64),
+}
+
+/// The three ways to make something durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SyncKind {
+    /// [`File::sync_data`].
+    Data,
+    /// [`File::sync_all`].
+    All,
+    /// [`FileSystem::sync_dir`].
+    Directory,
+}
+
+/// The file system that forgets; clones share the same files.
+#[derive(Clone, Debug, Default)]
+pub struct ForgetfulFs {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    image: Image,
+    steps: u64,
+    crash_at: Option<u64>,
+    space: Option<u64>,
+    syncs: Vec<(SyncKind, PathBuf)>,
+    failing_syncs: Vec<u64>,
+    ignore: Option<SyncFilter>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("steps", &self.steps)
+            .field("crash_at", &self.crash_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ForgetfulFs {
+    /// An empty file system; `/` exists.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many mutating or syncing calls were made (reads are not counted).
+    pub fn steps(&self) -> u64 {
+        self.lock().steps
+    }
+
+    /// Makes step number `step` (the first is 1) and every call after it fail without effect, reads included, so that
+    /// the code under test stops there.
+    pub fn crash_at(&self, step: u64) {
+        self.lock().crash_at = Some(step);
+    }
+
+    /// Whether the step given to [`Self::crash_at`] was reached.
+    pub fn has_crashed(&self) -> bool {
+        self.lock().is_crashed()
+    }
+
+    /// What a restarted machine finds: a new, independent file system without limits, faults or crash point.
+    ///
+    /// This one stays as it is, so that one run can be crashed in several ways.
+    pub fn crash(&self, mode: CrashMode) -> Self {
+        let image = crash::survivors(&self.lock().image, mode);
+        Self {
+            state: Arc::new(Mutex::new(State {
+                image,
+                ..State::default()
+            })),
+        }
+    }
+
+    /// Limits the sum of the lengths of all files; what would exceed it fails with `StorageFull` after as much as fits.
+    pub fn set_space(&self, bytes: u64) {
+        self.lock().space = Some(bytes);
+    }
+
+    /// Takes the limit of [`Self::set_space`] away.
+    pub fn unlimited_space(&self) {
+        self.lock().space = None;
+    }
+
+    /// The sum of the lengths of all files in bytes, as counted against [`Self::set_space`].
+    pub fn used_space(&self) -> u64 {
+        self.lock().image.used_space()
+    }
+
+    /// Makes the `n`-th sync from now (the first is 1) fail with an I/O error; may be called for several.
+    ///
+    /// As on Linux, what that sync should have written counts as clean afterwards: a later sync does not write it.
+    pub fn fail_sync(&self, n: u64) {
+        let mut state = self.lock();
+        let due = state.syncs.len() as u64 + n;
+        state.failing_syncs.push(due);
+    }
+
+    /// From now on the syncs for which `filter` answers true return success and do nothing.
+    ///
+    /// The filter runs without any lock held, so a test may also block in it to hold a sync open.
+    pub fn ignore_sync(&self, filter: impl Fn(SyncKind, &Path) -> bool + Send + Sync + 'static) {
+        self.lock().ignore = Some(Arc::new(filter));
+    }
+
+    /// All syncs asked for so far (ignored and failed ones included), with the path that the file was opened by.
+    pub fn sync_log(&self) -> Vec<(SyncKind, PathBuf)> {
+        self.lock().syncs.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock is held is a failing test already; its message matters more than the poison.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Locks for a call that changes nothing.
+    fn read(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.lock();
+        if state.is_crashed() { Err(crashed()) } else { Ok(state) }
+    }
+
+    /// Locks for a call that changes something, and counts it.
+    fn step(&self) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.lock();
+        state.steps += 1;
+        if state.is_crashed() { Err(crashed()) } else { Ok(state) }
+    }
+
+    fn sync(
+        &self,
+        kind: SyncKind,
+        path: &Path,
+        apply: impl FnOnce(&mut Image, SyncOutcome) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let filter = self.lock().ignore.clone();
+        let is_ignored = filter.is_some_and(|filter| filter(kind, path));
+        let mut state = self.step()?;
+        state.syncs.push((kind, path.to_path_buf()));
+        let number = state.syncs.len() as u64;
+        if state.failing_syncs.contains(&number) {
+            apply(&mut state.image, SyncOutcome::Failed)?;
+            return Err(io::Error::other(format!(
+                "injected failure of the sync of `{}`",
+                path.display()
+            )));
+        }
+        let outcome = if is_ignored {
+            SyncOutcome::Ignored
+        } else {
+            SyncOutcome::Done
+        };
+        apply(&mut state.image, outcome)
+    }
+}
+
+/// What becomes of a sync.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SyncOutcome {
+    Done,
+    Ignored,
+    Failed,
+}
+
+impl State {
+    fn is_crashed(&self) -> bool {
+        self.crash_at.is_some_and(|step| self.steps >= step)
+    }
+
+    /// How long a file may be that now has `len` bytes.
+    fn len_limit(&self, len: usize) -> usize {
+        let Some(space) = self.space else { return usize::MAX };
+        let free = space.saturating_sub(self.image.used_space());
+        len.saturating_add(usize::try_from(free).unwrap_or(usize::MAX))
+    }
+}
+
+fn crashed() -> io::Error {
+    io::Error::other("the machine has crashed")
+}
+
+impl FileSystem for ForgetfulFs {
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let node = self.step()?.image.create(path, Node::File(FileImage::default()))?;
+        Ok(self.handle(node, path))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let state = self.read()?;
+        let node = state.image.find(path)?;
+        match state.image.node(node) {
+            Node::File(_) => Ok(self.handle(node, path)),
+            Node::Directory(_) => Err(io::ErrorKind::IsADirectory.into()),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?.image.rename(from, to)
+    }
+
+    fn hard_link(&self, original: &Path, link: &Path) -> io::Result<()> {
+        self.step()?.image.hard_link(original, link)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.step()?.image.remove_file(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.step()?
+            .image
+            .create(path, Node::Directory(image::DirImage::default()))
+            .map(drop)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.step()?.image.remove_dir(path)
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let state = self.read()?;
+        let node = state.image.find(path)?;
+        let directory = state.image.directory(node)?;
+        Ok(directory
+            .live
+            .iter()
+            .map(|(name, child)| entry(name.clone(), state.image.node(*child)))
+            .collect())
+    }
+
+    fn metadata(&self, path: &Path) -> io::Result<Entry> {
+        let state = self.read()?;
+        let node = state.image.find(path)?;
+        Ok(entry(
+            path.file_name().unwrap_or_default().to_os_string(),
+            state.image.node(node),
+        ))
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.sync(SyncKind::Directory, path, |image, outcome| {
+            let node = image.find(path)?;
+            let directory = image.directory_mut(node)?;
+            if outcome == SyncOutcome::Done {
+                directory.sync();
+            }
+            Ok(())
+        })
+    }
+}
+
+fn entry(name: OsString, node: &Node) -> Entry {
+    match node {
+        Node::File(file) => Entry {
+            name,
+            kind: EntryKind::File,
+            len: file.live.len() as u64,
+            modified: file.modified,
+        },
+        Node::Directory(_) => Entry {
+            name,
+            kind: EntryKind::Directory,
+            len: 0,
+            modified: SystemTime::UNIX_EPOCH,
+        },
+    }
+}
+
+impl ForgetfulFs {
+    fn handle(&self, node: NodeId, path: &Path) -> Box<dyn File> {
+        Box::new(ForgetfulFile {
+            fs: self.clone(),
+            node,
+            path: path.to_path_buf(),
+        })
+    }
+}
+
+/// An open file; it stays usable when its name is removed.
+#[derive(Debug)]
+struct ForgetfulFile {
+    fs: ForgetfulFs,
+    node: NodeId,
+    path: PathBuf,
+}
+
+impl ForgetfulFile {
+    /// Lets `change` act on the file within `limit`, the greatest length that space allows.
+    fn change(&self, change: impl FnOnce(&mut FileImage, usize) -> io::Result<()>) -> io::Result<()> {
+        let mut state = self.fs.step()?;
+        let limit = state.len_limit(state.image.file(self.node).live.len());
+        change(state.image.file_mut(self.node), limit)
+    }
+
+    fn sync(&self, kind: SyncKind) -> io::Result<()> {
+        self.fs.sync(kind, &self.path, |image, outcome| {
+            let file = image.file_mut(self.node);
+            match outcome {
+                SyncOutcome::Done => file.sync(),
+                SyncOutcome::Failed => file.forget_dirty(),
+                SyncOutcome::Ignored => {}
+            }
+            Ok(())
+        })
+    }
+}
+
+impl File for ForgetfulFile {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.change(|file, limit| file.write(bytes, offset, limit))
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let state = self.fs.read()?;
+        Ok(state.image.file(self.node).read(buf, offset))
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.change(|file, limit| file.grow(len, limit))
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.change(|file, limit| file.set_len(len, limit))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.sync(SyncKind::Data)
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.sync(SyncKind::All)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.fs.read()?.image.file(self.node).live.len() as u64)
+    }
+}

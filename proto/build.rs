@@ -1,0 +1,12 @@
+//! Compiles the protobuf schemas. The compiler is a Rust library, so a build needs no `protoc`.
+
+use std::io::Result;
+
+fn main() -> Result<()> {
+    let schemas = ["schema/prometheus.proto", "schema/write_v2.proto", "schema/head_read.proto"];
+    for schema in schemas {
+        println!("cargo::rerun-if-changed={schema}");
+    }
+    let descriptors = protox::compile(schemas, ["schema"]).map_err(std::io::Error::other)?;
+    prost_build::Config::new().compile_fds(descriptors)
+}

@@ -1,0 +1,234 @@
+//! Borrowed decoder of remote write 1.0 (`prometheus.WriteRequest`).
+//!
+//! [`Request::parse`] reads the whole body once and refuses it as a whole; what it gave out afterwards is walked without errors and
+//! without allocation. It must not judge content: UTF-8, names, order and duplicates are the caller's, series by series.
+
+use crate::error::Malformed;
+use crate::shape;
+use crate::wire::{Cursor, FIXED64, LENGTH, VARINT, key};
+use crate::{Sample, WireError};
+
+const REQUEST_TIMESERIES: u32 = key(1, LENGTH);
+const REQUEST_METADATA: u32 = key(3, LENGTH);
+const SERIES_LABELS: u32 = key(1, LENGTH);
+const SERIES_SAMPLES: u32 = key(2, LENGTH);
+const SERIES_EXEMPLARS: u32 = key(3, LENGTH);
+const SERIES_HISTOGRAMS: u32 = key(4, LENGTH);
+const LABEL_NAME: u32 = key(1, LENGTH);
+const LABEL_VALUE: u32 = key(2, LENGTH);
+const SAMPLE_VALUE: u32 = key(1, FIXED64);
+const SAMPLE_TIMESTAMP: u32 = key(2, VARINT);
+
+/// A request whose whole body is known to be well formed. Borrows the decompressed body.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    body: Cursor<'a>,
+    n_series: usize,
+    n_metadata: usize,
+}
+
+impl<'a> Request<'a> {
+    /// Reads `body`, a decompressed `prometheus.WriteRequest`, to its end.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] with the first place that is not protobuf or not this message.
+    pub fn parse(body: &'a [u8]) -> Result<Self, WireError> {
+        let mut request = Self { body: Cursor::new(body), n_series: 0, n_metadata: 0 };
+        let mut fields = request.body;
+        while let Some(key) = fields.key()? {
+            match key {
+                REQUEST_TIMESERIES => {
+                    check_series(fields.message()?)?;
+                    request.n_series += 1;
+                }
+                REQUEST_METADATA => {
+                    shape::check(fields.message()?, shape::METADATA_V1)?;
+                    request.n_metadata += 1;
+                }
+                other => fields.skip_unknown(other, &[1, 3])?,
+            }
+        }
+        Ok(request)
+    }
+
+    /// The series entries in the order of the wire; a series may occur many times.
+    pub fn series(&self) -> impl Iterator<Item = Series<'a>> + use<'a> {
+        let mut fields = self.body;
+        std::iter::from_fn(move || {
+            // `parse` has been here: neither of the errors can occur.
+            while let Some(key) = fields.key().ok()? {
+                match key {
+                    REQUEST_TIMESERIES => return Series::scan(fields.message().ok()?).ok(),
+                    other => fields.skip_unknown(other, &[]).ok()?,
+                }
+            }
+            None
+        })
+    }
+
+    /// Number of series entries.
+    #[must_use]
+    pub fn n_series(&self) -> usize {
+        self.n_series
+    }
+
+    /// Number of metadata entries.
+    #[must_use]
+    pub fn n_metadata(&self) -> usize {
+        self.n_metadata
+    }
+}
+
+/// One series entry of a request.
+#[derive(Debug, Clone)]
+pub struct Series<'a> {
+    labels: Cursor<'a>,
+    samples: Cursor<'a>,
+    contiguous: bool,
+    n_samples: usize,
+    n_histograms: usize,
+    n_exemplars: usize,
+}
+
+impl<'a> Series<'a> {
+    /// Finds where labels and samples are, and looks into neither.
+    #[inline]
+    fn scan(entry: Cursor<'a>) -> Result<Self, Malformed> {
+        let (mut n_labels, mut label_fields, mut n_samples, mut n_histograms, mut n_exemplars) = (0, 0, 0, 0, 0);
+        let (mut labels, mut samples) = ((0, 0), (0, 0));
+        let mut fields = entry;
+        loop {
+            let before = fields.offset();
+            let Some(key) = fields.key()? else { break };
+            match key {
+                SERIES_LABELS => {
+                    fields.message()?;
+                    if n_labels == 0 {
+                        labels.0 = before;
+                    }
+                    labels.1 = fields.offset();
+                    label_fields += fields.offset() - before;
+                    n_labels += 1;
+                }
+                SERIES_SAMPLES => {
+                    fields.message()?;
+                    if n_samples == 0 {
+                        samples.0 = before;
+                    }
+                    samples.1 = fields.offset();
+                    n_samples += 1;
+                }
+                SERIES_EXEMPLARS => {
+                    fields.message()?;
+                    n_exemplars += 1;
+                }
+                SERIES_HISTOGRAMS => {
+                    fields.message()?;
+                    n_histograms += 1;
+                }
+                other => fields.skip_unknown(other, &[])?,
+            }
+        }
+        Ok(Self {
+            labels: entry.slice(labels.0, labels.1),
+            samples: entry.slice(samples.0, samples.1),
+            contiguous: labels.1 - labels.0 == label_fields,
+            n_samples,
+            n_histograms,
+            n_exemplars,
+        })
+    }
+
+    /// The labels in the order of the wire, name and value: unsorted, perhaps empty, perhaps repeated, perhaps not UTF-8.
+    pub fn labels(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let mut fields = self.labels;
+        std::iter::from_fn(move || {
+            while let Some(key) = fields.key().ok()? {
+                match key {
+                    SERIES_LABELS => return read_label(fields.message().ok()?).ok(),
+                    other => fields.skip_unknown(other, &[]).ok()?,
+                }
+            }
+            None
+        })
+    }
+
+    /// The bytes that hold all label fields and nothing else, empty when there are none. Equal bytes are equal labels, so a series that was
+    /// seen before is found by them. `None` when other fields stand between the labels, as no known sender writes them.
+    #[must_use]
+    pub fn label_region(&self) -> Option<&'a [u8]> {
+        self.contiguous.then(|| self.labels.rest())
+    }
+
+    /// The float samples in the order of the wire.
+    pub fn samples(&self) -> impl Iterator<Item = Sample> + use<'a> {
+        let mut fields = self.samples;
+        std::iter::from_fn(move || {
+            while let Some(key) = fields.key().ok()? {
+                match key {
+                    SERIES_SAMPLES => return read_sample(fields.message().ok()?).ok(),
+                    other => fields.skip_unknown(other, &[]).ok()?,
+                }
+            }
+            None
+        })
+    }
+
+    /// Number of float samples.
+    #[must_use]
+    pub fn n_samples(&self) -> usize {
+        self.n_samples
+    }
+
+    /// Number of native histograms.
+    #[must_use]
+    pub fn n_histograms(&self) -> usize {
+        self.n_histograms
+    }
+
+    /// Number of exemplars.
+    #[must_use]
+    pub fn n_exemplars(&self) -> usize {
+        self.n_exemplars
+    }
+}
+
+#[inline]
+fn check_series(mut fields: Cursor<'_>) -> Result<(), Malformed> {
+    while let Some(key) = fields.key()? {
+        match key {
+            SERIES_LABELS => drop(read_label(fields.message()?)?),
+            SERIES_SAMPLES => drop(read_sample(fields.message()?)?),
+            SERIES_EXEMPLARS => shape::check(fields.message()?, shape::EXEMPLAR_V1)?,
+            SERIES_HISTOGRAMS => shape::check(fields.message()?, shape::HISTOGRAM_V1)?,
+            other => fields.skip_unknown(other, &[1, 2, 3, 4])?,
+        }
+    }
+    Ok(())
+}
+
+#[inline]
+fn read_label<'a>(mut fields: Cursor<'a>) -> Result<(&'a [u8], &'a [u8]), Malformed> {
+    let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
+    while let Some(key) = fields.key()? {
+        match key {
+            LABEL_NAME => name = fields.bytes()?,
+            LABEL_VALUE => value = fields.bytes()?,
+            other => fields.skip_unknown(other, &[1, 2])?,
+        }
+    }
+    Ok((name, value))
+}
+
+#[inline]
+fn read_sample(mut fields: Cursor<'_>) -> Result<Sample, Malformed> {
+    let mut sample = Sample::default();
+    while let Some(key) = fields.key()? {
+        match key {
+            SAMPLE_VALUE => sample.value = f64::from_bits(fields.fixed64()?),
+            SAMPLE_TIMESTAMP => sample.timestamp = fields.varint()? as i64,
+            other => fields.skip_unknown(other, &[1, 2])?,
+        }
+    }
+    Ok(sample)
+}

@@ -1,0 +1,77 @@
+//! Which aligned windows have data.
+//!
+//! A part of a flush spans minutes, so its time range says it. A part with late data may span years of which it holds a few
+//! seconds; its timestamps are read, because trying each window of the years would never end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use emberkeep_archive::{ObjectStore, PartEntry};
+use emberkeep_model::{HeadAnswer, Run, TimeRange};
+use emberkeep_tsdb::{BLOCK_DURATION_MS, windows};
+
+use crate::scan::prune;
+use crate::sources::Look;
+use crate::{Query, ReaderError, Scan};
+
+/// Parts that span at most so many windows are taken to have data in all of them; an empty window costs one look at the part.
+const NARROW_WINDOWS: i64 = 16;
+
+/// The aligned windows of two hours in which the query may have samples, oldest first.
+///
+/// # Errors
+/// When a wide part cannot be read.
+pub async fn windows_with_data(
+    store: &Arc<dyn ObjectStore>,
+    look: &Look,
+    query: &Query,
+) -> Result<Vec<TimeRange>, ReaderError> {
+    let mut starts = BTreeSet::new();
+    let mut wide = Vec::new();
+    for part in prune(&look.view.parts, &query.tenant, query.range) {
+        let span = span_of(&part, query);
+        if span.end.saturating_sub(span.start) <= NARROW_WINDOWS * BLOCK_DURATION_MS {
+            starts.extend(windows(span, BLOCK_DURATION_MS).map(|window| window.start));
+        } else {
+            wide.push(part);
+        }
+    }
+    for part in wide {
+        count(store, &[part], &[], query, &mut starts).await?;
+    }
+    count(store, &[], &look.heads, query, &mut starts).await?;
+    let end_of = |start: i64| start.saturating_add(BLOCK_DURATION_MS);
+    Ok(starts.into_iter().map(|start| TimeRange { start, end: end_of(start) }).collect())
+}
+
+/// The part of the range that the tenant's samples of the part span.
+fn span_of(part: &PartEntry, query: &Query) -> TimeRange {
+    let held = part.tenants.get(query.tenant.as_str());
+    let span = held.map_or(TimeRange { start: 0, end: 0 }, |held| TimeRange::from_inclusive(held.min_time, held.max_time));
+    span.intersect(query.range)
+}
+
+/// Reads timestamps and notes their windows.
+async fn count(
+    store: &Arc<dyn ObjectStore>,
+    parts: &[Arc<PartEntry>],
+    heads: &[Arc<HeadAnswer>],
+    query: &Query,
+    starts: &mut BTreeSet<i64>,
+) -> Result<(), ReaderError> {
+    let mut scan = Scan::open(store, parts, heads, query, usize::MAX).await?;
+    let mut piece = Run::default();
+    while scan.next_series().await?.is_some() {
+        let mut noted = TimeRange { start: 0, end: 0 };
+        while scan.next_piece(&mut piece).await? {
+            for &timestamp in &piece.timestamps {
+                if !noted.contains(timestamp) {
+                    let at = TimeRange::from_inclusive(timestamp, timestamp);
+                    noted = windows(at, BLOCK_DURATION_MS).next().unwrap_or(at);
+                    starts.insert(noted.start);
+                }
+            }
+        }
+    }
+    Ok(())
+}

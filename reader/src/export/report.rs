@@ -1,0 +1,67 @@
+//! What is said at the end of an export: what the blocks cannot hold, and what the Prometheus that gets them must be told.
+//!
+//! Each line is a way in which a restore silently went wrong for somebody. It is for people and goes to standard error.
+
+use std::io::{self, Write};
+
+use super::table::moment;
+use super::{Export, ExportSummary};
+use crate::Query;
+
+const HOUR_MS: i64 = 60 * 60 * 1000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// A head keeps up to three hours that are in no block yet.
+const HEAD_MS: i64 = 3 * HOUR_MS;
+
+pub(super) fn write(err: &mut dyn Write, export: &Export, query: &Query, summary: &ExportSummary) -> io::Result<()> {
+    let output = export.output.display();
+    let range = format!("[{}, {})", moment(query.range.start), moment(query.range.end));
+    let (Some(first), Some(last)) = (summary.blocks.first(), summary.blocks.last()) else {
+        return writeln!(err, "no samples of tenant {} in {range}: no block written to {output}", query.tenant);
+    };
+    let samples: u64 = summary.blocks.iter().map(|block| block.stats.num_samples).sum();
+    let kept = if summary.kept == 0 { String::new() } else { format!(", {} of them from the interrupted run", summary.kept) };
+    writeln!(err, "{} blocks{kept} with {samples} samples of {range} in {output}, each read back and compared", summary.blocks.len())?;
+    writeln!(err, "not in the blocks, because TSDB blocks cannot hold them: exemplars, metadata (type, unit, help), start timestamps")?;
+    if summary.start_timestamps > 0 {
+        writeln!(err, "{} samples had a start timestamp", summary.start_timestamps)?;
+    }
+    let days = retention_days(first.min_time, last.max_time, export.now_ms);
+    writeln!(
+        err,
+        "start Prometheus with --storage.tsdb.path={output} --storage.tsdb.retention.time={days}d (or more): \
+         retention counts from the newest block, the default of 15d deletes what is older"
+    )?;
+    writeln!(
+        err,
+        "if that Prometheus also reads from Emberkeep, set `read_recent: true` in its remote_read: without it, Prometheus asks \
+         remote storage only for times before its own oldest block"
+    )?;
+    if last.max_time > export.now_ms.saturating_sub(HEAD_MS) {
+        writeln!(
+            err,
+            "warning: the newest sample is younger than 3h: a Prometheus that scrapes, or has a WAL, drops its own samples older \
+             than the newest block; for such a server export up to 3h ago (`--to=-3h`)"
+        )?;
+    }
+    Ok(())
+}
+
+/// Days from the oldest sample to now, or to the newest sample when that is later, and one more.
+fn retention_days(oldest: i64, newest: i64, now: i64) -> i64 {
+    let span = newest.max(now).saturating_sub(oldest).max(0);
+    span / DAY_MS + 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retention_covers_everything_that_was_exported() {
+        for (oldest, newest, now) in [(0, DAY_MS, 100 * DAY_MS), (0, 20 * DAY_MS, 5 * DAY_MS), (-62_135_596_800_000, 0, 0)] {
+            let days = retention_days(oldest, newest, now);
+            assert!(days * DAY_MS > newest.max(now) - oldest, "{days}");
+        }
+    }
+}

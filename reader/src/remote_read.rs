@@ -1,0 +1,98 @@
+//! `POST /api/v1/read`: Prometheus' remote read, both answers (`docs/http-reader.md`).
+//!
+//! Failures before the first byte are statuses with a text; afterwards the connection is aborted, because the protocol has no
+//! error inside an answer. An answer must never end cleanly unless it is complete.
+
+mod body;
+mod frame;
+mod request;
+mod sampled;
+mod snappy_rope;
+mod streamed;
+mod wire;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use self::body::BodySender;
+use self::request::{AnswerType, ReadQueries};
+use self::sampled::SampledAnswer;
+use crate::{Reader, ReaderError, api};
+
+/// Prometheus compares this text as it is, with the one space.
+const STREAMED: HeaderValue = HeaderValue::from_static("application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse");
+const SAMPLED: HeaderValue = HeaderValue::from_static("application/x-protobuf");
+
+/// Answers a remote read.
+pub(crate) async fn handle(State(reader): State<Arc<Reader>>, request: Request) -> Response {
+    let response = match respond(&reader, request).await {
+        Ok(response) => response,
+        Err(error) => {
+            let code = match &error {
+                // Prometheus answers a passed limit of remote read with 400, and clients take it as their own doing.
+                ReaderError::TooMuch(_) => StatusCode::BAD_REQUEST,
+                other => api::status_of(other).0,
+            };
+            if code.is_server_error() {
+                tracing::error!(error = %error, "remote read failed");
+            }
+            (code, format!("{error}\n")).into_response()
+        }
+    };
+    reader.metrics().request("read", response.status().as_u16());
+    response
+}
+
+async fn respond(reader: &Arc<Reader>, request: Request) -> Result<Response, ReaderError> {
+    let asked = ReadQueries::of(request).await?;
+    let permit = reader.enter().await?;
+    let answer = asked.answer;
+    let (mut sender, receiver) = body::channel(reader.metrics());
+    let task_reader = Arc::clone(reader);
+    // A task of its own, so that reading and sending overlap. It ends when the receiver is dropped with the connection.
+    tokio::spawn(async move {
+        let running = task_reader.metrics().run();
+        let result = match asked.answer {
+            AnswerType::Streamed => write_streamed(&task_reader, &asked, &mut sender).await,
+            AnswerType::Sampled => write_sampled(&task_reader, &asked, &mut sender).await,
+        };
+        sender.conclude(result).await;
+        drop((permit, running));
+    });
+    let body = receiver.into_body().await?;
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    match answer {
+        AnswerType::Streamed => headers.insert(header::CONTENT_TYPE, STREAMED),
+        AnswerType::Sampled => {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));
+            headers.insert(header::CONTENT_TYPE, SAMPLED)
+        }
+    };
+    Ok(response)
+}
+
+async fn write_streamed(reader: &Reader, asked: &ReadQueries, body: &mut BodySender) -> Result<(), ReaderError> {
+    for (index, query) in asked.queries.iter().enumerate() {
+        let scan = reader.scan(query).await?;
+        streamed::write(scan, index as u64, reader.metrics(), body).await?;
+    }
+    Ok(())
+}
+
+async fn write_sampled(reader: &Reader, asked: &ReadQueries, body: &mut BodySender) -> Result<(), ReaderError> {
+    let mut answer = SampledAnswer::new(reader.settings().sample_limit);
+    for query in &asked.queries {
+        answer.add(reader.scan(query).await?, reader.metrics()).await?;
+    }
+    for piece in answer.finish()? {
+        body.write_whole(piece).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Protobuf fields by hand, for the two answers whose messages must not be built in memory first.
+//!
+//! Only what they need. The messages themselves are in emberkeep-proto, whose decoder checks this encoder in the tests.
+
+use emberkeep_model::Labels;
+
+/// Wire type of integers.
+pub(super) const VARINT: u64 = 0;
+/// Wire type of doubles.
+pub(super) const FIXED64: u64 = 1;
+/// Wire type of texts, bytes and messages.
+pub(super) const BYTES: u64 = 2;
+
+/// Protobuf's `int64` is the two's complement as it is.
+pub(super) fn int64(value: i64) -> u64 {
+    value.cast_unsigned()
+}
+
+pub(super) fn varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+pub(super) fn varint_len(value: u64) -> usize {
+    // 7 bits for each byte, at least one byte.
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+pub(super) fn key(field: u64, wire_type: u64, out: &mut Vec<u8>) {
+    varint(field << 3 | wire_type, out);
+}
+
+/// A field of an integer; zero is the default and is not written. `field` is below 16.
+pub(super) fn varint_field(field: u64, value: u64, out: &mut Vec<u8>) {
+    if value != 0 {
+        key(field, VARINT, out);
+        varint(value, out);
+    }
+}
+
+pub(super) fn varint_field_len(value: u64) -> usize {
+    if value == 0 { 0 } else { 1 + varint_len(value) }
+}
+
+pub(super) fn bytes_field(field: u64, bytes: &[u8], out: &mut Vec<u8>) {
+    key(field, BYTES, out);
+    varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+/// The whole of a field with `length` bytes, the number and length before them included. The field is below 16.
+pub(super) fn bytes_field_len(length: usize) -> usize {
+    1 + varint_len(length as u64) + length
+}
+
+/// `repeated Label labels = 1` of a series.
+pub(super) fn labels(labels: &Labels, out: &mut Vec<u8>) {
+    for (name, value) in labels.iter() {
+        key(1, BYTES, out);
+        varint((bytes_field_len(name.len()) + bytes_field_len(value.len())) as u64, out);
+        bytes_field(1, name.as_bytes(), out);
+        bytes_field(2, value.as_bytes(), out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_those_of_the_bytes() {
+        for value in [0, 1, 127, 128, 16_383, 16_384, u64::from(u32::MAX), i64::MAX.cast_unsigned(), u64::MAX] {
+            let mut bytes = Vec::new();
+            varint(value, &mut bytes);
+            assert_eq!(bytes.len(), varint_len(value), "{value}");
+            bytes.clear();
+            varint_field(2, value, &mut bytes);
+            assert_eq!(bytes.len(), varint_field_len(value), "{value}");
+        }
+        let mut bytes = Vec::new();
+        bytes_field(4, &[7; 300], &mut bytes);
+        assert_eq!(bytes.len(), bytes_field_len(300));
+    }
+}

@@ -1,0 +1,234 @@
+//! The k-way merge: the series of a query in label order, each with its samples in time order, from all parts and heads.
+//!
+//! Series tables and samples lie in label order in every part, so a scan is one forward pass over all of them with a heap of
+//! labels, and nothing is ever collected: a series comes in pieces of bounded size. Equal rows of different sources are one,
+//! conflicts are decided by the total order. A scan must never emit a sample out of time order or leave one out; when the
+//! sources contradict themselves it fails.
+
+mod series;
+mod source;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use emberkeep_archive::{ObjectStore, PartEntry, PartReader, ScanQuery};
+use emberkeep_model::{HeadAnswer, Labels, Matcher, Run, TenantId, TimeRange};
+use futures::{StreamExt, TryStreamExt};
+
+use self::series::SeriesMerge;
+use self::source::Source;
+use crate::{ReaderError, Selection};
+
+/// Parts that are opened at the same time: enough to hide the store's latency, too few to exhaust its connections.
+const OPENINGS_AT_ONCE: usize = 16;
+
+/// What is read.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// Whose data.
+    pub tenant: TenantId,
+    /// Which time.
+    pub range: TimeRange,
+    /// Which series.
+    pub selection: Selection,
+}
+
+/// One series with all its samples of the range.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesSamples {
+    /// The series.
+    pub labels: Labels,
+    /// Its samples, settled, at least one.
+    pub run: Run,
+}
+
+/// A running scan. It holds one cursor of bounded size for each part.
+#[derive(Debug)]
+pub struct Scan {
+    sources: Vec<Source>,
+    /// What the sources stand at; the least is next.
+    heap: BinaryHeap<Reverse<(Labels, usize)>>,
+    range: TimeRange,
+    selection: Selection,
+    /// The sources that stand at the series being read.
+    current: Vec<usize>,
+    /// The series being read.
+    merge: SeriesMerge,
+    /// Its first samples, read ahead to know that there are any.
+    ahead: Run,
+    conflicts: u64,
+    parts: usize,
+}
+
+impl Scan {
+    /// Opens the parts that may hold something of the query, and joins the answers of the heads.
+    ///
+    /// `heads` are answers to queries of the same tenant that cover the range; they may hold more than the range and less
+    /// than wanted series leave them, so the selection is applied again.
+    ///
+    /// # Errors
+    /// When a part cannot be opened, or more parts are needed than `part_limit`.
+    pub async fn open(
+        store: &Arc<dyn ObjectStore>,
+        parts: &[Arc<PartEntry>],
+        heads: &[Arc<HeadAnswer>],
+        query: &Query,
+        part_limit: usize,
+    ) -> Result<Self, ReaderError> {
+        let wanted = prune(parts, &query.tenant, query.range);
+        if wanted.len() > part_limit {
+            return Err(ReaderError::TooMuch(format!(
+                "the query needs {} parts, more than the limit of {part_limit}: narrow its time range or raise --read.part-limit",
+                wanted.len()
+            )));
+        }
+        let matchers = query.selection.common();
+        let window_rows = window_rows(wanted.len());
+        let opened = futures::stream::iter(wanted.into_iter().map(|part| {
+            let (store, matchers) = (Arc::clone(store), Arc::clone(&matchers));
+            open_part(store, part, matchers, query, window_rows)
+        }));
+        let mut sources: Vec<Source> = opened.buffered(OPENINGS_AT_ONCE).try_collect().await?;
+        let parts = sources.len();
+        sources.extend(heads.iter().map(|answer| Source::head(Arc::clone(answer))));
+        let mut scan = Self {
+            heap: BinaryHeap::with_capacity(sources.len()),
+            sources,
+            range: query.range,
+            selection: query.selection.clone(),
+            current: Vec::new(),
+            merge: SeriesMerge::default(),
+            ahead: Run::default(),
+            conflicts: 0,
+            parts,
+        };
+        for index in 0..scan.sources.len() {
+            scan.advance(index).await?;
+        }
+        Ok(scan)
+    }
+
+    /// Goes on to the next series that has a sample in the range; [`Self::next_piece`] then gives its samples.
+    ///
+    /// # Errors
+    /// When a source cannot be read or contradicts itself.
+    pub async fn next_series(&mut self) -> Result<Option<Labels>, ReaderError> {
+        while let Some(labels) = self.next_labels().await? {
+            let mut first = std::mem::take(&mut self.ahead);
+            let found = self.merge.next_piece(&mut self.sources, self.range, &mut first).await;
+            self.ahead = first;
+            if found.map_err(|why| about(&labels, why))? {
+                return Ok(Some(labels));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next samples of the series, settled and later than all before; false when there are no more.
+    ///
+    /// # Errors
+    /// When a source cannot be read or contradicts itself.
+    pub async fn next_piece(&mut self, out: &mut Run) -> Result<bool, ReaderError> {
+        if !self.ahead.is_empty() {
+            std::mem::swap(&mut self.ahead, out);
+            self.ahead.clear();
+            return Ok(true);
+        }
+        self.merge.next_piece(&mut self.sources, self.range, out).await
+    }
+
+    /// The next series whole; for callers whose range bounds its size.
+    ///
+    /// # Errors
+    /// When a source cannot be read or contradicts itself.
+    pub async fn next(&mut self) -> Result<Option<SeriesSamples>, ReaderError> {
+        let Some(labels) = self.next_series().await? else { return Ok(None) };
+        let (mut run, mut piece) = (Run::default(), Run::default());
+        while self.next_piece(&mut piece).await? {
+            run.append(&piece);
+        }
+        Ok(Some(SeriesSamples { labels, run }))
+    }
+
+    /// The next label set that the sources list for the range, without reading samples. A series is listed when its span
+    /// in a part overlaps the range, so it may have a gap there, as Prometheus' own metadata answers may.
+    ///
+    /// # Errors
+    /// When a source cannot be read.
+    pub async fn next_labels(&mut self) -> Result<Option<Labels>, ReaderError> {
+        self.conflicts += self.merge.take_conflicts();
+        self.ahead.clear();
+        loop {
+            while let Some(index) = self.current.pop() {
+                self.advance(index).await?;
+            }
+            let Some(Reverse((labels, first))) = self.heap.pop() else { return Ok(None) };
+            self.current.push(first);
+            while let Some(Reverse((other, index))) = self.heap.peek()
+                && *other == labels
+            {
+                self.current.push(*index);
+                self.heap.pop();
+            }
+            if self.selection.accepts(&labels) {
+                let members = self.current.iter().filter_map(|&index| self.sources[index].member(index));
+                self.merge.start(members);
+                return Ok(Some(labels));
+            }
+        }
+    }
+
+    /// Samples so far that lost against a different one of the same series and timestamp.
+    #[must_use]
+    pub fn conflicts(&self) -> u64 {
+        self.conflicts
+    }
+
+    /// Number of parts that are read.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        self.parts
+    }
+
+    async fn advance(&mut self, index: usize) -> Result<(), ReaderError> {
+        if let Some(labels) = self.sources[index].advance().await? {
+            self.heap.push(Reverse((labels, index)));
+        }
+        Ok(())
+    }
+}
+
+/// The parts that hold anything of the tenant in the range.
+pub(crate) fn prune(parts: &[Arc<PartEntry>], tenant: &TenantId, range: TimeRange) -> Vec<Arc<PartEntry>> {
+    let holds = |part: &PartEntry| !range.is_empty() && part.may_hold(tenant.as_str(), range);
+    parts.iter().filter(|part| holds(part)).map(Arc::clone).collect()
+}
+
+/// Rows that a cursor decodes at once. Few parts may use more memory each; from 32 on each stays near half a megabyte.
+fn window_rows(parts: usize) -> usize {
+    match parts {
+        0..=4 => 64 * 1024,
+        5..=16 => 16 * 1024,
+        _ => 8 * 1024,
+    }
+}
+
+async fn open_part(
+    store: Arc<dyn ObjectStore>,
+    part: Arc<PartEntry>,
+    matchers: Arc<[Matcher]>,
+    query: &Query,
+    window_rows: usize,
+) -> Result<Source, ReaderError> {
+    let reader = PartReader::open(store, &part).await?;
+    let query = ScanQuery { tenant: query.tenant.clone(), range: query.range, matchers };
+    Ok(Source::part(reader.scan(query, window_rows), part.ulid.to_string()))
+}
+
+fn about(labels: &Labels, error: ReaderError) -> ReaderError {
+    match error {
+        ReaderError::Inconsistent(why) => ReaderError::Inconsistent(format!("series {labels}: {why}")),
+        other => other,
+    }
+}

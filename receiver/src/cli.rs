@@ -1,0 +1,240 @@
+//! The command line of the receiver, shared by the binary `receiver` and by `emberkeep receiver`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use emberkeep_archive::{ObjectStore, StoreConfig};
+use emberkeep_disk::{FileSystem, RealFs};
+use emberkeep_service::clock::SystemClock;
+use emberkeep_service::config::FileConfig;
+use emberkeep_service::flags::{ConfigFileFlag, FlushFlags, LogFlags, ObjstoreFlags, StorageFlags, WebFlags};
+use emberkeep_service::lock::{DirectoryLock, LockError};
+use emberkeep_service::metrics::Metrics;
+use emberkeep_service::problem::Outcome;
+use emberkeep_service::shutdown::{Shutdown, Signals};
+use emberkeep_service::{logs, server, size};
+use prometheus_client::registry::Registry;
+
+use crate::{Components, Pause, Receiver, Settings};
+
+/// Where the receiver listens when nothing is said.
+pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9201";
+/// How often a drain looks whether a running server has let go of the data directory.
+const LOCK_LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Command line of the receiver.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ReceiverArgs {
+    /// What to do; without it, serve.
+    #[command(subcommand)]
+    pub command: Option<ReceiverCommand>,
+    /// Settings for serving.
+    #[command(flatten)]
+    pub serve: ReceiverFlags,
+    /// Where to listen.
+    #[command(flatten)]
+    pub web: WebFlags,
+}
+
+/// Commands beside serving.
+#[derive(Debug, Subcommand)]
+pub enum ReceiverCommand {
+    /// Take no more writes, commit everything, and exit 0 when nothing is left in the data directory. A server that is running on
+    /// the directory is asked to do the same and to end.
+    Drain(ReceiverFlags),
+}
+
+/// Flags that serving and draining share.
+#[derive(Debug, Default, Args)]
+pub struct ReceiverFlags {
+    /// Configuration file.
+    #[command(flatten)]
+    pub config_file: ConfigFileFlag,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogFlags,
+    /// Local storage.
+    #[command(flatten)]
+    pub storage: StorageFlags,
+    /// Object store.
+    #[command(flatten)]
+    pub objstore: ObjstoreFlags,
+    /// Flush.
+    #[command(flatten)]
+    pub flush: FlushFlags,
+    /// Bounds.
+    #[command(flatten)]
+    pub bounds: BoundFlags,
+}
+
+/// Bounds of memory, local disk and requests. Above each, writes get 503 (bodies: 413).
+#[derive(Debug, Default, Args)]
+pub struct BoundFlags {
+    /// Head size at which a flush starts early [default: 512MB].
+    #[arg(id = "flush.size", long = "flush.size", value_name = "SIZE", value_parser = size::parse)]
+    pub flush_size: Option<u64>,
+    /// Most memory that samples may take before they are flushed [default: 2GB].
+    #[arg(id = "head.size-limit", long = "head.size-limit", value_name = "SIZE", value_parser = size::parse)]
+    pub head_limit: Option<u64>,
+    /// Most local disk that flushed parts may take while the object store is away [default: 64GB].
+    #[arg(id = "staging.size-limit", long = "staging.size-limit", value_name = "SIZE", value_parser = size::parse)]
+    pub staging_limit: Option<u64>,
+    /// Most request bytes in flight [default: 512MB].
+    #[arg(id = "write.in-flight-limit", long = "write.in-flight-limit", value_name = "SIZE", value_parser = size::parse)]
+    pub in_flight_limit: Option<u64>,
+    /// Largest request body as sent [default: 64MB].
+    #[arg(id = "write.body-limit", long = "write.body-limit", value_name = "SIZE", value_parser = size::parse)]
+    pub body_limit: Option<u64>,
+    /// Largest request body after decompression [default: 256MB].
+    #[arg(id = "write.decoded-limit", long = "write.decoded-limit", value_name = "SIZE", value_parser = size::parse)]
+    pub decoded_limit: Option<u64>,
+}
+
+impl ReceiverFlags {
+    /// The settings that flags, file and defaults give together.
+    ///
+    /// # Errors
+    /// A bound that contradicts another.
+    pub fn settings(&self, file: &FileConfig) -> anyhow::Result<Settings> {
+        let mut settings = Settings::new(self.storage.resolve(file));
+        settings.flush_interval = self.flush.resolve(file);
+        anyhow::ensure!(!settings.flush_interval.is_zero(), "`--flush.interval` must be more than 0");
+        let bounds = &self.bounds;
+        let set = |target: &mut usize, given: Option<u64>| {
+            if let Some(bytes) = given {
+                *target = usize::try_from(bytes).unwrap_or(usize::MAX);
+            }
+        };
+        set(&mut settings.flush_bytes, bounds.flush_size);
+        set(&mut settings.head_bytes_max, bounds.head_limit);
+        set(&mut settings.inflight_bytes_max, bounds.in_flight_limit);
+        set(&mut settings.body_bytes_max, bounds.body_limit);
+        set(&mut settings.decoded_bytes_max, bounds.decoded_limit);
+        settings.staging_bytes_max = bounds.staging_limit.unwrap_or(settings.staging_bytes_max);
+        anyhow::ensure!(
+            settings.flush_bytes < settings.head_bytes_max,
+            "`--flush.size` must be less than `--head.size-limit`: a head at its limit could never be flushed in time"
+        );
+        Ok(settings)
+    }
+
+    /// The object store that flags and file name; by default the directory `archive` in the data directory.
+    ///
+    /// # Errors
+    /// A configuration that cannot be used.
+    pub fn store(&self, file: &FileConfig, fs: &Arc<dyn FileSystem>) -> anyhow::Result<Arc<dyn ObjectStore>> {
+        let config = match self.objstore.resolve(file)? {
+            Some(given) => StoreConfig::parse(&given.yaml).with_context(|| given.place)?,
+            None => StoreConfig::directory(self.storage.resolve(file).join("archive")),
+        };
+        Ok(config.open(fs.clone())?)
+    }
+}
+
+/// Starts a receiver on the real disk, in production.
+///
+/// # Errors
+/// As [`Receiver::start`].
+pub async fn start(
+    settings: Settings,
+    store: Arc<dyn ObjectStore>,
+    fs: Arc<dyn FileSystem>,
+    registry: &mut Registry,
+) -> anyhow::Result<Arc<Receiver>> {
+    let components = Components {
+        fs,
+        store,
+        clock: Arc::new(SystemClock),
+        // Not an orderly end: whatever is in the page cache can no longer be trusted.
+        on_fatal: Box::new(|_| std::process::exit(1)),
+        pause: Pause::default(),
+    };
+    Ok(Receiver::start(components, settings, registry).await?)
+}
+
+/// Runs what the command line says.
+///
+/// # Errors
+/// Whatever keeps the receiver from starting or draining.
+pub async fn run(args: ReceiverArgs) -> anyhow::Result<Outcome> {
+    match args.command {
+        None => serve(&args.serve, &args.web).await,
+        Some(ReceiverCommand::Drain(flags)) => drain(&flags).await,
+    }
+}
+
+async fn serve(flags: &ReceiverFlags, web: &WebFlags) -> anyhow::Result<Outcome> {
+    let file = flags.config_file.load()?;
+    let (level, format) = flags.log.resolve(&file);
+    logs::init(level, format)?;
+    let settings = flags.settings(&file)?;
+    let _lock = DirectoryLock::acquire(&settings.storage_path)?;
+    let fs: Arc<dyn FileSystem> = Arc::new(RealFs);
+    let store = flags.store(&file, &fs)?;
+    let listener = server::bind(&web.resolve(&file, DEFAULT_ADDRESS)).await?;
+    let mut metrics = Metrics::new("receiver");
+    let receiver = start(settings, store, fs, metrics.registry()).await?;
+    let shutdown = Shutdown::new();
+    tokio::spawn(Signals::install()?.serve(shutdown.clone(), on_drain(receiver.clone(), shutdown.clone())));
+    tracing::info!(address = %listener.local_addr()?, "receiver accepts writes");
+    let asked = receiver.clone();
+    let router = receiver.router().merge(server::admin_routes(move || asked.ready(), Arc::new(metrics)));
+    server::serve(listener, router, &shutdown, server::GRACE).await?;
+    receiver.shutdown().await;
+    Ok(Outcome::Done)
+}
+
+/// What SIGUSR1 does: drain, then end.
+pub fn on_drain(receiver: Arc<Receiver>, shutdown: Shutdown) -> impl FnMut() + Send {
+    move || {
+        let (receiver, shutdown) = (receiver.clone(), shutdown.clone());
+        tracing::info!("draining: no more writes are taken, everything is committed, then this process ends");
+        tokio::spawn(async move {
+            if let Err(error) = receiver.drain().await {
+                tracing::error!(%error, "drain failed; what is not committed stays in the data directory");
+            }
+            shutdown.trigger();
+        });
+    }
+}
+
+async fn drain(flags: &ReceiverFlags) -> anyhow::Result<Outcome> {
+    let file = flags.config_file.load()?;
+    let (level, format) = flags.log.resolve(&file);
+    logs::init(level, format)?;
+    let settings = flags.settings(&file)?;
+    let _lock = take_over(&settings.storage_path).await?;
+    let fs: Arc<dyn FileSystem> = Arc::new(RealFs);
+    let store = flags.store(&file, &fs)?;
+    let receiver = start(settings.clone(), store, fs, Metrics::new("receiver").registry()).await?;
+    let drained = receiver.drain().await;
+    receiver.shutdown().await;
+    drained?;
+    tracing::info!(storage = %settings.storage_path.display(), "nothing is left local");
+    Ok(Outcome::Done)
+}
+
+/// Takes the lock of the data directory; a running server is asked to drain and to end first.
+async fn take_over(directory: &Path) -> anyhow::Result<DirectoryLock> {
+    let mut asked = None;
+    loop {
+        match DirectoryLock::acquire(directory) {
+            Ok(lock) => return Ok(lock),
+            Err(LockError::Held { pid: Some(pid), .. }) => {
+                if asked.replace(pid) != Some(pid) {
+                    tracing::info!(pid, "asking the running server to drain");
+                    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+                    let pid = pid.context("the lock file holds no process id")?;
+                    rustix::process::kill_process(pid, rustix::process::Signal::USR1)
+                        .with_context(|| format!("cannot signal process {}", pid.as_raw_nonzero()))?;
+                }
+                tokio::time::sleep(LOCK_LOOK_EVERY).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Flush: one frozen generation becomes one staged part.
+//!
+//! Frozen table -> series sorted by tenant and labels -> runs settled -> Parquet files, synced -> manifest, rename -> the segments may
+//! go. Blocking, in a thread of its own. It must never remove segments before the staged part is durable.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use emberkeep_archive::{FileKind, PartEntry, PartFiles, PartInfo, PartSettings, PartSummary, PartWriter, WalRange};
+use emberkeep_disk::{FileSystem, Sequential, create_dir_all_durable, remove_dir_all};
+use emberkeep_wal::{SegmentRange, WalId};
+use parking_lot::Mutex;
+use ulid::Ulid;
+
+use crate::error::ReceiverError;
+use crate::generations::Generation;
+use crate::identity::Identity;
+use crate::series_table::TableSeries;
+use crate::staging::{Manifest, StagedPart};
+
+type Output = BufWriter<Sequential>;
+
+/// Where and as whom a flush writes.
+#[derive(Debug)]
+pub(crate) struct Flush {
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) staging: PathBuf,
+    pub(crate) wal_path: PathBuf,
+    pub(crate) identity: Arc<Mutex<Identity>>,
+}
+
+/// What a flush did.
+#[derive(Debug)]
+pub(crate) struct Flushed {
+    /// None when the generation held no sample.
+    pub(crate) part: Option<StagedPart>,
+    /// Samples that lost against a different one of the same series and timestamp.
+    pub(crate) conflicts: u64,
+}
+
+impl Flush {
+    /// Writes a frozen generation as a staged part. The segments stay; see [`Flush::trim`].
+    pub(crate) fn stage(&self, generation: &Generation, segments: SegmentRange) -> Result<Flushed, ReceiverError> {
+        if generation.table.samples() == 0 {
+            return Ok(Flushed { part: None, conflicts: 0 });
+        }
+        let (wal_id, receiver, dataset) = {
+            let identity = self.identity.lock();
+            (identity.wal_id(), identity.receiver().to_owned(), identity.dataset().to_owned())
+        };
+        let wal = wal_range(wal_id, segments);
+        let temporary = StagedPart::temporary(&self.staging, &wal);
+        // A try that failed may have left some of it.
+        remove_dir_all(&*self.fs, &temporary).map_err(ReceiverError::disk(&temporary))?;
+        create_dir_all_durable(&*self.fs, &temporary).map_err(ReceiverError::disk(&temporary))?;
+
+        let ulid = Ulid::from_bytes(rand::random());
+        let info = PartInfo {
+            dataset,
+            receiver: receiver.clone(),
+            wal_id: wal.id.clone(),
+            wal_from: wal.from,
+            wal_to: wal.to,
+            ulid,
+        };
+        let frozen = generation.table.freeze();
+        let (summary, conflicts) = self.write(&temporary, info, &frozen.sorted())?;
+        let manifest = Manifest {
+            nonce: Ulid::from_bytes(rand::random()).to_string(),
+            wal,
+            newest_arrival: generation.newest_arrival(),
+            part: PartEntry::level0(ulid, &receiver, &summary, |kind| file_name(kind).into()),
+        };
+        let part = StagedPart::publish(&*self.fs, &self.staging, &temporary, manifest)?;
+        Ok(Flushed { part: Some(part), conflicts })
+    }
+
+    /// Removes segments that a staged part replaces, or that hold nothing to keep. Their numbers are never used again.
+    pub(crate) fn trim(&self, segments: SegmentRange) -> Result<(), ReceiverError> {
+        self.identity.lock().raise_floor(segments.to + 1)?;
+        emberkeep_wal::remove(&*self.fs, &self.wal_path, segments)?;
+        Ok(())
+    }
+
+    /// Removes the segments that a staged part replaces, when they are segments of the present log.
+    pub(crate) fn trim_replaced(&self, part: &StagedPart) -> Result<(), ReceiverError> {
+        let wal = &part.manifest.wal;
+        if wal.id != self.identity.lock().wal_id().to_string() {
+            return Ok(());
+        }
+        self.trim(SegmentRange { from: wal.from, to: wal.to - 1 })
+    }
+
+    fn write(
+        &self,
+        directory: &Path,
+        info: PartInfo,
+        series: &[&TableSeries],
+    ) -> Result<(PartSummary, u64), ReceiverError> {
+        let open = |kind: FileKind| -> Result<Output, ReceiverError> {
+            let path = directory.join(file_name(kind));
+            let file = self.fs.create_new(&path).map_err(ReceiverError::disk(path))?;
+            Ok(BufWriter::with_capacity(1 << 20, Sequential::new(file)))
+        };
+        let files = PartFiles { samples: open(FileKind::Samples)?, series: open(FileKind::Series)? };
+        let mut writer = PartWriter::create(files, info, PartSettings::default())?;
+        let mut conflicts = 0;
+        for series in series {
+            let mut run = series.run.clone();
+            conflicts += run.settle();
+            writer.push(&series.tenant, &series.labels, &run)?;
+        }
+        let (summary, files) = writer.finish()?;
+        for mut output in [files.samples, files.series] {
+            output
+                .flush()
+                .and_then(|()| output.get_ref().file().sync_all())
+                .map_err(ReceiverError::disk(directory))?;
+        }
+        Ok((summary, conflicts))
+    }
+}
+
+pub(crate) fn wal_range(id: WalId, segments: SegmentRange) -> WalRange {
+    WalRange { id: id.to_string(), from: segments.from, to: segments.to + 1 }
+}
+
+/// The name of a part's file inside its staging directory.
+pub(crate) fn file_name(kind: FileKind) -> String {
+    format!("{}.parquet", kind.as_str())
+}

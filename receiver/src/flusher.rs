@@ -1,0 +1,163 @@
+//! The flush loop: by time, by size, or when asked, the open generation is rotated, staged, and its segments removed.
+//!
+//! One task, so parts are staged in log order. A failure leaves generation and segments as they are and is tried again: the head
+//! grows to its bound, then writes get 503, and nothing is lost. A record that makes the flush fail for its content is found by
+//! flushing the records one by one, and set aside.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::BackoffBuilder;
+use emberkeep_wal::SegmentRange;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::error::ReceiverError;
+use crate::flush::Flush;
+use crate::generations::{Frozen, Generations};
+use crate::metrics::Metrics;
+use crate::poison::without_poison;
+use crate::settings::Settings;
+
+/// How often sizes are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Asks for a flush now; answered when everything acknowledged before is staged.
+pub(crate) type FlushRequest = oneshot::Sender<()>;
+
+/// The flush loop of one receiver.
+#[derive(Debug)]
+pub(crate) struct Flusher {
+    pub(crate) flush: Arc<Flush>,
+    pub(crate) settings: Settings,
+    pub(crate) generations: Arc<Generations>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Rotated and not staged, oldest first.
+    pub(crate) waiting: VecDeque<Frozen>,
+    /// Flushes in a row that failed for what they hold.
+    pub(crate) content_failures: u32,
+}
+
+impl Flusher {
+    /// Runs until the stop signal; what is not staged then is in the log.
+    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<FlushRequest>, mut stop: watch::Receiver<bool>) {
+        let mut due = Instant::now() + self.settings.flush_interval;
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut asked: Vec<FlushRequest> = Vec::new();
+        let mut backoff = backoff();
+        let mut not_before = Instant::now();
+        while !*stop.borrow() {
+            tokio::select! {
+                Some(request) = requests.recv() => asked.push(request),
+                _ = look.tick() => {}
+                _ = stop.changed() => return,
+            }
+            self.observe();
+            let now = Instant::now();
+            let full = self.generations.head_bytes().0 >= self.settings.flush_bytes;
+            if now < not_before || !(full || now >= due || !asked.is_empty() || !self.waiting.is_empty()) {
+                continue;
+            }
+            if full || now >= due || !asked.is_empty() {
+                due = now + self.settings.flush_interval;
+                match self.generations.rotate().await {
+                    Ok(frozen) => self.waiting.push_back(frozen),
+                    Err(error) => tracing::warn!(%error, "the write-ahead log does not rotate"),
+                }
+            }
+            match self.stage_waiting().await {
+                Ok(()) => {
+                    backoff = self::backoff();
+                    asked.drain(..).for_each(|request| drop(request.send(())));
+                }
+                Err(error) => {
+                    self.metrics.flush_failures.inc();
+                    let wait = backoff.next().unwrap_or(Duration::from_secs(30));
+                    tracing::warn!(%error, retry_in = ?wait, "flush failed; the data stays in the write-ahead log");
+                    not_before = Instant::now() + wait;
+                }
+            }
+        }
+    }
+
+    async fn stage_waiting(&mut self) -> Result<(), ReceiverError> {
+        while let Some(frozen) = self.waiting.front().cloned() {
+            if let Some(segments) = frozen.segments {
+                let (flush, generation) = (self.flush.clone(), frozen.generation.clone());
+                let flushed = match blocking(move || flush.stage(&generation, segments)).await {
+                    Err(error) if !error.is_local_trouble() => return self.content_failed(error, segments).await,
+                    flushed => flushed?,
+                };
+                self.content_failures = 0;
+                self.metrics.conflicts.inc_by(flushed.conflicts);
+                match flushed.part {
+                    Some(part) => {
+                        let (samples, bytes) = (part.manifest.part.samples(), part.bytes());
+                        tracing::info!(samples, bytes, conflicts = flushed.conflicts, "generation flushed");
+                        self.metrics.flushes.inc();
+                        self.generations.staged(&frozen.generation, part);
+                    }
+                    None => self.generations.forget(&frozen.generation),
+                }
+                self.waiting.pop_front();
+                // From here on the staged part stands for the segments: a failure to remove them is made good by the next start.
+                let flush = self.flush.clone();
+                if let Err(error) = blocking(move || flush.trim(segments)).await {
+                    tracing::warn!(%error, "flushed segments could not be removed");
+                }
+            } else {
+                self.generations.forget(&frozen.generation);
+                self.waiting.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    /// The flush failed for what the generation holds. The second time in a row its records are tried one by one.
+    async fn content_failed(&mut self, error: ReceiverError, segments: SegmentRange) -> Result<(), ReceiverError> {
+        self.content_failures += 1;
+        if self.content_failures >= 2 {
+            let flush = self.flush.clone();
+            let rest = blocking(move || without_poison(&flush, segments)).await?;
+            if let Some(front) = self.waiting.front_mut() {
+                let spoiled = std::mem::replace(&mut front.generation, rest);
+                self.generations.replace(&spoiled, &front.generation);
+            }
+            self.content_failures = 0;
+        }
+        Err(error)
+    }
+
+    fn observe(&self) {
+        let (m, g) = (&self.metrics, &self.generations);
+        m.head_bytes.set(to_gauge(g.head_bytes().1));
+        m.head_series.set(i64::try_from(g.n_series()).unwrap_or(i64::MAX));
+        let (bytes, parts) = g.staged_size();
+        m.staging_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        m.staged_parts.set(to_gauge(parts));
+    }
+}
+
+fn to_gauge(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ReceiverError> + Send + 'static,
+) -> Result<T, ReceiverError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(failure) => Err(ReceiverError::Failed(failure.to_string())),
+    }
+}
+
+fn backoff() -> backon::ExponentialBackoff {
+    backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(30))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}

@@ -1,0 +1,140 @@
+//! The HTTP half of remote write: checks by header and size first, then ingest, then the answer (`docs/http-receiver.md`).
+//!
+//! Order of checks: method 405, content type 415, encoding 415, size 413, tenant 400, then what ingest says. Trouble of ours is always
+//! 503 with `Retry-After`: senders drop what gets a 4xx, 429 included. The 2.0 headers stand on every 2.0 answer and on no 1.0 answer.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::routing::post;
+use emberkeep_model::TenantId;
+use emberkeep_proto::{WriteProtocol, content};
+
+use crate::ingest::{Ingest, IngestError, Kept};
+use crate::metrics::AnswerLabels;
+
+/// Seconds after which a sender that honours it comes again.
+const RETRY_AFTER_SECONDS: &str = "5";
+/// Senders read no more of an error.
+const ERROR_BYTES_MAX: usize = 1024;
+
+/// The write routes: Prometheus' own path, and those of Cortex and Thanos, so that an URL can be swapped.
+pub(crate) fn routes(ingest: Arc<Ingest>) -> Router {
+    ["/api/v1/write", "/api/v1/push", "/api/v1/receive"]
+        .into_iter()
+        .fold(Router::new(), |router, path| router.route(path, post(write)))
+        .with_state(ingest)
+}
+
+/// An answer before it is a response.
+struct Answer {
+    status: StatusCode,
+    text: String,
+    samples_written: usize,
+}
+
+async fn write(State(ingest): State<Arc<Ingest>>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let protocol = content::write_protocol(header(&parts.headers, header::CONTENT_TYPE));
+    let answer = match &protocol {
+        Err(error) => Answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.to_string()),
+        Ok(protocol) => match read(&ingest, &parts.headers, body).await {
+            Err(answer) => answer,
+            Ok((tenant, body)) => answer(ingest.clone(), tenant, *protocol, body).await,
+        },
+    };
+    let protocol = protocol.ok();
+    let labels = AnswerLabels {
+        protocol: protocol.map_or("unknown", |p| match p {
+            WriteProtocol::V1 => "1.0",
+            WriteProtocol::V2 => "2.0",
+        }),
+        code: answer.status.as_u16(),
+    };
+    ingest.metrics.requests.get_or_create(&labels).inc();
+    answer.into_response(protocol)
+}
+
+/// Header checks and the body, at most as long as allowed.
+async fn read(ingest: &Ingest, headers: &HeaderMap, body: Body) -> Result<(TenantId, Bytes), Answer> {
+    content::check_encoding(header(headers, header::CONTENT_ENCODING))
+        .map_err(|error| Answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.to_string()))?;
+    let tenant = match header(headers, "x-scope-orgid") {
+        None => TenantId::default(),
+        Some(text) => TenantId::parse(text).map_err(|e| Answer::error(StatusCode::BAD_REQUEST, e.to_string()))?,
+    };
+    let limit = ingest.settings.body_bytes_max;
+    let declared = header(headers, header::CONTENT_LENGTH).and_then(|text| text.parse::<usize>().ok());
+    let too_large = || Answer::error(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {limit} bytes"));
+    if declared.is_some_and(|len| len > limit) {
+        return Err(too_large());
+    }
+    let body = axum::body::to_bytes(body, limit).await.map_err(|error| {
+        if declared.is_none() { too_large() } else { Answer::error(StatusCode::BAD_REQUEST, format!("the body broke off: {error}")) }
+    })?;
+    Ok((tenant, body))
+}
+
+async fn answer(ingest: Arc<Ingest>, tenant: TenantId, protocol: WriteProtocol, body: Bytes) -> Answer {
+    // A task of its own: a client that hangs up must not drop a request between its record and its head append.
+    let task = tokio::spawn(async move { ingest.ingest(tenant, protocol, body).await });
+    match task.await {
+        Ok(Ok(Kept { samples, left_out: 0, refused: None })) => {
+            Answer { status: StatusCode::NO_CONTENT, text: String::new(), samples_written: samples }
+        }
+        Ok(Ok(kept)) => {
+            let mut text = kept.refused.unwrap_or_default();
+            if kept.left_out > 0 {
+                text.push_str(if text.is_empty() { "" } else { "; " });
+                text.push_str(&format!("{} histograms and exemplars are not stored by this version", kept.left_out));
+            }
+            let text = format!("{text}; {} samples are stored", kept.samples);
+            Answer { status: StatusCode::BAD_REQUEST, text, samples_written: kept.samples }
+        }
+        Ok(Err(error)) => Answer::error(
+            match error {
+                IngestError::Malformed(_) => StatusCode::BAD_REQUEST,
+                IngestError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+                IngestError::Later(_) => StatusCode::SERVICE_UNAVAILABLE,
+            },
+            error.to_string(),
+        ),
+        Err(panic) => {
+            tracing::error!(%panic, "a write request failed inside");
+            Answer::error(StatusCode::SERVICE_UNAVAILABLE, "internal error".to_owned())
+        }
+    }
+}
+
+impl Answer {
+    fn error(status: StatusCode, text: String) -> Self {
+        Self { status, text, samples_written: 0 }
+    }
+
+    fn into_response(self, protocol: Option<WriteProtocol>) -> Response<Body> {
+        let mut response = Response::builder().status(self.status);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response = response.header(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        if protocol == Some(WriteProtocol::V2) {
+            response = response
+                .header("X-Prometheus-Remote-Write-Samples-Written", self.samples_written)
+                .header("X-Prometheus-Remote-Write-Histograms-Written", 0)
+                .header("X-Prometheus-Remote-Write-Exemplars-Written", 0);
+        }
+        let mut text = self.text;
+        text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX - 1));
+        if !text.is_empty() {
+            text.push('\n');
+            response = response.header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
+        }
+        response.body(Body::from(text)).expect("status and headers are fixed and valid")
+    }
+}
+
+fn header(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or("\u{fffd}"))
+}

@@ -1,0 +1,184 @@
+//! Ingest: one remote-write body in, one durable acknowledgement out.
+//!
+//! admission -> snappy, capped -> borrowed decode, verdict -> ticket and log append -> the group's fdatasync -> head append -> answer
+//!
+//! The head is appended to only after the sync: nothing is readable that a crash could still take, and a request for which there was
+//! no space leaves no trace. Never here: the object store, Parquet, a lock held across an await.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use emberkeep_model::TenantId;
+use emberkeep_proto::{WireError, WriteProtocol, snappy};
+use emberkeep_service::clock::Clock;
+use emberkeep_wal::{AppendError, Protocol, Record};
+
+use crate::admission::Admission;
+use crate::clock_rule::ClockRule;
+use crate::generations::{Generations, Ticket};
+use crate::intake::{self, Intake, IntakeError};
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::status::Status;
+
+/// Everything the write path needs.
+#[derive(Debug)]
+pub(crate) struct Ingest {
+    pub(crate) settings: Settings,
+    pub(crate) admission: Admission,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock_rule: Arc<ClockRule>,
+    pub(crate) generations: Arc<Generations>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) status: Arc<Status>,
+    /// Where a test holds a request between log append and head append.
+    pub(crate) pause: Pause,
+}
+
+/// What was kept of a request.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) samples: usize,
+    /// Histograms and exemplars that were not, with the reason for the sender of 2.0.
+    pub(crate) left_out: usize,
+    /// What was refused, as a text for the sender.
+    pub(crate) refused: Option<String>,
+}
+
+/// Why nothing of a request was kept, by what the sender must do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IngestError {
+    /// The request can never be accepted: 400.
+    #[error("{0}")]
+    Malformed(String),
+    /// Too large for the limits here: 413.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Trouble of ours; the sender must come again: 503.
+    #[error("{0}")]
+    Later(String),
+}
+
+impl Ingest {
+    /// Makes one request durable. Must run to its end: a future dropped in between would leave a record without its head append.
+    pub(crate) async fn ingest(&self, tenant: TenantId, protocol: WriteProtocol, body: Bytes) -> Result<Kept, IngestError> {
+        self.status.ready().map_err(IngestError::Later)?;
+        self.check_bounds()?;
+        let decoded_len = snappy::decompressed_len(&body).map_err(|e| IngestError::Malformed(e.to_string()))?;
+        let in_flight = body.len().saturating_add(decoded_len.min(self.settings.decoded_bytes_max));
+        let Some(_permit) = self.admission.admit(in_flight) else {
+            return Err(IngestError::Later("too many request bytes in flight".to_owned()));
+        };
+
+        let mut decoded = Vec::new();
+        snappy::decompress_capped(&body, self.settings.decoded_bytes_max, &mut decoded).map_err(from_wire)?;
+        let arrival = self.clock.now_ms();
+        let intake = intake::judge(protocol, &decoded, arrival).map_err(|error| match error {
+            IntakeError::Wire(error) => from_wire(error),
+            IntakeError::NewerValidator(_) => IngestError::Malformed(error.to_string()),
+        })?;
+        self.check_clock(&intake, arrival)?;
+        if intake.batch.n_samples() > 0 {
+            self.make_durable(tenant, protocol, arrival, body, &intake).await?;
+        }
+        Ok(self.account(&intake, protocol))
+    }
+
+    async fn make_durable(
+        &self,
+        tenant: TenantId,
+        protocol: WriteProtocol,
+        arrival: i64,
+        body: Bytes,
+        intake: &Intake,
+    ) -> Result<(), IngestError> {
+        let protocol = match protocol {
+            WriteProtocol::V1 => Protocol::V1,
+            WriteProtocol::V2 => Protocol::V2,
+        };
+        let record = Record { tenant: tenant.clone(), protocol, arrival, verdict: intake.verdict.clone(), body };
+        let (ticket, pending): (Ticket, _) = self.generations.log(record);
+        pending.await.map_err(|error| self.append_failed(&error))?;
+        self.clock_rule.record(arrival);
+        self.pause.wait().await;
+        ticket.append(&tenant, &intake.batch, arrival);
+        self.metrics.samples.inc_by(intake.batch.n_samples() as u64);
+        self.metrics.newest_acked_arrival.set(arrival as f64 / 1000.0);
+        Ok(())
+    }
+
+    fn append_failed(&self, error: &AppendError) -> IngestError {
+        IngestError::Later(match error {
+            AppendError::Full => format!("{error}: free space under `{}`", self.settings.storage_path.display()),
+            _ => error.to_string(),
+        })
+    }
+
+    /// Memory and local disk have bounds; beyond them the answer is "later", because senders drop what gets a 4xx.
+    fn check_bounds(&self) -> Result<(), IngestError> {
+        let (_, head) = self.generations.head_bytes();
+        if head > self.settings.head_bytes_max {
+            return Err(IngestError::Later(format!("the head holds {head} bytes and waits for its flush")));
+        }
+        let (staged, parts) = self.generations.staged_size();
+        if staged > self.settings.staging_bytes_max {
+            return Err(IngestError::Later(format!("{parts} staged parts of {staged} bytes wait for the object store")));
+        }
+        Ok(())
+    }
+
+    fn check_clock(&self, intake: &Intake, now: i64) -> Result<(), IngestError> {
+        if intake.n_ahead == 0 {
+            return Ok(());
+        }
+        let judged = self.clock_rule.judge(now, intake.n_ahead, intake.n_samples);
+        self.metrics.clock_suspect.set(i64::from(judged.is_err()));
+        judged.map_err(|suspect| {
+            tracing::warn!(%suspect, "a request was put off");
+            IngestError::Later(suspect.to_string())
+        })
+    }
+
+    fn account(&self, intake: &Intake, protocol: WriteProtocol) -> Kept {
+        self.metrics.refuse("ahead", intake.n_ahead as u64);
+        self.metrics.refuse("invalid", intake.n_refused as u64);
+        self.metrics.leave_out("histogram", intake.n_histograms as u64);
+        self.metrics.leave_out("exemplar", intake.n_exemplars as u64);
+        self.metrics.leave_out("metadata", intake.n_metadata as u64);
+        let refused = (intake.n_refusals() > 0).then(|| {
+            let first = intake.first_refusal.as_deref().unwrap_or("no reason recorded");
+            format!("{} of {} samples refused, the first: {first}", intake.n_ahead + intake.n_refused, intake.n_samples)
+        });
+        let left_out = match protocol {
+            WriteProtocol::V1 => 0,
+            WriteProtocol::V2 => intake.n_histograms + intake.n_exemplars,
+        };
+        Kept { samples: intake.batch.n_samples(), left_out, refused }
+    }
+}
+
+fn from_wire(error: WireError) -> IngestError {
+    match error {
+        WireError::TooLarge { .. } => IngestError::TooLarge(error.to_string()),
+        _ => IngestError::Malformed(error.to_string()),
+    }
+}
+
+/// A gate that is open in production; crash tests close it to hold a request where a rotation may overtake it.
+#[derive(Debug, Clone, Default)]
+pub struct Pause(Option<tokio::sync::watch::Receiver<bool>>);
+
+impl Pause {
+    /// A gate that is closed while the watched value is true.
+    #[must_use]
+    pub fn while_true(watched: tokio::sync::watch::Receiver<bool>) -> Self {
+        Self(Some(watched))
+    }
+
+    async fn wait(&self) {
+        if let Some(mut watched) = self.0.clone() {
+            // A dropped sender is an open gate.
+            let _ = watched.wait_for(|closed| !closed).await;
+        }
+    }
+}

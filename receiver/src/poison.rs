@@ -1,0 +1,65 @@
+//! The search for a record that makes its generation's flush fail for what it holds.
+//!
+//! Each record of the generation's segments is flushed alone, in memory; the log sets the failing ones aside and reports them, and
+//! the rest becomes a new generation. Without this one record would keep all later data out of the archive for ever.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use emberkeep_archive::{PartFiles, PartInfo, PartSettings, PartWriter, Ulid};
+use emberkeep_proto::snappy;
+use emberkeep_wal::{RecordView, RecoveryOptions, SegmentRange};
+
+use crate::error::ReceiverError;
+use crate::flush::Flush;
+use crate::generations::Generation;
+use crate::intake;
+use crate::replay::{report, wire_protocol};
+
+/// Rebuilds a generation from its segments without the records that cannot be flushed. Blocking.
+pub(crate) fn without_poison(flush: &Flush, segments: SegmentRange) -> Result<Arc<Generation>, ReceiverError> {
+    let rest = Arc::new(Generation::new());
+    let wal_id = flush.identity.lock().wal_id();
+    let others = [
+        SegmentRange { from: 0, to: segments.from.saturating_sub(1) },
+        SegmentRange { from: segments.to + 1, to: u64::MAX },
+    ];
+    let options = RecoveryOptions { skip: &others, stop: None };
+    let recovery = emberkeep_wal::recover(&*flush.fs, &flush.wal_path, wal_id, options, &mut |_, record| {
+        let tried = catch_unwind(AssertUnwindSafe(|| flush_alone(&record, &rest)));
+        tried.unwrap_or_else(|_| Err("its flush panics".to_owned()))
+    })?;
+    report(&recovery);
+    Ok(rest)
+}
+
+/// Encodes one record as a part of its own, thrown away, and on success adds it to the rest.
+fn flush_alone(record: &RecordView<'_>, rest: &Generation) -> Result<(), String> {
+    let mut decoded = Vec::new();
+    let len = snappy::decompressed_len(record.body).map_err(|e| e.to_string())?;
+    snappy::decompress_capped(record.body, len, &mut decoded).map_err(|e| e.to_string())?;
+    let intake = intake::replay(wire_protocol(record.protocol), &decoded, &record.verdict).map_err(|e| e.to_string())?;
+    let alone = Generation::new();
+    alone.append(&record.tenant, &intake.batch, record.arrival);
+    let info = PartInfo {
+        dataset: String::new(),
+        receiver: "trial".to_owned(),
+        wal_id: String::new(),
+        wal_from: 0,
+        wal_to: 0,
+        ulid: Ulid::from_bytes([0; 16]),
+    };
+    let files = PartFiles { samples: std::io::sink(), series: std::io::sink() };
+    let write = || {
+        let mut writer = PartWriter::create(files, info, PartSettings::default())?;
+        for series in alone.table.freeze().sorted() {
+            let mut run = series.run.clone();
+            run.settle();
+            writer.push(&series.tenant, &series.labels, &run)?;
+        }
+        writer.finish().map(drop)
+    };
+    write().map_err(|e| e.to_string())?;
+    rest.append(&record.tenant, &intake.batch, record.arrival);
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! One running receiver: its parts wired together, its start and its end.
+//!
+//! Start: identity, resumed staged parts, replay, log, loops; only then routes. End: no more writes, the loops stop, the log is synced
+//! and closed. What is not staged then is in the log, what is not committed is in staging: a start goes on from there.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use emberkeep_archive::ObjectStore;
+use emberkeep_disk::{FileSystem, create_dir_all_durable};
+use emberkeep_model::head::Head;
+use emberkeep_service::clock::Clock;
+use emberkeep_wal::{Options, Wal};
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::admission::Admission;
+use crate::clock_rule::ClockRule;
+use crate::committer::Committer;
+use crate::error::ReceiverError;
+use crate::flush::Flush;
+use crate::flusher::{FlushRequest, Flusher};
+use crate::generations::Generations;
+use crate::head_endpoint;
+use crate::head_read::ReceiverHead;
+use crate::http;
+use crate::identity::Identity;
+use crate::ingest::{Ingest, Pause};
+use crate::metrics::Metrics;
+use crate::replay;
+use crate::settings::Settings;
+use crate::staging;
+use crate::status::Status;
+
+/// What a receiver runs on; all of it replaceable in tests.
+pub struct Components {
+    /// The local disk.
+    pub fs: Arc<dyn FileSystem>,
+    /// The bucket.
+    pub store: Arc<dyn ObjectStore>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Called when a sync of the log failed. Must end the process: the page cache can no longer be trusted, replay recovers.
+    pub on_fatal: Box<dyn Fn(&std::io::Error) + Send>,
+    /// Open in production.
+    pub pause: Pause,
+}
+
+impl std::fmt::Debug for Components {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Components").field("fs", &self.fs).field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// A running receiver.
+#[derive(Debug)]
+pub struct Receiver {
+    ingest: Arc<Ingest>,
+    head: Arc<ReceiverHead>,
+    generations: Arc<Generations>,
+    status: Arc<Status>,
+    requests: mpsc::Sender<FlushRequest>,
+    stop: watch::Sender<bool>,
+    loops: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Receiver {
+    /// Opens the data directory, replays what is there, and starts the loops. The caller holds the directory's lock.
+    ///
+    /// # Errors
+    /// The directory cannot be used; nothing was lost by trying.
+    pub async fn start(
+        components: Components,
+        settings: Settings,
+        registry: &mut Registry,
+    ) -> Result<Arc<Self>, ReceiverError> {
+        let Components { fs, store, clock, on_fatal, pause } = components;
+        let metrics = Arc::new(Metrics::default());
+        metrics.register(registry);
+        let status = Arc::new(Status::new());
+        let clock_rule = Arc::new(ClockRule::new());
+
+        let (flush, replayed) = {
+            let (fs, settings, clock_rule, metrics) = (fs.clone(), settings.clone(), clock_rule.clone(), metrics.clone());
+            let opened = tokio::task::spawn_blocking(move || open(fs, &settings, &clock_rule, &metrics)).await;
+            opened.map_err(|failure| ReceiverError::Failed(failure.to_string()))??
+        };
+        let (receiver, wal_id) = {
+            let identity = flush.identity.lock();
+            (identity.receiver().to_owned(), identity.wal_id())
+        };
+        let options = Options { segment_bytes: settings.segment_bytes, queue_bytes: settings.inflight_bytes_max };
+        let died = status.clone();
+        let on_fatal = Box::new(move |error: &std::io::Error| {
+            died.die(error.to_string());
+            tracing::error!(%error, "the write-ahead log cannot be synced; stopping, the next start replays it");
+            on_fatal(error);
+        });
+        let wal = Wal::start(fs.clone(), settings.wal_path(), wal_id, replayed.next_segment, options, on_fatal)?;
+        let generations = Arc::new(Generations::new(wal, receiver.clone(), replayed.staged));
+        let waiting: VecDeque<_> = replayed.frozen.into_iter().collect();
+        for frozen in &waiting {
+            generations.adopt_replayed(frozen.generation.clone());
+        }
+
+        let (stop, stopped) = watch::channel(false);
+        let (requests, requested) = mpsc::channel(8);
+        let committer = Committer {
+            flush: flush.clone(),
+            store,
+            receiver,
+            generations: generations.clone(),
+            clock: clock.clone(),
+            clock_rule: clock_rule.clone(),
+            metrics: metrics.clone(),
+            status: status.clone(),
+        };
+        let flusher = Flusher {
+            flush,
+            settings: settings.clone(),
+            generations: generations.clone(),
+            metrics: metrics.clone(),
+            waiting,
+            content_failures: 0,
+        };
+        let loops = vec![tokio::spawn(committer.run(stopped.clone())), tokio::spawn(flusher.run(requested, stopped))];
+        metrics.bounds(&settings);
+        let head = Arc::new(ReceiverHead {
+            fs,
+            generations: generations.clone(),
+            status: status.clone(),
+            samples_max: settings.head_read_samples_max,
+            runtime: tokio::runtime::Handle::current(),
+        });
+        let admission = Admission::new(settings.inflight_bytes_max);
+        let ingest = Ingest {
+            settings,
+            admission,
+            clock,
+            clock_rule,
+            generations: generations.clone(),
+            metrics,
+            status: status.clone(),
+            pause,
+        };
+        let ingest = Arc::new(ingest);
+        Ok(Arc::new(Self { ingest, head, generations, status, requests, stop, loops: Mutex::new(loops) }))
+    }
+
+    /// The routes of remote write and of the head.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        http::routes(self.ingest.clone()).merge(head_endpoint::routes(self.head.clone()))
+    }
+
+    /// The head, for a reader in the same process.
+    #[must_use]
+    pub fn head(&self) -> Arc<dyn Head> {
+        self.head.clone()
+    }
+
+    /// Ok while writes are accepted durably.
+    ///
+    /// # Errors
+    /// Why they are not, for `/-/ready`.
+    pub fn ready(&self) -> Result<(), String> {
+        self.status.ready()
+    }
+
+    /// Stages everything acknowledged so far; returns when it is staged, however long the disk takes.
+    pub async fn flush(&self) {
+        let (done, staged) = oneshot::channel();
+        if self.requests.send(done).await.is_ok() {
+            // The sender is dropped only when the loop ended, and then nobody waits for more.
+            let _ = staged.await;
+        }
+    }
+
+    /// Refuses writes, stages and commits everything, and returns when nothing is left local.
+    ///
+    /// # Errors
+    /// Another incarnation commits in our place.
+    pub async fn drain(&self) -> Result<(), ReceiverError> {
+        self.status.drain();
+        while self.ingest.admission.in_flight() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.flush().await;
+        loop {
+            let left = self.generations.staged_left.notified();
+            if self.generations.staged_size().1 == 0 {
+                return Ok(());
+            }
+            if let Some(why) = self.status.fenced() {
+                return Err(ReceiverError::Failed(why));
+            }
+            // The committer removes the local copy after it takes the part off the list, in the same step.
+            let _ = tokio::time::timeout(Duration::from_secs(1), left).await;
+        }
+    }
+
+    /// Ends the loops and closes the log. Call it when no request is in flight any more.
+    pub async fn shutdown(&self) {
+        self.status.stop();
+        let _ = self.stop.send(true);
+        let loops = std::mem::take(&mut *self.loops.lock());
+        for task in loops {
+            if let Err(failure) = task.await {
+                tracing::error!(%failure, "a loop ended badly");
+            }
+        }
+        let generations = self.generations.clone();
+        let closed = tokio::task::spawn_blocking(move || generations.wal().close()).await;
+        if let Err(failure) = closed {
+            tracing::error!(%failure, "the write-ahead log was not closed");
+        }
+    }
+}
+
+/// Everything of a start that blocks: identity, staged parts, replay.
+fn open(
+    fs: Arc<dyn FileSystem>,
+    settings: &Settings,
+    clock_rule: &ClockRule,
+    metrics: &Metrics,
+) -> Result<(Arc<Flush>, replay::Replayed), ReceiverError> {
+    for directory in [settings.storage_path.clone(), settings.wal_path()] {
+        create_dir_all_durable(&*fs, &directory).map_err(ReceiverError::disk(directory))?;
+    }
+    let identity = Identity::open(fs.clone(), &settings.identity_path())?;
+    let staged = staging::resume(&fs, &settings.staging_path())?;
+    let flush = Flush {
+        fs,
+        staging: settings.staging_path(),
+        wal_path: settings.wal_path(),
+        identity: Arc::new(Mutex::new(identity)),
+    };
+    let replayed = replay::replay(&flush, settings, staged, clock_rule, metrics)?;
+    Ok((Arc::new(flush), replayed))
+}

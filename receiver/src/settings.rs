@@ -1,0 +1,61 @@
+//! What an operator can choose about a receiver, validated. Stores, clocks and file systems are parameters, not settings.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Validated settings of one receiver.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Directory of the write-ahead log, the staged parts and the receiver's identity.
+    pub storage_path: PathBuf,
+    /// How long a generation stays open.
+    pub flush_interval: Duration,
+    /// Head bytes of the open generation at which it is flushed early.
+    pub flush_bytes: usize,
+    /// Head bytes of all generations above which writes get 503.
+    pub head_bytes_max: usize,
+    /// Bytes of staged parts above which writes get 503: the store has been away for too long.
+    pub staging_bytes_max: u64,
+    /// Bytes of request bodies, compressed and decoded, that may be in flight.
+    pub inflight_bytes_max: usize,
+    /// Largest request body as it arrives.
+    pub body_bytes_max: usize,
+    /// Largest request body after decompression. Prometheus cuts requests by count, never by bytes, so this is above its own 32 MiB.
+    pub decoded_bytes_max: usize,
+    /// Samples that one answer of the head may hold.
+    pub head_read_samples_max: usize,
+    /// Size of a log segment.
+    pub segment_bytes: u64,
+}
+
+impl Settings {
+    /// The defaults, on a data directory.
+    #[must_use]
+    pub fn new(storage_path: PathBuf) -> Self {
+        const MIB: usize = 1 << 20;
+        Self {
+            storage_path,
+            flush_interval: Duration::from_secs(300),
+            flush_bytes: 512 * MIB,
+            head_bytes_max: 2048 * MIB,
+            staging_bytes_max: 64 << 30,
+            inflight_bytes_max: 512 * MIB,
+            body_bytes_max: 64 * MIB,
+            decoded_bytes_max: 256 * MIB,
+            head_read_samples_max: 50_000_000,
+            segment_bytes: 64 << 20,
+        }
+    }
+
+    pub(crate) fn wal_path(&self) -> PathBuf {
+        self.storage_path.join("wal")
+    }
+
+    pub(crate) fn staging_path(&self) -> PathBuf {
+        self.storage_path.join("staging")
+    }
+
+    pub(crate) fn identity_path(&self) -> PathBuf {
+        self.storage_path.join("receiver.json")
+    }
+}

@@ -1,0 +1,156 @@
+//! What the file says, and how its mistakes are told.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+const FULL: &str = "\
+# everything
+storage:
+  path: /var/lib/emberkeep
+objstore:
+  type: S3
+  config:
+    bucket: 0123
+    # a comment
+    secret_key: hunter2
+
+web: {listen_address: ':9201'}
+flush:
+  interval: 1h30m
+log:
+  level: debug
+  format: json
+";
+
+fn refused(text: &str) -> String {
+    FileConfig::parse(text, "emberkeep.yml").unwrap_err().to_string()
+}
+
+#[test]
+fn every_setting_is_read() {
+    let config = FileConfig::parse(FULL, "emberkeep.yml").unwrap();
+    assert_eq!(config.storage.path, Some("/var/lib/emberkeep".into()));
+    assert_eq!(config.web.listen_address.as_deref(), Some(":9201"));
+    assert_eq!(config.flush.interval, Some(Duration::from_secs(5_400)));
+    assert_eq!(
+        config.log,
+        LogConfig {
+            level: Some(LogLevel::Debug),
+            format: Some(LogFormat::Json)
+        }
+    );
+    let objstore = config.objstore.unwrap();
+    assert_eq!(objstore.place, "emberkeep.yml");
+    assert_eq!(
+        objstore.yaml.trim(),
+        "type: S3\n  config:\n    bucket: 0123\n    # a comment\n    secret_key: hunter2"
+    );
+    // On its old lines, and readable by itself with the text of the scalars as it was.
+    assert_eq!(objstore.yaml.lines().position(|line| line.contains("bucket")), Some(6));
+    let value: std::collections::BTreeMap<String, serde::de::IgnoredAny> =
+        serde_saphyr::from_str(&objstore.yaml).unwrap();
+    assert_eq!(value.keys().collect::<Vec<_>>(), ["config", "type"]);
+}
+
+#[test]
+fn nothing_is_required() {
+    for text in ["", "\n", "# only a comment\n\n", "{}\n", "log: {}\n"] {
+        assert_eq!(FileConfig::parse(text, "x").unwrap(), FileConfig::default(), "{text:?}");
+    }
+}
+
+#[test]
+fn an_object_store_in_one_line() {
+    let config = FileConfig::parse(
+        "objstore: {type: FILESYSTEM, config: {directory: /a}} # here\nlog: {}\n",
+        "x",
+    )
+    .unwrap();
+    assert_eq!(
+        config.objstore.unwrap().yaml.trim(),
+        "{type: FILESYSTEM, config: {directory: /a}} # here"
+    );
+}
+
+#[test]
+fn an_unknown_field_is_refused_with_line_and_excerpt() {
+    let text = refused("log:\n  level: info\nweb:\n  lisen_address: ':1'\n");
+    assert!(text.starts_with("`emberkeep.yml` line 4: "), "{text}");
+    assert!(
+        text.contains("lisen_address") && text.contains("listen_address"),
+        "{text}"
+    );
+    assert!(text.ends_with(" in `lisen_address: ':1'`"), "{text}");
+    let text = refused("logs: {}\n");
+    assert!(
+        text.starts_with("`emberkeep.yml` line 1: ") && text.contains("logs"),
+        "{text}"
+    );
+}
+
+#[test]
+fn wrong_values_say_what_would_be_right() {
+    let text = refused("flush:\n  interval: 90\n");
+    assert!(
+        text.starts_with("`emberkeep.yml` line 2: ") && text.contains("`90` is not a duration such as `5m`"),
+        "{text}"
+    );
+    let text = refused("log:\n  level: loud\n");
+    assert!(
+        text.contains("line 2: ") && text.contains("loud") && text.contains("warn"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_not_one_document_is_refused() {
+    for text in [
+        "a: [1\n",
+        "log: {}\nlog: {}\n",
+        "log: {}\n---\nlog: {}\n",
+        "just words\n",
+        "- 1\n",
+    ] {
+        let message = refused(text);
+        assert!(message.starts_with("`emberkeep.yml`"), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+        // Advice of the parser is for programmers.
+        assert!(
+            !message.contains("Policy") && !message.contains("from_str"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn the_object_store_must_be_a_block_of_its_own() {
+    for text in [
+        "{log: {}, objstore: {type: S3}}\n",
+        "log: &a {level: info}\nobjstore: *a\n",
+        "  objstore: {type: S3}\n",
+        "? objstore\n: {type: S3}\n",
+    ] {
+        assert!(FileConfig::parse(text, "x").is_err(), "{text}");
+    }
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let config = FileConfig::parse(FULL, "x").unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let broken = refused("objstore:\n  config: {secret_key: hunter2\nlog: {}\n");
+    assert!(!broken.contains("hunter2"), "{broken}");
+    let broken = refused("objstore:\n  secret_key: hunter2\n  secret_key: hunter2\n");
+    assert!(!broken.contains("hunter2"), "{broken}");
+}
+
+#[test]
+fn a_missing_file_is_named_with_its_flag() {
+    let error = FileConfig::read(Path::new("/nonexistent/emberkeep.yml")).unwrap_err();
+    let text = crate::problem::chain(&error);
+    assert!(
+        text.starts_with("cannot read `/nonexistent/emberkeep.yml`, given by `--config.file`: "),
+        "{text}"
+    );
+}

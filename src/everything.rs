@@ -1,0 +1,99 @@
+//! Receiver, compactor and reader in one process, behind one listener.
+//!
+//! The reader gets the receiver's head as a trait object; everything else the three know of each other lies in the bucket, as if
+//! they ran apart. Ready means that writes are accepted durably, and nothing else: a store that is away must not take the
+//! process out of service.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use emberkeep_compactor::Compactor;
+use emberkeep_compactor::cli::FoldFlags;
+use emberkeep_disk::{FileSystem, RealFs};
+use emberkeep_reader::{HeadSource, Reader, ReaderMetrics, ReaderSettings};
+use emberkeep_receiver::cli::{DEFAULT_ADDRESS, ReceiverFlags, on_drain, start};
+use emberkeep_service::clock::SystemClock;
+use emberkeep_service::flags::WebFlags;
+use emberkeep_service::lock::DirectoryLock;
+use emberkeep_service::metrics::Metrics;
+use emberkeep_service::problem::Outcome;
+use emberkeep_service::shutdown::{Shutdown, Signals};
+use emberkeep_service::{logs, server};
+
+use crate::snippet::snippet;
+
+/// Flags of the process that runs everything.
+#[derive(Debug, Args)]
+pub(crate) struct EverythingFlags {
+    #[command(flatten)]
+    receiver: ReceiverFlags,
+    #[command(flatten)]
+    web: WebFlags,
+    #[command(flatten)]
+    fold: FoldFlags,
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// Whatever keeps it from starting: the configuration, the data directory, the address.
+pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
+    let file = flags.receiver.config_file.load()?;
+    let (level, format) = flags.receiver.log.resolve(&file);
+    logs::init(level, format)?;
+    let settings = flags.receiver.settings(&file)?;
+    let folding = flags.fold.resolve()?;
+    let _lock = DirectoryLock::acquire(&settings.storage_path)?;
+    let fs: Arc<dyn FileSystem> = Arc::new(RealFs);
+    let store = flags.receiver.store(&file, &fs)?;
+    // Before the replay: a port that is taken is told at once.
+    let listener = server::bind(&flags.web.resolve(&file, DEFAULT_ADDRESS)).await?;
+    let address = listener.local_addr().context("the listener has no address")?;
+
+    let mut metrics = Metrics::new("emberkeep");
+    let receiver = start(settings, store.clone(), fs, metrics.registry()).await?;
+    let compactor = Compactor::new(store.clone(), folding, Arc::new(SystemClock));
+    compactor.register(metrics.registry());
+    let heads = vec![HeadSource::local(receiver.head())];
+    let reader_metrics = ReaderMetrics::register(metrics.registry());
+    let reader = Arc::new(Reader::new(store, heads, ReaderSettings::default(), reader_metrics));
+
+    let shutdown = Shutdown::new();
+    let signals = Signals::install().context("cannot install signal handlers")?;
+    tokio::spawn(signals.serve(shutdown.clone(), on_drain(receiver.clone(), shutdown.clone())));
+    let folding = {
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move { compactor.run(&shutdown).await })
+    };
+    let asked = receiver.clone();
+    let admin = server::admin_routes(move || asked.ready(), Arc::new(metrics));
+    let router = receiver.router().merge(reader.router()).merge(admin);
+    tracing::info!(%address, "emberkeep accepts writes and reads");
+    say(&snippet(address));
+
+    let served = server::serve(listener, router, &shutdown, server::GRACE).await;
+    // A listener that broke ends the process as a signal does.
+    shutdown.trigger();
+    let ending = async {
+        receiver.shutdown().await;
+        if let Err(failure) = folding.await {
+            tracing::error!(%failure, "the fold loop ended badly");
+        }
+    };
+    let left = shutdown.remaining().unwrap_or(Duration::ZERO);
+    if tokio::time::timeout(left, ending).await.is_err() {
+        tracing::warn!("not everything ended in time; what was acknowledged is synced, the next start goes on from there");
+    }
+    served?;
+    tracing::info!("ended");
+    Ok(Outcome::Done)
+}
+
+/// Writes to standard output. When nobody reads it the process goes on: the archive matters more than the greeting.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

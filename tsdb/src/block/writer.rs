@@ -1,0 +1,179 @@
+//! Writes one block from series in label order.
+//!
+//! Chunks stream to disk as they come; what is held in memory is the index' bound (symbols, label pairs, 4 bytes per posting), never
+//! samples. A crash before the rename leaves a directory that Prometheus ignores and deletes, a crash after it a whole block; the
+//! last sync only decides which of the two. A writer that is dropped removes its directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use emberkeep_model::{Labels, Run, TimeRange};
+use ulid::Ulid;
+
+use super::{CHUNKS, INDEX, META, NO_TOMBSTONES, TEMPORARY_SUFFIX, TOMBSTONES};
+use crate::chunk::{cuts, xor};
+use crate::error::io_error;
+use crate::index::IndexWriter;
+use crate::output::{Output, sync_directory};
+use crate::segment::{SEGMENT_BYTES, SegmentWriter};
+use crate::{BlockMeta, BlockStats, ChunkMeta, Encoding, TsdbError};
+
+/// A block under construction.
+#[derive(Debug)]
+pub struct BlockWriter {
+    directory: UnfinishedDirectory,
+    output: PathBuf,
+    ulid: Ulid,
+    range: TimeRange,
+    segments: SegmentWriter,
+    index: IndexWriter,
+    stats: BlockStats,
+    /// First and last timestamp.
+    span: Option<(i64, i64)>,
+    /// An error struck in the middle of a series; what is on disk can no longer become a block.
+    broken: bool,
+    data: Vec<u8>,
+    chunks: Vec<ChunkMeta>,
+}
+
+impl BlockWriter {
+    /// Creates `<output>/<ULID>.tmp-for-creation/` for samples inside `range`, one aligned window.
+    ///
+    /// # Errors
+    /// [`TsdbError::Exists`] when there is a block or a temporary directory of that name, [`TsdbError::Io`].
+    pub fn create(output: &Path, ulid: Ulid, range: TimeRange) -> Result<Self, TsdbError> {
+        let finished = output.join(ulid.to_string());
+        let path = output.join(format!("{ulid}{TEMPORARY_SUFFIX}"));
+        for taken in [&finished, &path] {
+            if fs::exists(taken).map_err(io_error("look at", taken))? {
+                return Err(TsdbError::Exists(taken.clone()));
+            }
+        }
+        fs::create_dir(&path).map_err(io_error("create directory", &path))?;
+        let directory = UnfinishedDirectory {
+            path: Some(path.clone()),
+        };
+        Ok(Self {
+            segments: SegmentWriter::create(&path.join(CHUNKS), SEGMENT_BYTES)?,
+            index: IndexWriter::create(&path.join(INDEX))?,
+            directory,
+            output: output.to_owned(),
+            ulid,
+            range,
+            stats: BlockStats::default(),
+            span: None,
+            broken: false,
+            data: Vec::new(),
+            chunks: Vec::new(),
+        })
+    }
+
+    /// Adds the next series, in strictly rising label order, with a settled run of at least one sample. Start timestamps are left
+    /// out: the encoding has no place for them.
+    ///
+    /// # Errors
+    /// [`TsdbError::Refused`] for a series or samples that may not come here; the block can go on without them. After any other
+    /// error it must be given up.
+    pub fn push(&mut self, labels: &Labels, samples: &Run) -> Result<(), TsdbError> {
+        self.check_usable()?;
+        self.index.check_order(labels)?;
+        let refused = |what: &str| Err(TsdbError::Refused(format!("series `{labels}`: {what}")));
+        let (Some(&first), Some(&last)) = (samples.timestamps.first(), samples.timestamps.last()) else {
+            return refused("it has no samples");
+        };
+        if !samples.is_settled() {
+            return refused("its timestamps do not rise strictly");
+        }
+        if !self.range.contains(first) || !self.range.contains(last) {
+            return refused("a sample lies outside the block's window");
+        }
+        self.broken = true;
+        self.chunks.clear();
+        for cut in cuts(samples.len()) {
+            let timestamps = &samples.timestamps[cut.clone()];
+            self.data.clear();
+            xor::encode(timestamps, &samples.values[cut], &mut self.data);
+            let reference = self.segments.append(Encoding::Xor, &self.data)?;
+            let (min_time, max_time) = (timestamps[0], timestamps[timestamps.len() - 1]);
+            self.chunks.push(ChunkMeta {
+                min_time,
+                max_time,
+                reference,
+            });
+        }
+        self.index.push(labels, &self.chunks)?;
+        self.broken = false;
+        self.span = Some(
+            self.span
+                .map_or((first, last), |(min, max)| (min.min(first), max.max(last))),
+        );
+        self.stats.num_series += 1;
+        self.stats.num_chunks += self.chunks.len() as u64;
+        self.stats.num_samples += samples.len() as u64;
+        self.stats.num_float_samples += samples.len() as u64;
+        Ok(())
+    }
+
+    /// Writes what is left, makes everything durable and gives the directory its final name. Without any series there is no block:
+    /// nothing is left on disk and the answer is none.
+    ///
+    /// # Errors
+    /// [`TsdbError::Io`], [`TsdbError::TooLarge`], [`TsdbError::Refused`] after an earlier error; nothing is left on disk then,
+    /// unless the very last step failed, the sync of the output directory: the block is whole, but a power cut may take it back.
+    pub fn finish(self) -> Result<Option<BlockMeta>, TsdbError> {
+        self.check_usable()?;
+        let Some((first, last)) = self.span else {
+            return Ok(None);
+        };
+        let path = self.directory.path();
+        self.segments.finish()?;
+        self.index.finish()?;
+        let mut tombstones = Output::create(&path.join(TOMBSTONES))?;
+        tombstones.put(&NO_TOMBSTONES)?;
+        tombstones.finish()?;
+        // The range excludes its end, so the last timestamp is never the last `i64`.
+        let meta = BlockMeta::fresh(self.ulid, first, last + 1, self.stats);
+        meta.write(&path.join(META))?;
+        sync_directory(path)?;
+        self.directory.rename(&self.output.join(self.ulid.to_string()))?;
+        sync_directory(&self.output)?;
+        Ok(Some(meta))
+    }
+
+    fn check_usable(&self) -> Result<(), TsdbError> {
+        if self.broken {
+            Err(TsdbError::Refused("an earlier error broke the block".to_owned()))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A directory that is removed with all it holds unless it is renamed.
+#[derive(Debug)]
+struct UnfinishedDirectory {
+    path: Option<PathBuf>,
+}
+
+impl UnfinishedDirectory {
+    fn path(&self) -> &Path {
+        self.path
+            .as_deref()
+            .expect("only a renamed directory has no path, and renaming consumes it")
+    }
+
+    fn rename(mut self, to: &Path) -> Result<(), TsdbError> {
+        fs::rename(self.path(), to).map_err(io_error("rename to", to))?;
+        self.path = None;
+        Ok(())
+    }
+}
+
+impl Drop for UnfinishedDirectory {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            // Whoever gave up the block has an error to report already; what stays is ignored by Prometheus.
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+}

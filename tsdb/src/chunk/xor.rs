@@ -1,0 +1,219 @@
+//! Encoding 1: float samples as deltas of deltas and XORs (Prometheus: `tsdb/chunkenc/xor.go`).
+//!
+//! ```text
+//! u16 count | varint t0 | v0: 64 bits | uvarint t1-t0 | xor v1 | { dod | xor }*          bits, most significant first
+//! dod:  0 none | 10 +14 bits | 110 +17 | 1110 +20 | 1111 +64     n bits hold -(2^(n-1)-1) ..= 2^(n-1)
+//! xor:  0 same | 10 bits of the last window | 11 +5 leading zeros (at most 31) +6 width (64 as 0) + bits of the new window
+//! ```
+//!
+//! Takes whole columns, because it is the hot loop of export and remote read. Values are bits and never computed with: every NaN
+//! payload survives. Differences of timestamps wrap as Go's do, so any two `i64` may follow each other.
+
+use emberkeep_model::Run;
+
+use crate::TsdbError;
+use crate::bits::{BitReader, BitWriter};
+use crate::bytes::{unzigzag, zigzag};
+use crate::error::{Damage, corrupt};
+
+/// The most samples that the 16-bit count can name.
+pub const MAX_SAMPLES: usize = u16::MAX as usize;
+
+/// Appends the chunk of these samples to `out`: the same bytes that Prometheus' appender makes of them.
+///
+/// # Panics
+/// When there are more than [`MAX_SAMPLES`] samples, or not as many values as timestamps.
+pub fn encode(timestamps: &[i64], values: &[f64], out: &mut Vec<u8>) {
+    assert_eq!(timestamps.len(), values.len(), "each timestamp has a value");
+    let count = u16::try_from(timestamps.len()).expect("a chunk has at most 65,535 samples");
+    out.extend_from_slice(&count.to_be_bytes());
+    let (Some((&first_time, timestamps)), Some((first_value, values))) =
+        (timestamps.split_first(), values.split_first())
+    else {
+        return;
+    };
+    // Typical data takes one to four bytes for each sample; more grows the vector.
+    out.reserve(16 + timestamps.len() * 4);
+    let mut bits = BitWriter::new(out);
+    let mut xor = XorState {
+        last: first_value.to_bits(),
+        window: None,
+    };
+    bits.write_uvarint(zigzag(first_time));
+    bits.write(xor.last, 64);
+    let (Some((&second_time, timestamps)), Some((second_value, values))) =
+        (timestamps.split_first(), values.split_first())
+    else {
+        bits.finish();
+        return;
+    };
+    let mut last_time = second_time;
+    let mut last_delta = second_time.wrapping_sub(first_time);
+    bits.write_uvarint(last_delta.cast_unsigned());
+    xor.write(&mut bits, 0, 0, second_value.to_bits());
+    for (&time, value) in timestamps.iter().zip(values) {
+        let delta = time.wrapping_sub(last_time);
+        let (prefix, width) = dod_prefix(&mut bits, delta.wrapping_sub(last_delta));
+        xor.write(&mut bits, prefix, width, value.to_bits());
+        last_time = time;
+        last_delta = delta;
+    }
+    bits.finish();
+}
+
+/// Control and payload bits of a delta of deltas, at most 24, so that the value's control bits can follow in the same write.
+/// The widest form does not fit and is written here, leaving nothing.
+#[inline]
+fn dod_prefix(bits: &mut BitWriter<'_>, dod: i64) -> (u64, u32) {
+    let fits = |n: u32| -((1i64 << (n - 1)) - 1) <= dod && dod <= 1i64 << (n - 1);
+    let low = |n: u32| dod.cast_unsigned() & ((1 << n) - 1);
+    if dod == 0 {
+        (0, 1)
+    } else if fits(14) {
+        (0b10 << 14 | low(14), 16)
+    } else if fits(17) {
+        (0b110 << 17 | low(17), 20)
+    } else if fits(20) {
+        (0b1110 << 20 | low(20), 24)
+    } else {
+        bits.write(0b1111, 4);
+        bits.write(dod.cast_unsigned(), 64);
+        (0, 0)
+    }
+}
+
+struct XorState {
+    last: u64,
+    /// Leading and trailing zeros of the window last written. None before the first change, which therefore always opens one.
+    window: Option<(u32, u32)>,
+}
+
+impl XorState {
+    /// Writes the `width` bits of `prefix` and then the value.
+    #[inline]
+    fn write(&mut self, bits: &mut BitWriter<'_>, prefix: u64, width: u32, value: u64) {
+        let xor = value ^ self.last;
+        self.last = value;
+        if xor == 0 {
+            bits.write(prefix << 1, width + 1);
+            return;
+        }
+        // The field of leading zeros has five bits.
+        let leading = xor.leading_zeros().min(31);
+        let trailing = xor.trailing_zeros();
+        if let Some((window_leading, window_trailing)) = self.window
+            && leading >= window_leading
+            && trailing >= window_trailing
+        {
+            bits.write(prefix << 2 | 0b10, width + 2);
+            bits.write(xor >> window_trailing, 64 - window_leading - window_trailing);
+            return;
+        }
+        self.window = Some((leading, trailing));
+        let significant = 64 - leading - trailing;
+        let header = 0b11 << 11 | u64::from(leading) << 6 | u64::from(significant & 63);
+        bits.write(prefix << 13 | header, width + 13);
+        bits.write(xor >> trailing, significant);
+    }
+}
+
+/// How many samples a chunk says it has.
+///
+/// # Errors
+/// [`TsdbError::Corrupt`] when it is too short to say so.
+pub fn count(chunk: &[u8]) -> Result<u16, TsdbError> {
+    header(chunk)
+        .map(|(count, _)| count)
+        .map_err(corrupt(|| "an XOR chunk".to_owned()))
+}
+
+fn header(chunk: &[u8]) -> Result<(u16, &[u8]), Damage> {
+    let (count, rest) = chunk.split_first_chunk::<2>().ok_or("it has no sample count")?;
+    Ok((u16::from_be_bytes(*count), rest))
+}
+
+/// Appends the samples of a chunk to `run`. Their start timestamps are unset: the encoding has none.
+///
+/// # Errors
+/// [`TsdbError::Corrupt`] when the bits do not hold the samples that the count promises; `run` is then as before.
+pub fn decode(chunk: &[u8], run: &mut Run) -> Result<(), TsdbError> {
+    let before = run.len();
+    decode_columns(chunk, &mut run.timestamps, &mut run.values).map_err(|damage| {
+        run.timestamps.truncate(before);
+        run.values.truncate(before);
+        corrupt(|| "an XOR chunk".to_owned())(damage)
+    })?;
+    if !run.start_timestamps.is_empty() {
+        run.start_timestamps.resize(run.timestamps.len(), 0);
+    }
+    Ok(())
+}
+
+fn decode_columns(chunk: &[u8], timestamps: &mut Vec<i64>, values: &mut Vec<f64>) -> Result<(), Damage> {
+    let (count, rest) = header(chunk)?;
+    let count = usize::from(count);
+    timestamps.reserve(count);
+    values.reserve(count);
+    if count == 0 {
+        return Ok(());
+    }
+    let mut bits = BitReader::new(rest);
+    let mut time = unzigzag(bits.take_uvarint()?);
+    let mut value = bits.take_wide(64)?;
+    timestamps.push(time);
+    values.push(f64::from_bits(value));
+    let (mut leading, mut trailing) = (0, 0);
+    let mut delta = 0i64;
+    for n in 1..count {
+        bits.refill();
+        if n == 1 {
+            delta = bits.take_uvarint()?.cast_signed();
+        } else {
+            delta = delta.wrapping_add(take_dod(&mut bits)?);
+        }
+        time = time.wrapping_add(delta);
+        if bits.take(1)? == 1 {
+            if bits.take(1)? == 1 {
+                let window = bits.take(11)?;
+                leading = (window >> 6) as u32;
+                let significant = match (window & 63) as u32 {
+                    0 => 64,
+                    width => width,
+                };
+                trailing = (64 - leading)
+                    .checked_sub(significant)
+                    .ok_or("a window of value bits is wider than a value")?;
+            }
+            value ^= bits.take_wide(64 - leading - trailing)? << trailing;
+        }
+        timestamps.push(time);
+        values.push(f64::from_bits(value));
+    }
+    Ok(())
+}
+
+#[inline]
+fn take_dod(bits: &mut BitReader<'_>) -> Result<i64, Damage> {
+    let ones = bits.leading_ones();
+    let width = match ones {
+        0 => return bits.take(1).map(|_| 0),
+        1 => 14,
+        2 => 17,
+        3 => 20,
+        _ => {
+            bits.take(4)?;
+            return bits.take_wide(64).map(u64::cast_signed);
+        }
+    };
+    bits.take(ones + 1)?;
+    let value = bits.take(width)?.cast_signed();
+    // The ranges are asymmetric: the highest bit alone is still positive.
+    Ok(if value > 1 << (width - 1) {
+        value - (1 << width)
+    } else {
+        value
+    })
+}
+
+#[cfg(test)]
+mod tests;

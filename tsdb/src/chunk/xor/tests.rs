@@ -1,0 +1,100 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+/// Timestamps of all kinds: regular, jittering, anywhere.
+fn samples() -> impl Strategy<Value = Vec<(i64, u64)>> {
+    let step = prop_oneof![4 => Just(15_000i64), 2 => 14_990i64..15_010, 1 => -600_000i64..600_000, 1 => any::<i64>()];
+    let value = prop_oneof![
+        3 => (0u32..100_000).prop_map(|n| f64::from(n).to_bits()),
+        1 => Just(emberkeep_model::STALE_MARKER_BITS),
+        1 => Just(0),
+        2 => any::<u64>(),
+        2 => (any::<u64>(), 0u32..64, 0u32..64).prop_map(|(v, l, t)| (v >> l) << t),
+    ];
+    (any::<i64>(), vec((step, value), 0..300)).prop_map(|(start, steps)| {
+        let mut time = start;
+        steps
+            .into_iter()
+            .map(|(step, value)| {
+                time = time.wrapping_add(step);
+                (time, value)
+            })
+            .collect()
+    })
+}
+
+fn encoded(samples: &[(i64, u64)]) -> Vec<u8> {
+    let timestamps: Vec<i64> = samples.iter().map(|s| s.0).collect();
+    let values: Vec<f64> = samples.iter().map(|s| f64::from_bits(s.1)).collect();
+    let mut chunk = Vec::new();
+    encode(&timestamps, &values, &mut chunk);
+    chunk
+}
+
+fn decoded(chunk: &[u8]) -> Result<Vec<(i64, u64)>, TsdbError> {
+    let mut run = Run::default();
+    decode(chunk, &mut run)?;
+    Ok(run
+        .timestamps
+        .iter()
+        .copied()
+        .zip(run.values.iter().map(|v| v.to_bits()))
+        .collect())
+}
+
+proptest! {
+    #[test]
+    fn any_samples_round_trip(samples in samples()) {
+        let chunk = encoded(&samples);
+        prop_assert_eq!(usize::from(count(&chunk).unwrap()), samples.len());
+        prop_assert_eq!(decoded(&chunk).unwrap(), samples);
+    }
+
+    #[test]
+    fn a_shortened_chunk_is_damage(samples in samples(), cut: prop::sample::Index) {
+        let chunk = encoded(&samples);
+        let cut = cut.index(chunk.len());
+        prop_assert!(decoded(&chunk[..cut]).is_err());
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..400)) {
+        let _ = decoded(&bytes);
+    }
+}
+
+#[test]
+fn damage_leaves_the_run_as_it_was() {
+    let mut run = Run::default();
+    decode(&encoded(&[(1, 1), (2, 2)]), &mut run).unwrap();
+    let before = run.clone();
+    let chunk = encoded(&[(3, 3), (4, u64::MAX), (5, 7)]);
+    assert!(decode(&chunk[..chunk.len() - 3], &mut run).is_err());
+    assert_eq!(run, before);
+    decode(&chunk, &mut run).unwrap();
+    assert_eq!(run.timestamps, [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn decoding_keeps_start_timestamps_as_long_as_the_run() {
+    let mut run = Run::default();
+    run.push(emberkeep_model::Sample {
+        timestamp: 1,
+        value: 1.0,
+        start_timestamp: 9,
+    });
+    decode(&encoded(&[(2, 2), (3, 3)]), &mut run).unwrap();
+    assert_eq!(run.start_timestamps, [9, 0, 0]);
+}
+
+#[test]
+fn the_largest_chunk() {
+    let samples: Vec<(i64, u64)> = (0..MAX_SAMPLES as i64)
+        .map(|n| (n * n * n, (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        .collect();
+    assert_eq!(decoded(&encoded(&samples)).unwrap(), samples);
+}

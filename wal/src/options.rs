@@ -1,0 +1,34 @@
+//! Settings of the log: plain numbers, no components.
+
+use std::sync::atomic::AtomicBool;
+
+use crate::SegmentRange;
+
+/// Settings of a running log.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Size that a segment is preallocated with, in bytes; a record that does not fit gets a segment of its own size.
+    pub segment_bytes: u64,
+    /// How many bytes of records may wait for the disk before [`crate::AppendError::Overloaded`]. One record is always
+    /// let in when nothing waits, however large it is.
+    pub queue_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            queue_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Settings of a recovery.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RecoveryOptions<'a> {
+    /// Segments that staged or committed parts have replaced; they are not read.
+    pub skip: &'a [SegmentRange],
+    /// Checked before each record; once true, recovery ends with [`crate::WalError::Stopped`], and that start does not
+    /// count as one that a record killed.
+    pub stop: Option<&'a AtomicBool>,
+}
