@@ -3,7 +3,11 @@
 use std::io::Result;
 
 fn main() -> Result<()> {
-    let schemas = ["schema/prometheus.proto", "schema/write_v2.proto", "schema/head_read.proto"];
+    let schemas = [
+        "schema/prometheus.proto",
+        "schema/write_v2.proto",
+        "schema/head_read.proto",
+    ];
     for schema in schemas {
         println!("cargo::rerun-if-changed={schema}");
     }

@@ -13,7 +13,8 @@ use clap::Args;
 use emberkeep_compactor::Compactor;
 use emberkeep_compactor::cli::FoldFlags;
 use emberkeep_disk::{FileSystem, RealFs};
-use emberkeep_reader::{HeadSource, Reader, ReaderMetrics, ReaderSettings};
+use emberkeep_reader::cli::LimitFlags;
+use emberkeep_reader::{HeadSource, Reader, ReaderMetrics};
 use emberkeep_receiver::cli::{DEFAULT_ADDRESS, ReceiverFlags, on_drain, start};
 use emberkeep_service::clock::SystemClock;
 use emberkeep_service::flags::WebFlags;
@@ -34,6 +35,8 @@ pub(crate) struct EverythingFlags {
     web: WebFlags,
     #[command(flatten)]
     fold: FoldFlags,
+    #[command(flatten)]
+    limits: LimitFlags,
 }
 
 /// Runs until a signal ends it.
@@ -57,9 +60,9 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
     let receiver = start(settings, store.clone(), fs, metrics.registry()).await?;
     let compactor = Compactor::new(store.clone(), folding, Arc::new(SystemClock));
     compactor.register(metrics.registry());
-    let heads = vec![HeadSource::local(receiver.head())];
+    let heads = vec![HeadSource::Local(receiver.head())];
     let reader_metrics = ReaderMetrics::register(metrics.registry());
-    let reader = Arc::new(Reader::new(store, heads, ReaderSettings::default(), reader_metrics));
+    let reader = Arc::new(Reader::new(store, heads, flags.limits.settings(), reader_metrics));
 
     let shutdown = Shutdown::new();
     let signals = Signals::install().context("cannot install signal handlers")?;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use emberkeep_compactor::cli::CompactorArgs;
-use emberkeep_reader::cli::ReaderArgs;
+use emberkeep_reader::cli::ReaderCli;
 use emberkeep_receiver::cli::ReceiverArgs;
 use emberkeep_service::problem::Outcome;
 use emberkeep_service::{flags, problem};
@@ -36,7 +36,7 @@ enum Part {
     /// Folds commit records into roots.
     Compactor(Box<CompactorArgs>),
     /// Answers remote read, and exports blocks.
-    Reader(Box<ReaderArgs>),
+    Reader(Box<ReaderCli>),
 }
 
 fn main() -> ExitCode {

@@ -104,13 +104,18 @@ impl ForgetfulFs {
     ///
     /// This one stays as it is, so that one run can be crashed in several ways.
     pub fn crash(&self, mode: CrashMode) -> Self {
-        let image = crash::survivors(&self.lock().image, mode);
-        Self {
-            state: Arc::new(Mutex::new(State {
-                image,
-                ..State::default()
-            })),
-        }
+        Self::from_image(crash::survivors(&self.lock().image, mode))
+    }
+
+    /// What a restarted process finds when only the process died: everything is there, and what was not synced is still
+    /// not durable. Otherwise as [`Self::crash`].
+    pub fn restart(&self) -> Self {
+        Self::from_image(self.lock().image.clone())
+    }
+
+    fn from_image(image: Image) -> Self {
+        Self { state: Arc::new(Mutex::new(State { image, ..State::default() })) }
+    }
     }
 
     /// Limits the sum of the lengths of all files; what would exceed it fails with `StorageFull` after as much as fits.

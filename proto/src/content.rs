@@ -113,7 +113,12 @@ fn parameter<'a>(mut parameters: &'a str, name: &str) -> Option<&'a str> {
             && trim(key).eq_ignore_ascii_case(name)
         {
             let value = trim(value);
-            return Some(value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(value));
+            return Some(
+                value
+                    .strip_prefix('"')
+                    .and_then(|inner| inner.strip_suffix('"'))
+                    .unwrap_or(value),
+            );
         }
         parameters = rest;
     }

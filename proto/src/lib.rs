@@ -3,13 +3,17 @@
 //! Pure functions over bytes that someone else reads and sends. This crate must never do I/O, never depend on another crate of the
 //! workspace, and never panic or allocate without a bound because of bytes from outside.
 
+mod emit;
 mod error;
 mod sample;
 mod shape;
 mod wire;
 
 pub mod content;
+pub mod frame;
+pub mod head;
 pub mod messages;
+pub mod read;
 pub mod snappy;
 pub mod write_v1;
 pub mod write_v2;

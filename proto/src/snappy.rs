@@ -25,7 +25,11 @@ pub fn decompress_capped(body: &[u8], limit: usize, out: &mut Vec<u8>) -> Result
 /// Leaves anything in `out` when it fails. Does not clear first: bytes already there need not be zeroed before they are overwritten.
 fn decompress_into(body: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), WireError> {
     let corrupt = |what| WireError::Malformed { offset: 0, what };
-    let too_large = |declared| WireError::TooLarge { what: "decompressed body", declared, limit: limit as u64 };
+    let too_large = |declared| WireError::TooLarge {
+        what: "decompressed body",
+        declared,
+        limit: limit as u64,
+    };
     if body.is_empty() {
         // The library takes it for a block of nothing, which would be a body of one byte.
         return Err(corrupt("the body is empty, not a snappy block"));
@@ -40,15 +44,30 @@ fn decompress_into(body: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), W
         Err(_) => return Err(corrupt("no snappy block: its length header is not valid")),
     };
     out.resize(declared, 0);
-    let written = Decoder::new().decompress(body, out).map_err(|_| corrupt("the snappy block is corrupt"))?;
+    let written = Decoder::new()
+        .decompress(body, out)
+        .map_err(|_| corrupt("the snappy block is corrupt"))?;
     out.truncate(written);
     Ok(())
+}
+
+/// The decompressed length in bytes that a block declares, to reserve a budget before it is decompressed.
+///
+/// # Errors
+/// [`WireError::Malformed`] when its length header is not valid.
+pub fn declared_len(body: &[u8]) -> Result<usize, WireError> {
+    decompress_len(body).map_err(|_| WireError::Malformed {
+        offset: 0,
+        what: "no snappy block: its length header is not valid",
+    })
 }
 
 /// Compresses `body` into a snappy block.
 #[must_use]
 pub fn compress(body: &[u8]) -> Vec<u8> {
-    Encoder::new().compress_vec(body).expect("only a body of 4 GiB or more is refused")
+    Encoder::new()
+        .compress_vec(body)
+        .expect("only a body of 4 GiB or more is refused")
 }
 
 #[cfg(test)]
@@ -62,7 +81,17 @@ mod tests {
         let block = compress(&[7; 1001]);
         let mut out = Vec::new();
         let error = decompress_capped(&block, 1000, &mut out).expect_err("above the limit");
-        assert!(matches!(error, WireError::TooLarge { declared: 1001, limit: 1000, .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                WireError::TooLarge {
+                    declared: 1001,
+                    limit: 1000,
+                    ..
+                }
+            ),
+            "{error}"
+        );
         assert_eq!(out.capacity(), 0);
         decompress_capped(&block, 1001, &mut out).expect("exactly the limit");
         assert_eq!(out, [7; 1001]);

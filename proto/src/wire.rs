@@ -44,15 +44,6 @@ impl<'a> Cursor<'a> {
         Self { body, at: 0 }
     }
 
-    /// Bytes `from..to` of the same request, as a message of their own; empty when they are not inside this one.
-    #[inline]
-    pub(crate) fn slice(&self, from: usize, to: usize) -> Cursor<'a> {
-        match self.body.get(..to) {
-            Some(body) => Cursor { body, at: from.min(to) },
-            None => Cursor { body: &[], at: 0 },
-        }
-    }
-
     #[inline]
     pub(crate) fn offset(&self) -> usize {
         self.at
@@ -153,7 +144,10 @@ impl<'a> Cursor<'a> {
             return Err(self.malformed("length reaches past the end of its message"));
         }
         let end = self.at + len as usize;
-        let inner = Cursor { body: &self.body[..end], at: self.at };
+        let inner = Cursor {
+            body: &self.body[..end],
+            at: self.at,
+        };
         self.at = end;
         Ok(inner)
     }
@@ -200,9 +194,89 @@ impl<'a> Cursor<'a> {
             if depth == 0 {
                 return Ok(());
             }
-            key = self.key()?.ok_or_else(|| self.malformed("message ends inside a group"))?;
+            key = self
+                .key()?
+                .ok_or_else(|| self.malformed("message ends inside a group"))?;
         }
     }
+}
+
+/// What `read` makes of each field with this key, a length-delimited one, in a message that was checked before: an error can therefore not
+/// occur, and ends the iteration.
+#[inline]
+pub(crate) fn repeated<'a, T>(
+    mut fields: Cursor<'a>,
+    key: u32,
+    read: impl Fn(Cursor<'a>) -> Result<T, Malformed>,
+) -> impl Iterator<Item = T> {
+    std::iter::from_fn(move || {
+        loop {
+            let found = fields.key().ok()??;
+            if found == key {
+                return read(fields.message().ok()?).ok();
+            }
+            match found & 7 {
+                LENGTH => drop(fields.message().ok()?),
+                _ => fields.skip(found).ok()?,
+            }
+        }
+    })
+}
+
+/// Where the fields of one number lie in a message: from the first of them to the last.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Extent {
+    from: usize,
+    to: usize,
+    /// Their number.
+    pub(crate) fields: usize,
+    /// Their bytes, keys and lengths included.
+    bytes: usize,
+}
+
+impl Extent {
+    /// Adds a field at bytes `from..to`, behind all that were added before.
+    #[inline]
+    pub(crate) fn add(&mut self, from: usize, to: usize) {
+        if self.fields == 0 {
+            self.from = from;
+        }
+        self.to = to;
+        self.fields += 1;
+        self.bytes += to - from;
+    }
+
+    /// Whether no other field lies between them.
+    #[inline]
+    pub(crate) fn is_contiguous(&self) -> bool {
+        self.to - self.from == self.bytes
+    }
+
+    /// The part of `message` that they lie in.
+    #[inline]
+    pub(crate) fn of<'a>(&self, message: Cursor<'a>) -> Cursor<'a> {
+        match message.body.get(..self.to) {
+            Some(body) => Cursor { body, at: self.from },
+            None => Cursor { body: &[], at: 0 },
+        }
+    }
+}
+
+/// Counts the messages (or strings) at the end of `path`, field numbers from outside to inside, so that their number can be bounded before
+/// they are decoded.
+pub(crate) fn count_entries(mut fields: Cursor<'_>, path: &[u32]) -> Result<usize, Malformed> {
+    let Some((number, inner)) = path.split_first() else {
+        return Ok(1);
+    };
+    let mut entries = 0;
+    while let Some(key) = fields.key()? {
+        if key == self::key(*number, LENGTH) {
+            entries += count_entries(fields.message()?, inner)?;
+        } else {
+            fields.skip(key)?;
+        }
+    }
+    Ok(entries)
 }
 
 #[cfg(test)]

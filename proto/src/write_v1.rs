@@ -5,7 +5,7 @@
 
 use crate::error::Malformed;
 use crate::shape;
-use crate::wire::{Cursor, FIXED64, LENGTH, VARINT, key};
+use crate::wire::{Cursor, Extent, FIXED64, LENGTH, VARINT, key, repeated};
 use crate::{Sample, WireError};
 
 const REQUEST_TIMESERIES: u32 = key(1, LENGTH);
@@ -33,7 +33,11 @@ impl<'a> Request<'a> {
     /// # Errors
     /// [`WireError::Malformed`] with the first place that is not protobuf or not this message.
     pub fn parse(body: &'a [u8]) -> Result<Self, WireError> {
-        let mut request = Self { body: Cursor::new(body), n_series: 0, n_metadata: 0 };
+        let mut request = Self {
+            body: Cursor::new(body),
+            n_series: 0,
+            n_metadata: 0,
+        };
         let mut fields = request.body;
         while let Some(key) = fields.key()? {
             match key {
@@ -53,17 +57,7 @@ impl<'a> Request<'a> {
 
     /// The series entries in the order of the wire; a series may occur many times.
     pub fn series(&self) -> impl Iterator<Item = Series<'a>> + use<'a> {
-        let mut fields = self.body;
-        std::iter::from_fn(move || {
-            // `parse` has been here: neither of the errors can occur.
-            while let Some(key) = fields.key().ok()? {
-                match key {
-                    REQUEST_TIMESERIES => return Series::scan(fields.message().ok()?).ok(),
-                    other => fields.skip_unknown(other, &[]).ok()?,
-                }
-            }
-            None
-        })
+        repeated(self.body, REQUEST_TIMESERIES, Series::scan)
     }
 
     /// Number of series entries.
@@ -94,46 +88,29 @@ impl<'a> Series<'a> {
     /// Finds where labels and samples are, and looks into neither.
     #[inline]
     fn scan(entry: Cursor<'a>) -> Result<Self, Malformed> {
-        let (mut n_labels, mut label_fields, mut n_samples, mut n_histograms, mut n_exemplars) = (0, 0, 0, 0, 0);
-        let (mut labels, mut samples) = ((0, 0), (0, 0));
+        let (mut labels, mut samples) = (Extent::default(), Extent::default());
+        let (mut n_histograms, mut n_exemplars) = (0, 0);
         let mut fields = entry;
         loop {
-            let before = fields.offset();
+            let from = fields.offset();
             let Some(key) = fields.key()? else { break };
             match key {
-                SERIES_LABELS => {
-                    fields.message()?;
-                    if n_labels == 0 {
-                        labels.0 = before;
-                    }
-                    labels.1 = fields.offset();
-                    label_fields += fields.offset() - before;
-                    n_labels += 1;
-                }
-                SERIES_SAMPLES => {
-                    fields.message()?;
-                    if n_samples == 0 {
-                        samples.0 = before;
-                    }
-                    samples.1 = fields.offset();
-                    n_samples += 1;
-                }
-                SERIES_EXEMPLARS => {
-                    fields.message()?;
-                    n_exemplars += 1;
-                }
-                SERIES_HISTOGRAMS => {
-                    fields.message()?;
-                    n_histograms += 1;
-                }
+                SERIES_LABELS | SERIES_SAMPLES | SERIES_EXEMPLARS | SERIES_HISTOGRAMS => drop(fields.message()?),
                 other => fields.skip_unknown(other, &[])?,
+            }
+            match key {
+                SERIES_LABELS => labels.add(from, fields.offset()),
+                SERIES_SAMPLES => samples.add(from, fields.offset()),
+                SERIES_EXEMPLARS => n_exemplars += 1,
+                SERIES_HISTOGRAMS => n_histograms += 1,
+                _ => {}
             }
         }
         Ok(Self {
-            labels: entry.slice(labels.0, labels.1),
-            samples: entry.slice(samples.0, samples.1),
-            contiguous: labels.1 - labels.0 == label_fields,
-            n_samples,
+            labels: labels.of(entry),
+            contiguous: labels.is_contiguous(),
+            samples: samples.of(entry),
+            n_samples: samples.fields,
             n_histograms,
             n_exemplars,
         })
@@ -141,16 +118,7 @@ impl<'a> Series<'a> {
 
     /// The labels in the order of the wire, name and value: unsorted, perhaps empty, perhaps repeated, perhaps not UTF-8.
     pub fn labels(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        let mut fields = self.labels;
-        std::iter::from_fn(move || {
-            while let Some(key) = fields.key().ok()? {
-                match key {
-                    SERIES_LABELS => return read_label(fields.message().ok()?).ok(),
-                    other => fields.skip_unknown(other, &[]).ok()?,
-                }
-            }
-            None
-        })
+        repeated(self.labels, SERIES_LABELS, read_label)
     }
 
     /// The bytes that hold all label fields and nothing else, empty when there are none. Equal bytes are equal labels, so a series that was
@@ -162,16 +130,7 @@ impl<'a> Series<'a> {
 
     /// The float samples in the order of the wire.
     pub fn samples(&self) -> impl Iterator<Item = Sample> + use<'a> {
-        let mut fields = self.samples;
-        std::iter::from_fn(move || {
-            while let Some(key) = fields.key().ok()? {
-                match key {
-                    SERIES_SAMPLES => return read_sample(fields.message().ok()?).ok(),
-                    other => fields.skip_unknown(other, &[]).ok()?,
-                }
-            }
-            None
-        })
+        repeated(self.samples, SERIES_SAMPLES, read_sample)
     }
 
     /// Number of float samples.

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use emberkeep_archive::ArchiveError;
-use emberkeep_model::HeadError;
+use emberkeep_model::head::HeadError;
 
 /// Why a read, or an export, did not succeed.
 #[derive(Debug, thiserror::Error)]

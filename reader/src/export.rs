@@ -200,6 +200,3 @@ pub fn progress() -> ProgressBar {
     bar.set_style(style.expect("the template is constant"));
     bar
 }
-
-#[cfg(test)]
-mod tests;

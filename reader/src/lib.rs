@@ -1,1 +1,27 @@
-//! Placeholder.
+//! The reader: remote read, the metadata API and the export to TSDB blocks, from the archive and the heads of its receivers.
+//!
+//! It only reads: nothing in the archive or in a receiver changes through it. Its one promise is that no answer is ever silently
+//! shorter than what is archived and acknowledged; when it cannot keep that, it fails.
+
+mod api;
+mod app;
+pub mod cli;
+mod error;
+pub mod export;
+mod head;
+mod metrics;
+mod remote_read;
+mod scan;
+mod selector;
+mod serve;
+mod sources;
+mod sql_view;
+mod tenant;
+
+pub use app::{Reader, ReaderSettings};
+pub use error::ReaderError;
+pub use head::{HeadSource, RemoteHead};
+pub use metrics::ReaderMetrics;
+pub use scan::{Query, Scan, SeriesSamples};
+pub use selector::{Selection, SelectorError, parse_selector};
+pub use sources::{Look, Sources};

@@ -16,15 +16,12 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use emberkeep_proto::content::ReadResponseType;
 
 use self::body::BodySender;
-use self::request::{AnswerType, ReadQueries};
+use self::request::ReadQueries;
 use self::sampled::SampledAnswer;
 use crate::{Reader, ReaderError, api};
-
-/// Prometheus compares this text as it is, with the one space.
-const STREAMED: HeaderValue = HeaderValue::from_static("application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse");
-const SAMPLED: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 
 /// Answers a remote read.
 pub(crate) async fn handle(State(reader): State<Arc<Reader>>, request: Request) -> Response {
@@ -56,8 +53,8 @@ async fn respond(reader: &Arc<Reader>, request: Request) -> Result<Response, Rea
     tokio::spawn(async move {
         let running = task_reader.metrics().run();
         let result = match asked.answer {
-            AnswerType::Streamed => write_streamed(&task_reader, &asked, &mut sender).await,
-            AnswerType::Sampled => write_sampled(&task_reader, &asked, &mut sender).await,
+            ReadResponseType::StreamedXorChunks => write_streamed(&task_reader, &asked, &mut sender).await,
+            ReadResponseType::Samples => write_sampled(&task_reader, &asked, &mut sender).await,
         };
         sender.conclude(result).await;
         drop((permit, running));
@@ -65,13 +62,10 @@ async fn respond(reader: &Arc<Reader>, request: Request) -> Result<Response, Rea
     let body = receiver.into_body().await?;
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    match answer {
-        AnswerType::Streamed => headers.insert(header::CONTENT_TYPE, STREAMED),
-        AnswerType::Sampled => {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));
-            headers.insert(header::CONTENT_TYPE, SAMPLED)
-        }
-    };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type()));
+    if let Some(encoding) = answer.content_encoding() {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
     Ok(response)
 }
 
@@ -93,6 +87,3 @@ async fn write_sampled(reader: &Reader, asked: &ReadQueries, body: &mut BodySend
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

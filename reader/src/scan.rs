@@ -13,7 +13,8 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use emberkeep_archive::{ObjectStore, PartEntry, PartReader, ScanQuery};
-use emberkeep_model::{HeadAnswer, Labels, Matcher, Run, TenantId, TimeRange};
+use emberkeep_model::head::HeadAnswer;
+use emberkeep_model::{Labels, Matcher, Run, TenantId, TimeRange};
 use futures::{StreamExt, TryStreamExt};
 
 use self::series::SeriesMerge;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use emberkeep_archive::{ArchiveError, Catalog, CatalogView, ObjectStore};
-use emberkeep_model::{HeadAnswer, HeadPosition, HeadQuery};
+use emberkeep_model::head::{HeadAnswer, HeadPosition, HeadQuery};
 use futures::future::try_join_all;
 use tokio::sync::Mutex;
 
@@ -87,8 +87,11 @@ impl Sources {
         }
     }
 
-    /// A view whose loading began after this call; at most one load runs at a time.
-    async fn view(&self) -> Result<Arc<CatalogView>, ArchiveError> {
+    /// A view of the catalog whose loading began after this call; at most one load runs at a time.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn view(&self) -> Result<Arc<CatalogView>, ArchiveError> {
         let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut newest = self.newest.lock().await;
         if let Some(view) = &newest.view

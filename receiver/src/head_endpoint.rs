@@ -2,6 +2,7 @@
 //!
 //! A stream of checked frames, one per series, and an end frame that carries the position and proves that nothing is missing.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,11 +10,16 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{Response, StatusCode, header};
 use axum::routing::post;
-use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadQuery};
+use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadQuery, HeadSeries};
 use emberkeep_model::{MatchOp, Matcher, TenantId, TimeRange};
-use emberkeep_proto::head as wire;
+use emberkeep_proto::head::{ANSWER_CONTENT_TYPE, HeadAnswerWriter, decode_request};
+use emberkeep_proto::messages::head::HeadSeries as WireSeries;
+use emberkeep_proto::messages::head::head_matcher::MatchOp as WireOp;
 
 use crate::head_read::ReceiverHead;
+
+/// Most bytes of a decompressed request: a tenant, a range and matchers.
+const REQUEST_BYTES_MAX: usize = 1 << 20;
 
 pub(crate) fn routes(head: Arc<ReceiverHead>) -> Router {
     Router::new().route("/api/v1/head/read", post(read)).with_state(head)
@@ -36,17 +42,18 @@ async fn read(State(head): State<Arc<ReceiverHead>>, body: Bytes) -> Response<Bo
 }
 
 fn query(body: &[u8]) -> Result<HeadQuery, String> {
-    let request = wire::decode_request(body).map_err(|e| e.to_string())?;
+    let request = decode_request(body, REQUEST_BYTES_MAX).map_err(|e| e.to_string())?;
     let tenant = TenantId::parse(&request.tenant).map_err(|e| e.to_string())?;
     let matchers: Result<Arc<[Matcher]>, String> = request
         .matchers
         .into_iter()
         .map(|m| {
-            let op = match wire::MatchOp::try_from(m.op).map_err(|_| format!("unknown matcher type {}", m.op))? {
-                wire::MatchOp::Equal => MatchOp::Equal,
-                wire::MatchOp::NotEqual => MatchOp::NotEqual,
-                wire::MatchOp::Regex => MatchOp::Regex,
-                wire::MatchOp::NotRegex => MatchOp::NotRegex,
+            let op = match m.op() {
+                WireOp::Equal => MatchOp::Equal,
+                WireOp::NotEqual => MatchOp::NotEqual,
+                WireOp::Regex => MatchOp::Regex,
+                WireOp::NotRegex => MatchOp::NotRegex,
+                WireOp::Unspecified => return Err("a matcher has no comparison".to_owned()),
             };
             Matcher::new(m.name, op, m.value).map_err(|e| e.to_string())
         })
@@ -57,18 +64,33 @@ fn query(body: &[u8]) -> Result<HeadQuery, String> {
 /// One frame at a time is encoded, as fast as the client takes them.
 fn stream(answer: HeadAnswer) -> Response<Body> {
     let HeadAnswer { position, series } = answer;
-    let end = wire::end_frame(&position.receiver, position.epoch, position.committed, series.len() as u64);
-    let frames = series
-        .into_iter()
-        .map(|series| {
-            let run = &series.samples;
-            wire::series_frame(series.labels.as_bytes(), &run.timestamps, &run.values, &run.start_timestamps)
-        })
-        .chain([end]);
-    let body = futures::stream::iter(frames.map(|frame| Ok::<_, std::convert::Infallible>(Bytes::from(frame))));
+    let frames = futures::stream::unfold(
+        Some((series.into_iter(), HeadAnswerWriter::default(), position)),
+        async |state| {
+            let (mut series, mut writer, position) = state?;
+            let mut out = Vec::new();
+            let rest = match series.next() {
+                Some(HeadSeries { labels, samples }) => {
+                    let frame = WireSeries {
+                        labels: labels.as_bytes().to_vec().into(),
+                        timestamps: samples.timestamps,
+                        value_bits: samples.values.iter().map(|value| value.to_bits()).collect(),
+                        start_timestamps: samples.start_timestamps,
+                    };
+                    writer.series(frame, &mut out);
+                    Some((series, writer, position))
+                }
+                None => {
+                    writer.end(position.receiver, position.epoch, position.committed, &mut out);
+                    None
+                }
+            };
+            Some((Ok::<_, Infallible>(Bytes::from(out)), rest))
+        },
+    );
     Response::builder()
-        .header(header::CONTENT_TYPE, wire::CONTENT_TYPE)
-        .body(Body::from_stream(body))
+        .header(header::CONTENT_TYPE, ANSWER_CONTENT_TYPE)
+        .body(Body::from_stream(frames))
         .expect("headers are fixed and valid")
 }
 

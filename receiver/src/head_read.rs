@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use emberkeep_archive::{ArchiveError, DirectoryStore, ObjectStore, PartReader, ScanQuery};
-use emberkeep_disk::FileSystem;
+use emberkeep_archive::{ArchiveError, ObjectStore, PartReader, ScanQuery};
 use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadQuery, HeadSeries};
 use emberkeep_model::{Labels, Run};
 use tokio::runtime::Handle;
@@ -24,7 +23,8 @@ const WINDOW_ROWS: usize = 16 << 10;
 /// The head of one receiver, readable.
 #[derive(Debug)]
 pub(crate) struct ReceiverHead {
-    pub(crate) fs: Arc<dyn FileSystem>,
+    /// The staging directory, read like a bucket.
+    pub(crate) staging: Arc<dyn ObjectStore>,
     pub(crate) generations: Arc<Generations>,
     pub(crate) status: Arc<Status>,
     pub(crate) samples_max: usize,
@@ -93,8 +93,7 @@ impl ReceiverHead {
                 Failed::Error(self.unavailable(format!("staged part `{}`: {error}", part.directory.display())))
             }
         };
-        let store: Arc<dyn ObjectStore> = Arc::new(DirectoryStore::new(self.fs.clone(), part.directory.clone()));
-        let reader = PartReader::open(store, &part.manifest.part).await.map_err(failed)?;
+        let reader = PartReader::open(self.staging.clone(), &part.entry_in_staging()).await.map_err(failed)?;
         let scan =
             ScanQuery { tenant: query.tenant.clone(), range: query.range, matchers: query.matchers.clone() };
         let mut scan = reader.scan(scan, WINDOW_ROWS);

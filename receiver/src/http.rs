@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::routing::post;
 use emberkeep_model::TenantId;
-use emberkeep_proto::{WriteProtocol, content};
+use emberkeep_proto::content::{self, WriteProtocol};
 
 use crate::ingest::{Ingest, IngestError, Kept};
 use crate::metrics::AnswerLabels;
@@ -38,7 +38,7 @@ struct Answer {
 
 async fn write(State(ingest): State<Arc<Ingest>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let protocol = content::write_protocol(header(&parts.headers, header::CONTENT_TYPE));
+    let protocol = WriteProtocol::from_content_type(header(&parts.headers, header::CONTENT_TYPE));
     let answer = match &protocol {
         Err(error) => Answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.to_string()),
         Ok(protocol) => match read(&ingest, &parts.headers, body).await {
@@ -60,7 +60,7 @@ async fn write(State(ingest): State<Arc<Ingest>>, request: Request) -> Response<
 
 /// Header checks and the body, at most as long as allowed.
 async fn read(ingest: &Ingest, headers: &HeaderMap, body: Body) -> Result<(TenantId, Bytes), Answer> {
-    content::check_encoding(header(headers, header::CONTENT_ENCODING))
+    content::check_content_encoding(header(headers, header::CONTENT_ENCODING))
         .map_err(|error| Answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.to_string()))?;
     let tenant = match header(headers, "x-scope-orgid") {
         None => TenantId::default(),
@@ -97,7 +97,6 @@ async fn answer(ingest: Arc<Ingest>, tenant: TenantId, protocol: WriteProtocol, 
         Ok(Err(error)) => Answer::error(
             match error {
                 IngestError::Malformed(_) => StatusCode::BAD_REQUEST,
-                IngestError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
                 IngestError::Later(_) => StatusCode::SERVICE_UNAVAILABLE,
             },
             error.to_string(),

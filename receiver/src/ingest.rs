@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use emberkeep_model::TenantId;
-use emberkeep_proto::{WireError, WriteProtocol, snappy};
+use emberkeep_proto::content::WriteProtocol;
+use emberkeep_proto::snappy;
 use emberkeep_service::clock::Clock;
 use emberkeep_wal::{AppendError, Protocol, Record};
 
 use crate::admission::Admission;
 use crate::clock_rule::ClockRule;
 use crate::generations::{Generations, Ticket};
-use crate::intake::{self, Intake, IntakeError};
+use crate::intake::{self, Intake};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::status::Status;
@@ -51,9 +52,6 @@ pub(crate) enum IngestError {
     /// The request can never be accepted: 400.
     #[error("{0}")]
     Malformed(String),
-    /// Too large for the limits here: 413.
-    #[error("{0}")]
-    TooLarge(String),
     /// Trouble of ours; the sender must come again: 503.
     #[error("{0}")]
     Later(String),
@@ -64,19 +62,16 @@ impl Ingest {
     pub(crate) async fn ingest(&self, tenant: TenantId, protocol: WriteProtocol, body: Bytes) -> Result<Kept, IngestError> {
         self.status.ready().map_err(IngestError::Later)?;
         self.check_bounds()?;
-        let decoded_len = snappy::decompressed_len(&body).map_err(|e| IngestError::Malformed(e.to_string()))?;
+        let decoded_len = snappy::declared_len(&body).map_err(|e| IngestError::Malformed(e.to_string()))?;
         let in_flight = body.len().saturating_add(decoded_len.min(self.settings.decoded_bytes_max));
         let Some(_permit) = self.admission.admit(in_flight) else {
             return Err(IngestError::Later("too many request bytes in flight".to_owned()));
         };
 
         let mut decoded = Vec::new();
-        snappy::decompress_capped(&body, self.settings.decoded_bytes_max, &mut decoded).map_err(from_wire)?;
+        snappy::decompress_capped(&body, self.settings.decoded_bytes_max, &mut decoded).map_err(|e| IngestError::Malformed(e.to_string()))?;
         let arrival = self.clock.now_ms();
-        let intake = intake::judge(protocol, &decoded, arrival).map_err(|error| match error {
-            IntakeError::Wire(error) => from_wire(error),
-            IntakeError::NewerValidator(_) => IngestError::Malformed(error.to_string()),
-        })?;
+        let intake = intake::judge(protocol, &decoded, arrival).map_err(|e| IngestError::Malformed(e.to_string()))?;
         self.check_clock(&intake, arrival)?;
         if intake.batch.n_samples() > 0 {
             self.make_durable(tenant, protocol, arrival, body, &intake).await?;
@@ -154,13 +149,6 @@ impl Ingest {
             WriteProtocol::V2 => intake.n_histograms + intake.n_exemplars,
         };
         Kept { samples: intake.batch.n_samples(), left_out, refused }
-    }
-}
-
-fn from_wire(error: WireError) -> IngestError {
-    match error {
-        WireError::TooLarge { .. } => IngestError::TooLarge(error.to_string()),
-        _ => IngestError::Malformed(error.to_string()),
     }
 }
 

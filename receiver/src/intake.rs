@@ -7,7 +7,8 @@
 //! A malformed body is refused whole. Nothing here may depend on what was stored before.
 
 use emberkeep_model::{LabelsBuilder, MIN_TIMESTAMP, Sample};
-use emberkeep_proto::{WireError, WriteProtocol, write_v1, write_v2};
+use emberkeep_proto::content::WriteProtocol;
+use emberkeep_proto::{WireError, write_v1, write_v2};
 use emberkeep_wal::Verdict;
 
 use crate::batch::Batch;
@@ -239,6 +240,6 @@ fn shorten(text: String) -> String {
     format!("{}...", &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)])
 }
 
-fn to_sample(sample: emberkeep_proto::WireSample) -> Sample {
+fn to_sample(sample: emberkeep_proto::Sample) -> Sample {
     Sample { timestamp: sample.timestamp, value: sample.value, start_timestamp: sample.start_timestamp }
 }

@@ -36,7 +36,7 @@ pub(crate) fn without_poison(flush: &Flush, segments: SegmentRange) -> Result<Ar
 /// Encodes one record as a part of its own, thrown away, and on success adds it to the rest.
 fn flush_alone(record: &RecordView<'_>, rest: &Generation) -> Result<(), String> {
     let mut decoded = Vec::new();
-    let len = snappy::decompressed_len(record.body).map_err(|e| e.to_string())?;
+    let len = snappy::declared_len(record.body).map_err(|e| e.to_string())?;
     snappy::decompress_capped(record.body, len, &mut decoded).map_err(|e| e.to_string())?;
     let intake = intake::replay(wire_protocol(record.protocol), &decoded, &record.verdict).map_err(|e| e.to_string())?;
     let alone = Generation::new();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use emberkeep_archive::ObjectStore;
+use emberkeep_archive::{DirectoryStore, ObjectStore};
 use emberkeep_disk::{FileSystem, create_dir_all_durable};
 use emberkeep_model::head::Head;
 use emberkeep_service::clock::Clock;
@@ -100,7 +100,7 @@ impl Receiver {
             tracing::error!(%error, "the write-ahead log cannot be synced; stopping, the next start replays it");
             on_fatal(error);
         });
-        let wal = Wal::start(fs.clone(), settings.wal_path(), wal_id, replayed.next_segment, options, on_fatal)?;
+        let wal = Wal::start(fs.clone(), &settings.wal_path(), wal_id, replayed.next_segment, options, on_fatal)?;
         let generations = Arc::new(Generations::new(wal, receiver.clone(), replayed.staged));
         let waiting: VecDeque<_> = replayed.frozen.into_iter().collect();
         for frozen in &waiting {
@@ -129,8 +129,9 @@ impl Receiver {
         };
         let loops = vec![tokio::spawn(committer.run(stopped.clone())), tokio::spawn(flusher.run(requested, stopped))];
         metrics.bounds(&settings);
+        let staging: Arc<dyn ObjectStore> = Arc::new(DirectoryStore::open(fs, settings.staging_path())?);
         let head = Arc::new(ReceiverHead {
-            fs,
+            staging,
             generations: generations.clone(),
             status: status.clone(),
             samples_max: settings.head_read_samples_max,

@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
-use emberkeep_proto::{WriteProtocol, snappy};
-use emberkeep_wal::{Position, Protocol, RecordView, Recovery, SegmentRange};
+use emberkeep_proto::content::WriteProtocol;
+use emberkeep_proto::snappy;
+use emberkeep_wal::{DamageKind, Position, Protocol, RecordView, Recovery, SegmentRange};
 
 use crate::clock_rule::ClockRule;
 use crate::error::ReceiverError;
@@ -83,7 +84,7 @@ pub(crate) fn replay(
     report(&recovery);
     metrics.replayed_records.inc_by(recovery.records);
     for damage in recovery.damage.iter().filter(|damage| !damage.seen_before) {
-        metrics.replay_damage.get_or_create(&ReasonLabels { reason: damage.kind.as_str() }).inc();
+        metrics.replay_damage.get_or_create(&ReasonLabels { reason: kind(damage.kind) }).inc();
     }
     if recovery.records > 0 {
         tracing::info!(records = recovery.records, bytes = recovery.bytes, "write-ahead log replayed");
@@ -114,7 +115,7 @@ impl Replay<'_> {
             self.stage(position.segment - 1);
         }
         // The limit of today does not bind what was acknowledged yesterday; the log bounds a record's size.
-        let len = snappy::decompressed_len(record.body).map_err(|e| e.to_string())?;
+        let len = snappy::declared_len(record.body).map_err(|e| e.to_string())?;
         snappy::decompress_capped(record.body, len, &mut self.decoded).map_err(|e| e.to_string())?;
         let intake = intake::replay(wire_protocol(record.protocol), &self.decoded, &record.verdict).map_err(|e| e.to_string())?;
         self.open.append(&record.tenant, &intake.batch, record.arrival);
@@ -150,12 +151,20 @@ pub(crate) fn wire_protocol(protocol: Protocol) -> WriteProtocol {
 pub(crate) fn report(recovery: &Recovery) {
     for damage in recovery.damage.iter().filter(|damage| !damage.seen_before) {
         tracing::warn!(
-            kind = damage.kind.as_str(),
+            kind = kind(damage.kind),
             segment = damage.segment,
             offset = damage.offset,
             bytes = damage.length,
             set_aside = %damage.set_aside.display(),
             "part of the write-ahead log could not be read"
         );
+    }
+}
+
+fn kind(kind: DamageKind) -> &'static str {
+    match kind {
+        DamageKind::TornTail => "torn_tail",
+        DamageKind::Damaged => "damaged",
+        DamageKind::Poison => "poison",
     }
 }

@@ -48,6 +48,15 @@ impl StagedPart {
         self.manifest.part.files.iter().map(|f| f.bytes).sum()
     }
 
+    /// The part with file paths below the staging directory.
+    pub(crate) fn entry_in_staging(&self) -> PartEntry {
+        let mut entry = self.manifest.part.clone();
+        for file in &mut entry.files {
+            file.path = format!("{}/{}", name(&self.manifest.wal), file.path);
+        }
+        entry
+    }
+
     /// The directory in which a part of this range is written first.
     pub(crate) fn temporary(staging: &Path, wal: &WalRange) -> PathBuf {
         staging.join(format!("{}.tmp", name(wal)))
@@ -92,7 +101,8 @@ pub(crate) fn resume(fs: &Arc<dyn FileSystem>, staging: &Path) -> Result<Vec<Sta
     let mut parts = Vec::new();
     for entry in fs.read_dir(staging).map_err(ReceiverError::disk(staging))? {
         let directory = staging.join(&entry.name);
-        if !entry.is_dir() {
+        // Dotted names are the directory store's, which reads staged parts for the head.
+        if !entry.is_dir() || entry.name.as_encoded_bytes().starts_with(b".") {
             continue;
         }
         if directory.extension().is_some_and(|e| e == "tmp") {

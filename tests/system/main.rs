@@ -3,9 +3,7 @@
 //! One test binary, so that it is linked once. Peers are built by `tests/peers/build`; a missing one is a failure that says so.
 
 mod corpus;
-mod drain;
 mod durability;
-mod export_resume;
 mod hostile;
 mod process;
 mod prometheus;

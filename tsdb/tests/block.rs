@@ -62,8 +62,11 @@ fn small_block(output: &Path) -> PathBuf {
     output.join(ulid.to_string())
 }
 
+/// Timestamps and the bits of values.
+type Bits = Vec<(i64, u64)>;
+
 /// All that a block holds, or the error that says why not.
-fn content(block: &Path) -> Result<Vec<(Labels, Vec<(i64, u64)>)>, TsdbError> {
+fn content(block: &Path) -> Result<Vec<(Labels, Bits)>, TsdbError> {
     let mut reader = BlockReader::open(block)?;
     let mut all = Vec::new();
     reader.verify(|labels, run| {
@@ -163,7 +166,7 @@ fn wrong_series_are_refused_and_the_block_goes_on() {
 }
 
 #[test]
-fn every_flipped_bit_is_an_error_or_harmless() {
+fn a_flipped_bit_in_any_byte_is_an_error_or_harmless() {
     let output = tempfile::tempdir().unwrap();
     let block = small_block(output.path());
     let original = content(&block).unwrap();
@@ -171,9 +174,10 @@ fn every_flipped_bit_is_an_error_or_harmless() {
     for file in ["index", "chunks/000001", "tombstones"] {
         let path = block.join(file);
         let bytes = fs::read(&path).unwrap();
-        for bit in 0..bytes.len() * 8 {
+        for place in 0..bytes.len() {
+            let bit = place * 8 + place % 8;
             let mut flipped = bytes.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
+            flipped[place] ^= 1 << (bit % 8);
             fs::write(&path, flipped).unwrap();
             match content(&block) {
                 Err(TsdbError::Corrupt { .. } | TsdbError::Unsupported { .. }) => {}
@@ -187,7 +191,7 @@ fn every_flipped_bit_is_an_error_or_harmless() {
         }
         fs::write(&path, bytes).unwrap();
     }
-    assert!(harmless < 100 * 8, "{harmless} flipped bits went unnoticed");
+    assert!(harmless < 100, "{harmless} flipped bits went unnoticed");
     assert_eq!(content(&block).unwrap(), original);
 }
 

@@ -16,20 +16,20 @@ pub(super) type NodeId = u64;
 pub(super) const ROOT: NodeId = 0;
 
 /// Everything on the disk, reachable by name or not.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Image {
     pub(super) nodes: HashMap<NodeId, Node>,
     pub(super) next: NodeId,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Node {
     File(FileImage),
     Directory(DirImage),
 }
 
 /// A file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FileImage {
     pub(super) live: Vec<u8>,
     pub(super) durable: Vec<u8>,
@@ -51,7 +51,7 @@ impl Default for FileImage {
 }
 
 /// A directory; `pending` are the changes of `live` that `durable` has not seen, in order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct DirImage {
     pub(super) live: BTreeMap<OsString, NodeId>,
     pub(super) durable: BTreeMap<OsString, NodeId>,

@@ -108,6 +108,19 @@ fn what_a_crash_left_is_durable_and_independent() {
 }
 
 #[test]
+fn a_restarted_process_sees_all_and_owes_the_same_syncs() {
+    let fs = ForgetfulFs::new();
+    fs.create_new(Path::new(A)).unwrap().write_all_at(b"1", 0).unwrap();
+    let restarted = fs.restart();
+    assert_eq!(read(&restarted, A).unwrap(), b"1");
+    assert!(!exists(&restarted.crash(CrashMode::LoseAll), A));
+    restarted.sync_dir(Path::new("/")).unwrap();
+    assert_eq!(read(&restarted.crash(CrashMode::LoseAll), A).unwrap(), b"");
+    restarted.open(Path::new(A)).unwrap().sync_data().unwrap();
+    assert_eq!(read(&restarted.crash(CrashMode::LoseAll), A).unwrap(), b"1");
+}
+
+#[test]
 fn from_the_crash_point_on_nothing_works_and_nothing_changes() {
     let fs = ForgetfulFs::new();
     let file = fs.create_new(Path::new(A)).unwrap();

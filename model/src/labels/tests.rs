@@ -1,3 +1,5 @@
+//! Tests of labels against the rules of Prometheus, written naively.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::collection::vec;

@@ -1,3 +1,5 @@
+//! Tests of run against the rules of Prometheus, written naively.
+
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;

@@ -7,7 +7,14 @@ fn protocol(value: &str) -> Option<WriteProtocol> {
 #[test]
 fn missing_and_bare_content_types_are_1_0() {
     assert_eq!(WriteProtocol::from_content_type(None).ok(), Some(WriteProtocol::V1));
-    for value in ["", "  ", "application/x-protobuf", "Application/X-Protobuf", " application/x-protobuf\t", "application/x-protobuf;"] {
+    for value in [
+        "",
+        "  ",
+        "application/x-protobuf",
+        "Application/X-Protobuf",
+        " application/x-protobuf\t",
+        "application/x-protobuf;",
+    ] {
         assert_eq!(protocol(value), Some(WriteProtocol::V1), "{value:?}");
     }
 }
@@ -24,7 +31,10 @@ fn the_proto_parameter_decides_in_every_spelling() {
     ] {
         assert_eq!(protocol(value), Some(WriteProtocol::V2), "{value:?}");
     }
-    for value in ["application/x-protobuf; proto=prometheus.WriteRequest", WriteProtocol::V1.content_type()] {
+    for value in [
+        "application/x-protobuf; proto=prometheus.WriteRequest",
+        WriteProtocol::V1.content_type(),
+    ] {
         assert_eq!(protocol(value), Some(WriteProtocol::V1), "{value:?}");
     }
 }
@@ -49,7 +59,10 @@ fn other_content_types_are_refused() {
 #[test]
 fn an_error_repeats_only_the_start_of_a_header() {
     let error = WriteProtocol::from_content_type(Some(&"é".repeat(1000))).expect_err("no such type");
-    assert!(matches!(&error, WireError::ContentType { found } if found.len() == SHOWN), "{error}");
+    assert!(
+        matches!(&error, WireError::ContentType { found } if found.len() == SHOWN),
+        "{error}"
+    );
 }
 
 #[test]

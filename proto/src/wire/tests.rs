@@ -8,23 +8,47 @@ fn varint_of(bytes: &[u8]) -> Result<u64, Malformed> {
 
 #[test]
 fn varints_end_at_64_bits() {
-    assert_eq!(varint_of(&[0x80, 0x80, 0x00]), Ok(0), "longer than necessary, as some writers pad");
+    assert_eq!(
+        varint_of(&[0x80, 0x80, 0x00]),
+        Ok(0),
+        "longer than necessary, as some writers pad"
+    );
     let mut longest = [0xff; 10];
     longest[9] = 1;
     assert_eq!(varint_of(&longest), Ok(u64::MAX));
     longest[9] = 2;
-    assert_eq!(varint_of(&longest), Err(Malformed { offset: 0, what: "varint of more than 64 bits" }));
+    assert_eq!(
+        varint_of(&longest),
+        Err(Malformed {
+            offset: 0,
+            what: "varint of more than 64 bits"
+        })
+    );
     let mut padded = [0x80; 11];
     padded[10] = 0;
     assert!(varint_of(&padded).is_err(), "eleven bytes");
     for short in [&[][..], &[0x80], &[0xff; 9]] {
-        assert_eq!(varint_of(short), Err(Malformed { offset: 0, what: "varint does not end" }));
+        assert_eq!(
+            varint_of(short),
+            Err(Malformed {
+                offset: 0,
+                what: "varint does not end"
+            })
+        );
     }
 }
 
 #[test]
 fn impossible_keys_are_refused() {
-    for bytes in [&[0x00][..], &[0x05], &[0x0e], &[0x0f], &[0x80, 0x00], &[0x8e, 0x01], &[0xff, 0xff, 0xff, 0xff, 0x7f]] {
+    for bytes in [
+        &[0x00][..],
+        &[0x05],
+        &[0x0e],
+        &[0x0f],
+        &[0x80, 0x00],
+        &[0x8e, 0x01],
+        &[0xff, 0xff, 0xff, 0xff, 0x7f],
+    ] {
         assert!(Cursor::new(bytes).key().is_err(), "{bytes:x?}");
     }
     assert_eq!(Cursor::new(&[0x8a, 0x00]).key(), Ok(Some(key(1, LENGTH))));
@@ -38,7 +62,11 @@ fn lengths_stay_inside_their_message() {
     let mut inner = outer.message().expect("two bytes are there");
     assert_eq!(outer.rest(), [0xbb, 0xcc]);
     assert_eq!(inner.bytes().expect_err("three are not").offset, 2);
-    assert!(Cursor::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]).message().is_err());
+    assert!(
+        Cursor::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01])
+            .message()
+            .is_err()
+    );
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use emberkeep_archive::{ObjectStore, PartEntry};
-use emberkeep_model::{HeadAnswer, Run, TimeRange};
+use emberkeep_model::head::HeadAnswer;
+use emberkeep_model::{Run, TimeRange};
 use emberkeep_tsdb::{BLOCK_DURATION_MS, windows};
 
 use crate::scan::prune;

@@ -7,6 +7,7 @@
 use crc_fast::{CrcAlgorithm, Digest};
 use emberkeep_model::Labels;
 
+use super::body::BodySender;
 use super::wire;
 use crate::ReaderError;
 
@@ -88,26 +89,18 @@ impl SeriesFrame {
         (prefix, tail)
     }
 
-    /// Ends the frame and gives its bytes, piece by piece, to `write`. A frame without a chunk would be a series without
+    /// Ends the frame and writes it to the body. A frame without a chunk would be a series without
     /// samples, which Prometheus cannot read: it is not written.
-    pub(crate) async fn finish<W: AsyncFnMut(&[u8]) -> Result<(), ReaderError>>(
-        &mut self,
-        query_index: u64,
-        mut write: W,
-    ) -> Result<(), ReaderError> {
+    pub(crate) async fn finish(&mut self, query_index: u64, body: &mut BodySender) -> Result<(), ReaderError> {
         if self.chunk_bytes == 0 {
             return Ok(());
         }
         let (prefix, tail) = self.prefix(query_index);
-        write(&prefix).await?;
+        body.write(&prefix).await?;
         for segment in self.full.drain(..) {
-            write(&segment).await?;
+            body.write(&segment).await?;
         }
-        write(&self.open).await?;
-        write(&tail).await?;
-        if self.open.capacity() > SEGMENT_BYTES {
-            self.open = Vec::new();
-        }
-        Ok(())
+        body.write(&self.open).await?;
+        body.write(&tail).await
     }
 }

@@ -31,7 +31,7 @@ pub(super) async fn write(
         }
         chunks.finish(&mut frame)?;
         metrics.series(samples);
-        frame.finish(query_index, async |bytes| body.write(bytes).await).await?;
+        frame.finish(query_index, body).await?;
     }
     metrics.conflicts(scan.conflicts());
     Ok(())

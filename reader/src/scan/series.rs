@@ -12,12 +12,14 @@ use emberkeep_model::{Run, TimeRange};
 use super::source::Source;
 use crate::ReaderError;
 
-/// Samples that a piece aims at.
+/// Samples that a piece aims at; it may be larger by what is buffered.
 const PIECE_SAMPLES: usize = 8 * 1024;
-/// Rows that all buffers of a series hold together; one of many overlapping sources gets its share.
-const BUFFERED_ROWS: usize = 64 * 1024;
+/// Rows that all buffers of a series hold together; one of several overlapping sources gets its share.
+const BUFFERED_ROWS: usize = 128 * 1024;
+/// Most rows that are read of a source at once. A piece of a series costs the source up to a page, so pieces are large.
+const MOST_ROWS: usize = 64 * 1024;
 /// The least share, below which reading would be all overhead.
-const LEAST_ROWS: u64 = 256;
+const LEAST_ROWS: usize = 2 * 1024;
 
 /// What one source holds of the series.
 #[derive(Debug)]
@@ -125,9 +127,9 @@ impl SeriesMerge {
 
     /// Gives every active source a waiting sample, and lets go of those that have none.
     async fn refill(&mut self, sources: &mut [Source], range: TimeRange) -> Result<(), ReaderError> {
-        let share = (BUFFERED_ROWS / self.active.len().max(1)).min(PIECE_SAMPLES) as u64;
+        let share = (BUFFERED_ROWS / self.active.len().max(1)).clamp(LEAST_ROWS, MOST_ROWS) as u64;
         for member in &mut self.active {
-            member.refill(sources, range, share.max(LEAST_ROWS)).await?;
+            member.refill(sources, range, share).await?;
         }
         while let Some(done) = self.active.iter().position(|member| member.waiting().is_empty()) {
             self.spare = self.active.swap_remove(done).buffer;

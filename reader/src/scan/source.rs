@@ -8,7 +8,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use emberkeep_archive::{PartScan, SeriesRows};
-use emberkeep_model::{HeadAnswer, Labels, Run, TimeRange};
+use emberkeep_model::head::HeadAnswer;
+use emberkeep_model::{Labels, Run, TimeRange};
 
 use super::series::Member;
 use crate::ReaderError;

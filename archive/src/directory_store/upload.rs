@@ -1,0 +1,71 @@
+//! An upload in parts: a temporary file that grows, and gets its name at the end.
+
+use futures::future::BoxFuture;
+use object_store::path::Path;
+use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
+use std::sync::Arc;
+
+use super::files::{Temporary, error_of, generic};
+use super::{DirectoryStore, put_result};
+
+/// An upload in progress. Dropped without an end it leaves a file that no listing shows.
+#[derive(Debug)]
+pub(super) struct DirectoryUpload {
+    store: DirectoryStore,
+    location: Path,
+    temporary: Option<Arc<Temporary>>,
+    /// Where the next part begins; parts are written at their places in any order.
+    offset: u64,
+}
+
+impl DirectoryUpload {
+    pub(super) fn new(store: DirectoryStore, location: Path, temporary: Temporary) -> Self {
+        Self { store, location, temporary: Some(Arc::new(temporary)), offset: 0 }
+    }
+
+    fn take(&mut self) -> Result<Arc<Temporary>> {
+        self.temporary.take().ok_or_else(|| generic("the upload has ended already"))
+    }
+}
+
+impl MultipartUpload for DirectoryUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let mut offset = self.offset;
+        self.offset += data.content_length() as u64;
+        let (store, location, temporary) = (self.store.clone(), self.location.clone(), self.temporary.clone());
+        Box::pin(async move {
+            let temporary = temporary.ok_or_else(|| generic("the upload has ended already"))?;
+            let write = move |_: &super::Files| {
+                for bytes in &data {
+                    temporary.file.write_all_at(bytes, offset).map_err(error_of(&location))?;
+                    offset += bytes.len() as u64;
+                }
+                Ok(())
+            };
+            store.run(write).await
+        })
+    }
+
+    fn complete<'s, 'f>(&'s mut self) -> BoxFuture<'f, Result<PutResult>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        Box::pin(async move {
+            let (temporary, location) = (self.take()?, self.location.clone());
+            self.store.run(move |files| files.publish(&location, &temporary)).await?;
+            Ok(put_result())
+        })
+    }
+
+    fn abort<'s, 'f>(&'s mut self) -> BoxFuture<'f, Result<()>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        Box::pin(async move {
+            let (temporary, location) = (self.take()?, self.location.clone());
+            self.store.run(move |files| files.discard(&location, &temporary)).await
+        })
+    }
+}

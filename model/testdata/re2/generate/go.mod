@@ -1,0 +1,3 @@
+module emberkeep/model/testdata/re2/generate
+
+go 1.26

@@ -1,0 +1,94 @@
+//! What a real Prometheus sent, over both protocols.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use emberkeep_proto::{snappy, write_v1, write_v2};
+
+use crate::{row, v1, v2};
+
+/// The bodies of a corpus file, decompressed. The corpus lies beside the repository, not in it.
+fn bodies(file: &str) -> Vec<Vec<u8>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared/corpus")
+        .join(file);
+    let bytes = std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("the recorded corpus must be at {}: {error}", path.display()));
+    let mut rest = bytes.as_slice();
+    let mut bodies = Vec::new();
+    while let Some((header, after)) = rest.split_first_chunk::<8>() {
+        let len = u64::from_le_bytes(*header) as usize;
+        let (body, after) = after.split_at(len);
+        let mut out = Vec::new();
+        snappy::decompress_capped(body, 32 << 20, &mut out).expect("a body that Prometheus sent");
+        bodies.push(out);
+        rest = after;
+    }
+    assert!(rest.is_empty(), "the corpus ends with a whole record");
+    bodies
+}
+
+/// Numbers for label sets, so that a quarter of a million rows compare quickly.
+#[derive(Default)]
+struct SeriesNumbers(HashMap<Vec<u8>, usize>);
+
+impl SeriesNumbers {
+    fn of<'a>(&mut self, labels: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> usize {
+        // 0xff is in no UTF-8 text.
+        let bytes: Vec<u8> = labels
+            .flat_map(|(name, value)| [name, b"\xff", value, b"\xff"].concat())
+            .collect();
+        let next = self.0.len();
+        *self.0.entry(bytes).or_insert(next)
+    }
+}
+
+#[test]
+fn both_decoders_read_the_same_as_prost_and_as_each_other() {
+    let (bodies_v1, bodies_v2) = (bodies("prometheus-rw1.bin"), bodies("prometheus-rw2.bin"));
+    assert_eq!((bodies_v1.len(), bodies_v2.len()), (264, 244));
+    let mut numbers = SeriesNumbers::default();
+
+    let (mut rows_v1, mut entries, mut histograms, mut metadata) = (Vec::new(), 0, 0, 0);
+    for body in &bodies_v1 {
+        assert!(v1::agree(body));
+        let request = write_v1::Request::parse(body).expect("it was taken above");
+        metadata += request.n_metadata();
+        for series in request.series() {
+            assert!(series.label_region().is_some(), "Prometheus writes labels in one piece");
+            entries += 1;
+            histograms += series.n_histograms();
+            let number = numbers.of(series.labels());
+            rows_v1.extend(series.samples().map(row).map(|(time, bits, _)| (number, time, bits)));
+        }
+    }
+    assert_eq!(
+        (entries, rows_v1.len(), histograms, metadata),
+        (278_239, 273_588, 4_651, 10_820)
+    );
+
+    let (mut rows_v2, mut entries, mut histograms, mut starts) = (Vec::new(), 0, 0, 0);
+    for body in &bodies_v2 {
+        assert!(v2::agree(body));
+        let request = write_v2::Request::parse(body).expect("it was taken above");
+        for series in request.series() {
+            assert!(series.label_refs().is_some(), "Prometheus packs references");
+            assert!(series.has_metadata());
+            entries += 1;
+            histograms += series.n_histograms();
+            let number = numbers.of(series.labels().map(|label| label.expect("references are in range")));
+            for (time, bits, start) in series.samples().map(row) {
+                starts += usize::from(start != 0);
+                rows_v2.push((number, time, bits));
+            }
+        }
+    }
+    assert_eq!(
+        (entries, rows_v2.len(), histograms, starts),
+        (278_239, 273_588, 4_651, 91_085)
+    );
+
+    rows_v1.sort_unstable();
+    rows_v2.sort_unstable();
+    assert!(rows_v1 == rows_v2, "the two files hold the same scrapes");
+}

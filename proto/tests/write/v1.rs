@@ -1,0 +1,177 @@
+//! Remote write 1.0.
+
+use emberkeep_proto::messages::prometheus as messages;
+use emberkeep_proto::write_v1::{Request, Series};
+use proptest::prelude::*;
+use prost::Message;
+
+use crate::spelling::{Bytes, any_damage, damaged, double, doubles, in_order, message, nested, text, varint, varints};
+use crate::{both, row};
+
+/// Reads `body` with both decoders and compares what they found. Whether both took it.
+pub(crate) fn agree(body: &[u8]) -> bool {
+    let Some((expected, request)) = both::<messages::WriteRequest, _>(body, Request::parse(body)) else {
+        return false;
+    };
+    assert_eq!(request.n_metadata(), expected.metadata.len());
+    assert_eq!(request.n_series(), expected.timeseries.len());
+    let series: Vec<_> = request.series().collect();
+    assert_eq!(series.len(), expected.timeseries.len());
+    for (series, expected) in series.iter().zip(&expected.timeseries) {
+        compare(series, expected);
+    }
+    true
+}
+
+fn compare(series: &Series<'_>, expected: &messages::TimeSeries) {
+    let expected_labels = |series: &messages::TimeSeries| -> Vec<_> {
+        series
+            .labels
+            .iter()
+            .map(|label| (label.name.clone().into_bytes(), label.value.clone().into_bytes()))
+            .collect()
+    };
+    let labels: Vec<_> = series
+        .labels()
+        .map(|(name, value)| (name.to_vec(), value.to_vec()))
+        .collect();
+    assert_eq!(labels, expected_labels(expected));
+    let samples: Vec<_> = series.samples().map(row).collect();
+    let expected_samples: Vec<_> = expected
+        .samples
+        .iter()
+        .map(|s| (s.timestamp, s.value.to_bits(), 0))
+        .collect();
+    assert_eq!(samples, expected_samples);
+    assert_eq!(series.n_samples(), expected.samples.len());
+    assert_eq!(series.n_histograms(), expected.histograms.len());
+    assert_eq!(series.n_exemplars(), expected.exemplars.len());
+    if let Some(region) = series.label_region() {
+        let alone = messages::TimeSeries::decode(region).expect("a label region is a series of nothing but labels");
+        assert_eq!(expected_labels(&alone), labels);
+        assert_eq!(
+            alone.encoded_len(),
+            messages::TimeSeries {
+                labels: alone.labels.clone(),
+                ..Default::default()
+            }
+            .encoded_len()
+        );
+    }
+}
+
+fn histogram() -> Bytes {
+    let span = || message(vec![varint(1), varint(2)]);
+    message(vec![
+        prop_oneof![varint(1), double(2)].boxed(),
+        double(3),
+        varint(4),
+        double(5),
+        prop_oneof![varint(6), double(7)].boxed(),
+        nested(8, span()),
+        varints(9),
+        doubles(10),
+        nested(11, span()),
+        varints(12),
+        doubles(13),
+        varint(14),
+        varint(15),
+        doubles(16),
+    ])
+}
+
+fn any_body() -> Bytes {
+    let label = || prop_oneof![3 => in_order(vec![text(1), text(2)]), 1 => message(vec![text(1), text(2)])].boxed();
+    let sample =
+        || prop_oneof![3 => in_order(vec![double(1), varint(2)]), 1 => message(vec![double(1), varint(2)])].boxed();
+    let exemplar = || message(vec![nested(1, label()), double(2), varint(3)]);
+    let usual = in_order(vec![nested(1, label()), nested(1, label()), nested(2, sample())]);
+    let odd = message(vec![
+        nested(1, label()),
+        nested(2, sample()),
+        nested(3, exemplar()),
+        nested(4, histogram()),
+    ]);
+    let series = nested(1, prop_oneof![usual, odd].boxed());
+    let metadata = nested(3, message(vec![varint(1), text(2), text(4), text(5)]));
+    message(vec![series.clone(), series, metadata])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn every_spelling_is_read_like_prost(body in any_body()) {
+        prop_assert!(agree(&body), "nothing in it is refused");
+        // And as prost itself writes it.
+        let message = messages::WriteRequest::decode(body.as_slice()).expect("prost took it above");
+        prop_assert!(agree(&message.encode_to_vec()));
+    }
+
+    #[test]
+    fn damage_is_judged_like_prost(body in any_body(), damage in any_damage()) {
+        agree(&damaged(body, &damage));
+    }
+
+    #[test]
+    fn random_bytes_are_judged_like_prost(body in proptest::collection::vec(prop_oneof![any::<u8>(), 0..40u8], 0..80)) {
+        agree(&body);
+    }
+}
+
+/// Prefixes content, shorter than 128 bytes, with key and length.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2, content.len() as u8], content].concat()
+}
+
+#[test]
+fn labels_between_other_fields_have_no_region() {
+    let label = |name: &str| field(1, &field(1, name.as_bytes()));
+    let sample = field(2, &[0x10, 7]);
+    let unknown = [20 << 3, 1, 5];
+    for (parts, contiguous) in [
+        (vec![&label("a")[..], &label("b")], true),
+        (vec![&sample, &label("a"), &label("b"), &sample], true),
+        (vec![&label("a"), &sample, &label("b")], false),
+        (vec![&label("a"), &unknown, &label("b")], false),
+    ] {
+        let body = field(1, &parts.concat());
+        let request = Request::parse(&body).expect("well formed");
+        let series = request.series().next().expect("one series");
+        let both = [label("a"), label("b")].concat();
+        assert_eq!(series.label_region(), contiguous.then_some(&both[..]));
+        assert_eq!(series.labels().map(|(name, _)| name).collect::<Vec<_>>(), [b"a", b"b"]);
+        assert_eq!(series.samples().count(), series.n_samples());
+    }
+    let empty = field(1, &[]);
+    let request = Request::parse(&empty).expect("well formed");
+    assert_eq!(
+        request.series().next().expect("one series").label_region(),
+        Some(&[][..])
+    );
+}
+
+#[test]
+fn text_that_is_not_utf8_is_given_out_as_it_is() {
+    let body = field(1, &field(1, &[field(1, b"\xff"), field(2, b"\xc3\x28")].concat()));
+    let request = Request::parse(&body).expect("not judged here");
+    assert_eq!(
+        request.series().next().expect("one series").labels().next(),
+        Some((&b"\xff"[..], &b"\xc3\x28"[..]))
+    );
+}
+
+#[test]
+fn an_error_names_the_place_in_the_whole_body() {
+    let good = field(1, &field(1, &field(1, b"a")));
+    // A label whose name claims nine bytes where one is left.
+    let bad = field(1, &field(1, &[0x0a, 9, b'a']));
+    let error = Request::parse(&[good.clone(), bad].concat()).expect_err("length reaches out");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "malformed at byte {}: length reaches past the end of its message",
+            good.len() + 6
+        )
+    );
+}

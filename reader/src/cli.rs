@@ -1,0 +1,270 @@
+//! The command line of the reader, also as `emberkeep reader ...`.
+//!
+//! Flags are turned into settings and components here, and nowhere else; the commands themselves know no flags.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use emberkeep_archive::{ObjectStore, StoreConfig};
+use emberkeep_model::{TenantId, TimeRange};
+use emberkeep_service::clock::{Clock, SystemClock};
+use emberkeep_service::config::FileConfig;
+use emberkeep_service::flags::{ConfigFileFlag, LogFlags, ObjstoreFlags, StorageFlags, WebFlags};
+use emberkeep_service::problem::Outcome;
+use emberkeep_service::{logs, time_expr};
+
+use crate::export::{Console, Export, ExportArguments, progress};
+use crate::{HeadSource, ReaderSettings, RemoteHead, Selection, Sources, serve, sql_view};
+
+/// Answers Prometheus' remote read from the archive, and rebuilds TSDB blocks from it.
+#[derive(Debug, Parser)]
+#[command(name = "reader", args_conflicts_with_subcommands = true)]
+pub struct ReaderCli {
+    /// What to do; without a command, serve.
+    #[command(subcommand)]
+    pub command: Option<ReaderCommand>,
+    /// The flags of `serve`.
+    #[command(flatten)]
+    pub serve: ServeFlags,
+}
+
+/// What the reader can do.
+#[derive(Debug, Subcommand)]
+pub enum ReaderCommand {
+    /// Answer remote read and the metadata API over HTTP (the default).
+    Serve(ServeFlags),
+    /// Write a time range as TSDB blocks that a stock Prometheus starts on.
+    #[command(name = "export-tsdb")]
+    ExportTsdb(ExportFlags),
+    /// Print SQL that shows the archive to another engine.
+    View(ViewFlags),
+}
+
+/// Where the archive is, and how to log.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ArchiveFlags {
+    /// `--config.file`
+    #[command(flatten)]
+    pub config: ConfigFileFlag,
+    /// `--log.*`
+    #[command(flatten)]
+    pub log: LogFlags,
+    /// `--storage.path`
+    #[command(flatten)]
+    pub storage: StorageFlags,
+    /// `--objstore.*`
+    #[command(flatten)]
+    pub objstore: ObjstoreFlags,
+}
+
+/// The receivers whose heads are read.
+#[derive(Debug, Clone, Default, Args)]
+pub struct HeadFlags {
+    /// Base URL of a receiver whose unflushed head is included; repeatable. A receiver that is down fails the query.
+    #[arg(id = "head-url", long = "head-url", value_name = "URL")]
+    pub urls: Vec<String>,
+}
+
+/// Flags of `serve`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeFlags {
+    /// Where the archive is.
+    #[command(flatten)]
+    pub archive: ArchiveFlags,
+    /// `--web.listen-address`
+    #[command(flatten)]
+    pub web: WebFlags,
+    /// `--head-url`
+    #[command(flatten)]
+    pub heads: HeadFlags,
+    /// The bounds.
+    #[command(flatten)]
+    pub limits: LimitFlags,
+}
+
+/// The bounds of reading; also for the process that runs everything.
+#[derive(Debug, Clone, Args)]
+pub struct LimitFlags {
+    /// Samples that one query of a sampled (not streamed) answer may select.
+    #[arg(id = "read.sample-limit", long = "read.sample-limit", value_name = "N", default_value_t = ReaderSettings::default().sample_limit)]
+    pub sample_limit: u64,
+    /// Remote reads answered at the same time; others wait.
+    #[arg(id = "read.concurrency", long = "read.concurrency", value_name = "N", default_value_t = ReaderSettings::default().concurrency)]
+    pub concurrency: usize,
+    /// Parts that one query may open; each takes about half a megabyte of memory.
+    #[arg(id = "read.part-limit", long = "read.part-limit", value_name = "N", default_value_t = ReaderSettings::default().part_limit)]
+    pub part_limit: usize,
+    /// Series that one answer of the metadata API may look at.
+    #[arg(id = "read.series-limit", long = "read.series-limit", value_name = "N", default_value_t = ReaderSettings::default().series_limit)]
+    pub series_limit: usize,
+}
+
+impl Default for LimitFlags {
+    fn default() -> Self {
+        let ReaderSettings { sample_limit, concurrency, part_limit, series_limit } = ReaderSettings::default();
+        Self { sample_limit, concurrency, part_limit, series_limit }
+    }
+}
+
+impl LimitFlags {
+    /// The settings that the flags mean.
+    #[must_use]
+    pub fn settings(&self) -> ReaderSettings {
+        ReaderSettings {
+            sample_limit: self.sample_limit,
+            concurrency: self.concurrency,
+            part_limit: self.part_limit,
+            series_limit: self.series_limit,
+        }
+    }
+}
+
+/// Flags of `export-tsdb`.
+#[derive(Debug, Clone, Args)]
+pub struct ExportFlags {
+    /// Where the archive is.
+    #[command(flatten)]
+    pub archive: ArchiveFlags,
+    /// `--head-url`
+    #[command(flatten)]
+    pub heads: HeadFlags,
+    /// Whose data.
+    #[arg(long, default_value = TenantId::ANONYMOUS)]
+    pub tenant: TenantId,
+    /// First moment: RFC 3339, unix seconds, or relative (`-30d`).
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub from: String,
+    /// First moment after the range [default: now].
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub to: Option<String>,
+    /// Selector of the series, as `up{job="x"}`; repeatable, a series of any of them is taken [default: all series].
+    #[arg(long = "match", value_name = "SELECTOR")]
+    pub matches: Vec<String>,
+    /// Data directory to write: empty, or of an interrupted run of the same export.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+/// Flags of `view`.
+#[derive(Debug, Clone, Args)]
+pub struct ViewFlags {
+    /// Where the archive is.
+    #[command(flatten)]
+    pub archive: ArchiveFlags,
+    /// The engine whose SQL is written.
+    #[arg(long, value_enum, default_value_t = Engine::Duckdb)]
+    pub engine: Engine,
+}
+
+/// Engines that views are written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// DuckDB.
+    Duckdb,
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// What went wrong, for people.
+pub async fn run(cli: ReaderCli) -> anyhow::Result<Outcome> {
+    match cli.command.unwrap_or(ReaderCommand::Serve(cli.serve)) {
+        ReaderCommand::Serve(flags) => serve::run(&flags).await,
+        ReaderCommand::ExportTsdb(flags) => export(flags).await,
+        ReaderCommand::View(flags) => view(&flags).await,
+    }
+}
+
+impl ArchiveFlags {
+    /// Reads the configuration file and begins to log.
+    pub(crate) fn prepare(&self) -> anyhow::Result<FileConfig> {
+        let file = self.config.load()?;
+        let (level, format) = self.log.resolve(&file);
+        logs::init(level, format)?;
+        Ok(file)
+    }
+
+    /// The archive's store: what is configured, or the directory beside local data.
+    pub(crate) fn store_config(&self, file: &FileConfig) -> anyhow::Result<StoreConfig> {
+        match self.objstore.resolve(file)? {
+            Some(config) => StoreConfig::parse(&config.yaml).with_context(|| format!("`{}`", config.place)),
+            None => Ok(StoreConfig::directory(self.storage.resolve(file).join("archive"))),
+        }
+    }
+
+    pub(crate) fn open(&self, file: &FileConfig) -> anyhow::Result<Arc<dyn ObjectStore>> {
+        Ok(self.store_config(file)?.open()?)
+    }
+}
+
+impl HeadFlags {
+    pub(crate) fn sources(&self) -> anyhow::Result<Vec<HeadSource>> {
+        self.urls.iter().map(|url| Ok(HeadSource::Remote(RemoteHead::new(url)?))).collect()
+    }
+}
+
+async fn export(flags: ExportFlags) -> anyhow::Result<Outcome> {
+    let file = flags.archive.prepare()?;
+    let now_ms = SystemClock.now_ms();
+    let time = |flag: &str, text: &str| time_expr::parse(text, now_ms).with_context(|| flag.to_owned());
+    let start = time("--from", &flags.from)?;
+    let end = flags.to.as_deref().map_or(Ok(now_ms), |to| time("--to", to))?;
+    let range = TimeRange { start, end };
+    anyhow::ensure!(!range.is_empty(), "--from `{}` is not before --to `{}`", flags.from, flags.to.as_deref().unwrap_or("now"));
+    let export = Export {
+        selection: Selection::parse(&flags.matches).context("--match")?,
+        arguments: ExportArguments {
+            tenant: flags.tenant,
+            from: flags.from,
+            to: flags.to,
+            matches: flags.matches,
+            heads: flags.heads.urls.clone(),
+        },
+        range,
+        output: flags.output,
+        now_ms,
+    };
+    let sources = Sources::new(flags.archive.open(&file)?, flags.heads.sources()?);
+    let mut console = Console { out: &mut io::stdout(), err: &mut io::stderr(), bar: progress() };
+    export.run(&sources, &mut console).await?;
+    Ok(Outcome::Done)
+}
+
+async fn view(flags: &ViewFlags) -> anyhow::Result<Outcome> {
+    let file = flags.archive.prepare()?;
+    let config = flags.archive.store_config(&file)?;
+    let sources = Sources::new(flags.archive.open(&file)?, Vec::new());
+    let Engine::Duckdb = flags.engine;
+    sql_view::write_duckdb(&config, &sources, &mut io::stdout()).await?;
+    Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serving_needs_no_command_and_no_flags() {
+        let cli = ReaderCli::try_parse_from(["reader"]).expect("no flags are needed");
+        assert!(cli.command.is_none());
+        assert_eq!(cli.serve.limits.settings().concurrency, 10);
+        let cli = ReaderCli::try_parse_from(["reader", "--head-url=http://a:1", "--head-url", "http://b:1"]);
+        assert_eq!(cli.expect("repeatable").serve.heads.urls.len(), 2);
+    }
+
+    #[test]
+    fn an_export_takes_relative_times_and_several_selectors() {
+        let cli = ReaderCli::try_parse_from([
+            "reader", "export-tsdb", "--from", "-30d", "--to=-3h", "--match", "up", "--match={a=\"b\"}", "--output", "x",
+        ]);
+        let Some(ReaderCommand::ExportTsdb(flags)) = cli.expect("valid").command else { panic!("another command") };
+        assert_eq!((flags.from.as_str(), flags.to.as_deref(), flags.matches.len()), ("-30d", Some("-3h"), 2));
+        assert_eq!(flags.tenant, TenantId::default());
+        for wrong in [&["export-tsdb", "--from=0"][..], &["export-tsdb", "--output=x"], &["view", "--engine=oracle"]] {
+            assert!(ReaderCli::try_parse_from([&["reader"], wrong].concat()).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The log as its users see it, on the file system that forgets and on the real one.
+//!
+//! `crash` is the proof of the promise: a crash at every step, and each class of sync taken out.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod crash;
+mod damage;
+mod group;
+mod poison;
+mod rig;
+mod round_trip;
+mod set_aside;
+mod space;
+mod tight_disk;
