@@ -12,7 +12,6 @@ use anyhow::Context;
 use clap::Args;
 use emberkeep_compactor::Compactor;
 use emberkeep_compactor::cli::FoldFlags;
-use emberkeep_disk::{FileSystem, RealFs};
 use emberkeep_reader::cli::LimitFlags;
 use emberkeep_reader::{HeadSource, Reader, ReaderMetrics};
 use emberkeep_receiver::cli::{DEFAULT_ADDRESS, ReceiverFlags, on_drain, start};
@@ -50,14 +49,13 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
     let settings = flags.receiver.settings(&file)?;
     let folding = flags.fold.resolve()?;
     let _lock = DirectoryLock::acquire(&settings.storage_path)?;
-    let fs: Arc<dyn FileSystem> = Arc::new(RealFs);
-    let store = flags.receiver.store(&file, &fs)?;
+    let store = flags.receiver.store(&file)?;
     // Before the replay: a port that is taken is told at once.
     let listener = server::bind(&flags.web.resolve(&file, DEFAULT_ADDRESS)).await?;
     let address = listener.local_addr().context("the listener has no address")?;
 
     let mut metrics = Metrics::new("emberkeep");
-    let receiver = start(settings, store.clone(), fs, metrics.registry()).await?;
+    let receiver = start(settings, store.clone(), metrics.registry()).await?;
     let compactor = Compactor::new(store.clone(), folding, Arc::new(SystemClock));
     compactor.register(metrics.registry());
     let heads = vec![HeadSource::Local(receiver.head())];

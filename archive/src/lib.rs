@@ -32,6 +32,6 @@ pub use part::{
     FileSummary, PartFiles, PartInfo, PartReader, PartScan, PartSettings, PartSummary, PartWriter, ScanQuery, SeriesRows,
     TenantSummary, part_number,
 };
-pub use store::{StoreConfig, StoreKind};
+pub use store::StoreConfig;
 pub use ulid::Ulid;
 pub use upload::upload;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use emberkeep_archive::{ObjectStore, StoreConfig};
-use emberkeep_disk::RealFs;
 use emberkeep_service::clock::SystemClock;
 use emberkeep_service::config::FileConfig;
 use emberkeep_service::flags::{ConfigFileFlag, LogFlags, ObjstoreFlags, StorageFlags, WebFlags};
@@ -109,7 +108,7 @@ fn open_store(flags: &Flags, file: &FileConfig) -> anyhow::Result<Arc<dyn Object
         Some(config) => StoreConfig::parse(&config.yaml).with_context(|| config.place)?,
         None => StoreConfig::directory(flags.storage.resolve(file).join("archive")),
     };
-    Ok(config.open(Arc::new(RealFs))?)
+    Ok(config.open()?)
 }
 
 async fn fold_all(compactor: &Compactor) -> anyhow::Result<Outcome> {

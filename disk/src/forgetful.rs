@@ -5,25 +5,25 @@
 //! It is stricter than the common file systems (which persist the name together with an fsynced new file, and keep the
 //! order of operations), because POSIX promises no more. It must never be kinder than the disk.
 //!
+//! Its clock is the number of calls made so far, counted as milliseconds since the Unix epoch.
+//!
 //! Tests steer it: [`ForgetfulFs::crash_at`] stops the code at any step, [`ForgetfulFs::crash`] gives what a machine would
 //! find after the power came back, [`ForgetfulFs::ignore_sync`] takes out chosen syncs, so that a test can show that each
 //! one is needed.
 
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use crate::{Entry, EntryKind, File, FileSystem};
-
+mod access;
 mod crash;
 mod image;
 mod names;
 #[cfg(test)]
 mod tests;
 
-use image::{FileImage, Image, Node, NodeId};
+use image::Image;
 
 /// The unit in which a torn write is kept or lost, in bytes.
 const SECTOR: usize = 512;
@@ -44,11 +44,11 @@ pub enum CrashMode {
 /// The three ways to make something durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SyncKind {
-    /// [`File::sync_data`].
+    /// [`crate::File::sync_data`].
     Data,
-    /// [`File::sync_all`].
+    /// [`crate::File::sync_all`].
     All,
-    /// [`FileSystem::sync_dir`].
+    /// [`crate::FileSystem::sync_dir`].
     Directory,
 }
 
@@ -114,8 +114,12 @@ impl ForgetfulFs {
     }
 
     fn from_image(image: Image) -> Self {
-        Self { state: Arc::new(Mutex::new(State { image, ..State::default() })) }
-    }
+        Self {
+            state: Arc::new(Mutex::new(State {
+                image,
+                ..State::default()
+            })),
+        }
     }
 
     /// Limits the sum of the lengths of all files; what would exceed it fails with `StorageFull` after as much as fits.
@@ -212,6 +216,11 @@ impl State {
         self.crash_at.is_some_and(|step| self.steps >= step)
     }
 
+    /// The time of the step being made: a millisecond passes with each, so that what a test sees is the same each time.
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.steps)
+    }
+
     /// How long a file may be that now has `len` bytes.
     fn len_limit(&self, len: usize) -> usize {
         let Some(space) = self.space else { return usize::MAX };
@@ -222,161 +231,4 @@ impl State {
 
 fn crashed() -> io::Error {
     io::Error::other("the machine has crashed")
-}
-
-impl FileSystem for ForgetfulFs {
-    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        let node = self.step()?.image.create(path, Node::File(FileImage::default()))?;
-        Ok(self.handle(node, path))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        let state = self.read()?;
-        let node = state.image.find(path)?;
-        match state.image.node(node) {
-            Node::File(_) => Ok(self.handle(node, path)),
-            Node::Directory(_) => Err(io::ErrorKind::IsADirectory.into()),
-        }
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step()?.image.rename(from, to)
-    }
-
-    fn hard_link(&self, original: &Path, link: &Path) -> io::Result<()> {
-        self.step()?.image.hard_link(original, link)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.step()?.image.remove_file(path)
-    }
-
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.step()?
-            .image
-            .create(path, Node::Directory(image::DirImage::default()))
-            .map(drop)
-    }
-
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.step()?.image.remove_dir(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        let state = self.read()?;
-        let node = state.image.find(path)?;
-        let directory = state.image.directory(node)?;
-        Ok(directory
-            .live
-            .iter()
-            .map(|(name, child)| entry(name.clone(), state.image.node(*child)))
-            .collect())
-    }
-
-    fn metadata(&self, path: &Path) -> io::Result<Entry> {
-        let state = self.read()?;
-        let node = state.image.find(path)?;
-        Ok(entry(
-            path.file_name().unwrap_or_default().to_os_string(),
-            state.image.node(node),
-        ))
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.sync(SyncKind::Directory, path, |image, outcome| {
-            let node = image.find(path)?;
-            let directory = image.directory_mut(node)?;
-            if outcome == SyncOutcome::Done {
-                directory.sync();
-            }
-            Ok(())
-        })
-    }
-}
-
-fn entry(name: OsString, node: &Node) -> Entry {
-    match node {
-        Node::File(file) => Entry {
-            name,
-            kind: EntryKind::File,
-            len: file.live.len() as u64,
-            modified: file.modified,
-        },
-        Node::Directory(_) => Entry {
-            name,
-            kind: EntryKind::Directory,
-            len: 0,
-            modified: SystemTime::UNIX_EPOCH,
-        },
-    }
-}
-
-impl ForgetfulFs {
-    fn handle(&self, node: NodeId, path: &Path) -> Box<dyn File> {
-        Box::new(ForgetfulFile {
-            fs: self.clone(),
-            node,
-            path: path.to_path_buf(),
-        })
-    }
-}
-
-/// An open file; it stays usable when its name is removed.
-#[derive(Debug)]
-struct ForgetfulFile {
-    fs: ForgetfulFs,
-    node: NodeId,
-    path: PathBuf,
-}
-
-impl ForgetfulFile {
-    /// Lets `change` act on the file within `limit`, the greatest length that space allows.
-    fn change(&self, change: impl FnOnce(&mut FileImage, usize) -> io::Result<()>) -> io::Result<()> {
-        let mut state = self.fs.step()?;
-        let limit = state.len_limit(state.image.file(self.node).live.len());
-        change(state.image.file_mut(self.node), limit)
-    }
-
-    fn sync(&self, kind: SyncKind) -> io::Result<()> {
-        self.fs.sync(kind, &self.path, |image, outcome| {
-            let file = image.file_mut(self.node);
-            match outcome {
-                SyncOutcome::Done => file.sync(),
-                SyncOutcome::Failed => file.forget_dirty(),
-                SyncOutcome::Ignored => {}
-            }
-            Ok(())
-        })
-    }
-}
-
-impl File for ForgetfulFile {
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.change(|file, limit| file.write(bytes, offset, limit))
-    }
-
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.fs.read()?;
-        Ok(state.image.file(self.node).read(buf, offset))
-    }
-
-    fn allocate(&self, len: u64) -> io::Result<()> {
-        self.change(|file, limit| file.grow(len, limit))
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.change(|file, limit| file.set_len(len, limit))
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.sync(SyncKind::Data)
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.sync(SyncKind::All)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.fs.read()?.image.file(self.node).live.len() as u64)
-    }
 }

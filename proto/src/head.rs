@@ -4,10 +4,11 @@
 
 use prost::Message;
 
+use crate::fields::count_entries;
 use crate::messages::head::head_matcher::MatchOp;
 use crate::messages::head::head_read_frame::Frame;
 use crate::messages::head::{HeadEnd, HeadReadFrame, HeadReadRequest, HeadSeries};
-use crate::wire::{Cursor, count_entries};
+use crate::wire::Cursor;
 use crate::{WireError, frame, snappy};
 
 /// `Content-Type` of a request. Its `Content-Encoding` is `snappy`.

@@ -5,6 +5,7 @@
 
 mod emit;
 mod error;
+mod fields;
 mod sample;
 mod shape;
 mod wire;

@@ -63,6 +63,9 @@ pub fn declared_len(body: &[u8]) -> Result<usize, WireError> {
 }
 
 /// Compresses `body` into a snappy block.
+///
+/// # Panics
+/// When `body` has 4 GiB or more, which the format cannot say. Answers are bounded far below.
 #[must_use]
 pub fn compress(body: &[u8]) -> Vec<u8> {
     Encoder::new()

@@ -44,6 +44,15 @@ impl<'a> Cursor<'a> {
         Self { body, at: 0 }
     }
 
+    /// Bytes `from..to` of the same request, as a message of their own; nothing when they are not inside this one.
+    #[inline]
+    pub(crate) fn part(&self, from: usize, to: usize) -> Cursor<'a> {
+        match self.body.get(..to) {
+            Some(body) => Cursor { body, at: from.min(to) },
+            None => Cursor { body: &[], at: 0 },
+        }
+    }
+
     #[inline]
     pub(crate) fn offset(&self) -> usize {
         self.at
@@ -79,6 +88,18 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Takes the next key when it is this one, of a field below 16 in its shortest form: cheaper than [`Cursor::key`], where a field is
+    /// likely to be repeated.
+    #[inline]
+    pub(crate) fn take_key(&mut self, key: u32) -> bool {
+        // A branch, not arithmetic: it is predicted, and the next position need not wait for the byte.
+        if self.body.get(self.at).is_none_or(|byte| u32::from(*byte) != key) {
+            return false;
+        }
+        self.at += 1;
+        true
+    }
+
     #[cold]
     fn long_key(&mut self) -> Result<u32, Malformed> {
         let start = *self;
@@ -108,19 +129,18 @@ impl<'a> Cursor<'a> {
 
     #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, Malformed> {
-        let mut value = 0;
-        for (i, &byte) in self.rest().iter().take(10).enumerate() {
-            // The tenth byte holds bit 63 and nothing else.
-            if i == 9 && byte > 1 {
-                return Err(self.malformed("varint of more than 64 bits"));
+        // Ten bytes hold any varint. Where they are there, as almost everywhere, the loop needs no look at the end of the message.
+        let decoded = match self.rest().first_chunk::<10>() {
+            Some(bytes) => decode_varint(bytes),
+            None => decode_varint(self.rest()),
+        };
+        match decoded {
+            Ok((value, len)) => {
+                self.at += len;
+                Ok(value)
             }
-            value |= u64::from(byte & 0x7f) << (7 * i);
-            if byte < 0x80 {
-                self.at += i + 1;
-                return Ok(value);
-            }
+            Err(what) => Err(self.malformed(what)),
         }
-        Err(self.malformed("varint does not end"))
     }
 
     /// Eight bytes, little endian.
@@ -168,7 +188,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Skips the content of the field whose key was just read.
-    fn skip(&mut self, key: u32) -> Result<(), Malformed> {
+    pub(crate) fn skip(&mut self, key: u32) -> Result<(), Malformed> {
         let mut groups = [0; MAX_GROUP_DEPTH];
         let mut depth = 0;
         let mut key = key;
@@ -201,82 +221,21 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// What `read` makes of each field with this key, a length-delimited one, in a message that was checked before: an error can therefore not
-/// occur, and ends the iteration.
-#[inline]
-pub(crate) fn repeated<'a, T>(
-    mut fields: Cursor<'a>,
-    key: u32,
-    read: impl Fn(Cursor<'a>) -> Result<T, Malformed>,
-) -> impl Iterator<Item = T> {
-    std::iter::from_fn(move || {
-        loop {
-            let found = fields.key().ok()??;
-            if found == key {
-                return read(fields.message().ok()?).ok();
-            }
-            match found & 7 {
-                LENGTH => drop(fields.message().ok()?),
-                _ => fields.skip(found).ok()?,
-            }
+/// The varint at the start of `bytes` and its length, or what is wrong with it.
+#[inline(always)]
+fn decode_varint(bytes: &[u8]) -> Result<(u64, usize), &'static str> {
+    let mut value = 0;
+    for (i, &byte) in bytes.iter().take(10).enumerate() {
+        // The tenth byte holds bit 63 and nothing else.
+        if i == 9 && byte > 1 {
+            return Err("varint of more than 64 bits");
         }
-    })
-}
-
-/// Where the fields of one number lie in a message: from the first of them to the last.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Extent {
-    from: usize,
-    to: usize,
-    /// Their number.
-    pub(crate) fields: usize,
-    /// Their bytes, keys and lengths included.
-    bytes: usize,
-}
-
-impl Extent {
-    /// Adds a field at bytes `from..to`, behind all that were added before.
-    #[inline]
-    pub(crate) fn add(&mut self, from: usize, to: usize) {
-        if self.fields == 0 {
-            self.from = from;
-        }
-        self.to = to;
-        self.fields += 1;
-        self.bytes += to - from;
-    }
-
-    /// Whether no other field lies between them.
-    #[inline]
-    pub(crate) fn is_contiguous(&self) -> bool {
-        self.to - self.from == self.bytes
-    }
-
-    /// The part of `message` that they lie in.
-    #[inline]
-    pub(crate) fn of<'a>(&self, message: Cursor<'a>) -> Cursor<'a> {
-        match message.body.get(..self.to) {
-            Some(body) => Cursor { body, at: self.from },
-            None => Cursor { body: &[], at: 0 },
+        value |= u64::from(byte & 0x7f) << (7 * i);
+        if byte < 0x80 {
+            return Ok((value, i + 1));
         }
     }
-}
-
-/// Counts the messages (or strings) at the end of `path`, field numbers from outside to inside, so that their number can be bounded before
-/// they are decoded.
-pub(crate) fn count_entries(mut fields: Cursor<'_>, path: &[u32]) -> Result<usize, Malformed> {
-    let Some((number, inner)) = path.split_first() else {
-        return Ok(1);
-    };
-    let mut entries = 0;
-    while let Some(key) = fields.key()? {
-        if key == self::key(*number, LENGTH) {
-            entries += count_entries(fields.message()?, inner)?;
-        } else {
-            fields.skip(key)?;
-        }
-    }
-    Ok(entries)
+    Err("varint does not end")
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@
 //! without allocation. It must not judge content: UTF-8, names, order and duplicates are the caller's, series by series.
 
 use crate::error::Malformed;
+use crate::fields::{Extent, repeated};
 use crate::shape;
-use crate::wire::{Cursor, Extent, FIXED64, LENGTH, VARINT, key, repeated};
+use crate::wire::{Cursor, FIXED64, LENGTH, VARINT, key};
 use crate::{Sample, WireError};
 
 const REQUEST_TIMESERIES: u32 = key(1, LENGTH);
@@ -56,6 +57,7 @@ impl<'a> Request<'a> {
     }
 
     /// The series entries in the order of the wire; a series may occur many times.
+    #[inline]
     pub fn series(&self) -> impl Iterator<Item = Series<'a>> + use<'a> {
         repeated(self.body, REQUEST_TIMESERIES, Series::scan)
     }
@@ -95,15 +97,29 @@ impl<'a> Series<'a> {
             let from = fields.offset();
             let Some(key) = fields.key()? else { break };
             match key {
-                SERIES_LABELS | SERIES_SAMPLES | SERIES_EXEMPLARS | SERIES_HISTOGRAMS => drop(fields.message()?),
+                SERIES_LABELS => {
+                    fields.message()?;
+                    // Labels follow each other, so the next one is tried before anything else.
+                    let mut run = 1;
+                    while fields.take_key(SERIES_LABELS) {
+                        fields.message()?;
+                        run += 1;
+                    }
+                    labels.add(run, from, fields.offset());
+                }
+                SERIES_SAMPLES => {
+                    fields.message()?;
+                    samples.add(1, from, fields.offset());
+                }
+                SERIES_EXEMPLARS => {
+                    fields.message()?;
+                    n_exemplars += 1;
+                }
+                SERIES_HISTOGRAMS => {
+                    fields.message()?;
+                    n_histograms += 1;
+                }
                 other => fields.skip_unknown(other, &[])?,
-            }
-            match key {
-                SERIES_LABELS => labels.add(from, fields.offset()),
-                SERIES_SAMPLES => samples.add(from, fields.offset()),
-                SERIES_EXEMPLARS => n_exemplars += 1,
-                SERIES_HISTOGRAMS => n_histograms += 1,
-                _ => {}
             }
         }
         Ok(Self {
@@ -117,6 +133,7 @@ impl<'a> Series<'a> {
     }
 
     /// The labels in the order of the wire, name and value: unsorted, perhaps empty, perhaps repeated, perhaps not UTF-8.
+    #[inline]
     pub fn labels(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         repeated(self.labels, SERIES_LABELS, read_label)
     }
@@ -124,11 +141,13 @@ impl<'a> Series<'a> {
     /// The bytes that hold all label fields and nothing else, empty when there are none. Equal bytes are equal labels, so a series that was
     /// seen before is found by them. `None` when other fields stand between the labels, as no known sender writes them.
     #[must_use]
+    #[inline]
     pub fn label_region(&self) -> Option<&'a [u8]> {
         self.contiguous.then(|| self.labels.rest())
     }
 
     /// The float samples in the order of the wire.
+    #[inline]
     pub fn samples(&self) -> impl Iterator<Item = Sample> + use<'a> {
         repeated(self.samples, SERIES_SAMPLES, read_sample)
     }

@@ -8,7 +8,8 @@ mod series;
 pub use series::{Series, SymbolError};
 
 use crate::WireError;
-use crate::wire::{Cursor, LENGTH, key, repeated};
+use crate::fields::repeated;
+use crate::wire::{Cursor, LENGTH, key};
 
 const REQUEST_SYMBOLS: u32 = key(4, LENGTH);
 const REQUEST_TIMESERIES: u32 = key(5, LENGTH);
@@ -58,6 +59,7 @@ impl<'a> Request<'a> {
     }
 
     /// The series entries in the order of the wire; a series may occur many times.
+    #[inline]
     pub fn series(&self) -> impl Iterator<Item = Series<'_, 'a>> {
         repeated(self.body, REQUEST_TIMESERIES, |entry| {
             Series::scan(&self.symbols, entry)

@@ -9,7 +9,7 @@ use emberkeep_model::Sample;
 
 /// Accepted series of one request, in wire order; the same label set may occur many times.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(crate) struct Batch {
     label_bytes: Vec<u8>,
     samples: Vec<Sample>,
     series: Vec<BatchSeries>,
@@ -49,8 +49,7 @@ impl Batch {
     }
 
     /// Number of samples.
-    #[must_use]
-    pub fn n_samples(&self) -> usize {
+    pub(crate) fn n_samples(&self) -> usize {
         self.samples.len()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use emberkeep_archive::{ObjectStore, StoreConfig};
-use emberkeep_disk::{FileSystem, RealFs};
+use emberkeep_disk::RealFs;
 use emberkeep_service::clock::SystemClock;
 use emberkeep_service::config::FileConfig;
 use emberkeep_service::flags::{ConfigFileFlag, FlushFlags, LogFlags, ObjstoreFlags, StorageFlags, WebFlags};
@@ -126,12 +126,12 @@ impl ReceiverFlags {
     ///
     /// # Errors
     /// A configuration that cannot be used.
-    pub fn store(&self, file: &FileConfig, fs: &Arc<dyn FileSystem>) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    pub fn store(&self, file: &FileConfig) -> anyhow::Result<Arc<dyn ObjectStore>> {
         let config = match self.objstore.resolve(file)? {
             Some(given) => StoreConfig::parse(&given.yaml).with_context(|| given.place)?,
             None => StoreConfig::directory(self.storage.resolve(file).join("archive")),
         };
-        Ok(config.open(fs.clone())?)
+        Ok(config.open()?)
     }
 }
 
@@ -142,11 +142,10 @@ impl ReceiverFlags {
 pub async fn start(
     settings: Settings,
     store: Arc<dyn ObjectStore>,
-    fs: Arc<dyn FileSystem>,
     registry: &mut Registry,
 ) -> anyhow::Result<Arc<Receiver>> {
     let components = Components {
-        fs,
+        fs: Arc::new(RealFs),
         store,
         clock: Arc::new(SystemClock),
         // Not an orderly end: whatever is in the page cache can no longer be trusted.
@@ -173,11 +172,10 @@ async fn serve(flags: &ReceiverFlags, web: &WebFlags) -> anyhow::Result<Outcome>
     logs::init(level, format)?;
     let settings = flags.settings(&file)?;
     let _lock = DirectoryLock::acquire(&settings.storage_path)?;
-    let fs: Arc<dyn FileSystem> = Arc::new(RealFs);
-    let store = flags.store(&file, &fs)?;
+    let store = flags.store(&file)?;
     let listener = server::bind(&web.resolve(&file, DEFAULT_ADDRESS)).await?;
     let mut metrics = Metrics::new("receiver");
-    let receiver = start(settings, store, fs, metrics.registry()).await?;
+    let receiver = start(settings, store, metrics.registry()).await?;
     let shutdown = Shutdown::new();
     tokio::spawn(Signals::install()?.serve(shutdown.clone(), on_drain(receiver.clone(), shutdown.clone())));
     tracing::info!(address = %listener.local_addr()?, "receiver accepts writes");
@@ -208,9 +206,8 @@ async fn drain(flags: &ReceiverFlags) -> anyhow::Result<Outcome> {
     logs::init(level, format)?;
     let settings = flags.settings(&file)?;
     let _lock = take_over(&settings.storage_path).await?;
-    let fs: Arc<dyn FileSystem> = Arc::new(RealFs);
-    let store = flags.store(&file, &fs)?;
-    let receiver = start(settings.clone(), store, fs, Metrics::new("receiver").registry()).await?;
+    let store = flags.store(&file)?;
+    let receiver = start(settings.clone(), store, Metrics::new("receiver").registry()).await?;
     let drained = receiver.drain().await;
     receiver.shutdown().await;
     drained?;

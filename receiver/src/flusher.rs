@@ -13,6 +13,7 @@ use emberkeep_wal::SegmentRange;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::admission::Admission;
 use crate::error::ReceiverError;
 use crate::flush::Flush;
 use crate::generations::{Frozen, Generations};
@@ -33,6 +34,7 @@ pub(crate) struct Flusher {
     pub(crate) settings: Settings,
     pub(crate) generations: Arc<Generations>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) admission: Admission,
     /// Rotated and not staged, oldest first.
     pub(crate) waiting: VecDeque<Frozen>,
     /// Flushes in a row that failed for what they hold.
@@ -70,7 +72,10 @@ impl Flusher {
             match self.stage_waiting().await {
                 Ok(()) => {
                     backoff = self::backoff();
-                    asked.drain(..).for_each(|request| drop(request.send(())));
+                    for request in asked.drain(..) {
+                        // Whoever asked may have gone.
+                        let _ = request.send(());
+                    }
                 }
                 Err(error) => {
                     self.metrics.flush_failures.inc();
@@ -137,6 +142,10 @@ impl Flusher {
         let (bytes, parts) = g.staged_size();
         m.staging_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         m.staged_parts.set(to_gauge(parts));
+        m.in_flight_bytes.set(to_gauge(self.admission.in_flight()));
+        let log = g.wal().stats();
+        m.wal_bytes.set(i64::try_from(log.body_bytes).unwrap_or(i64::MAX));
+        m.wal_syncs.set(i64::try_from(log.syncs).unwrap_or(i64::MAX));
     }
 }
 

@@ -243,3 +243,6 @@ fn shorten(text: String) -> String {
 fn to_sample(sample: emberkeep_proto::Sample) -> Sample {
     Sample { timestamp: sample.timestamp, value: sample.value, start_timestamp: sample.start_timestamp }
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,11 +119,13 @@ impl Receiver {
             metrics: metrics.clone(),
             status: status.clone(),
         };
+        let admission = Admission::new(settings.inflight_bytes_max);
         let flusher = Flusher {
             flush,
             settings: settings.clone(),
             generations: generations.clone(),
             metrics: metrics.clone(),
+            admission: admission.clone(),
             waiting,
             content_failures: 0,
         };
@@ -137,7 +139,6 @@ impl Receiver {
             samples_max: settings.head_read_samples_max,
             runtime: tokio::runtime::Handle::current(),
         });
-        let admission = Admission::new(settings.inflight_bytes_max);
         let ingest = Ingest {
             settings,
             admission,

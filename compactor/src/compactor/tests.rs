@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use emberkeep_archive::{CommitRecord, Committed, StoreConfig, WalRange, commit};
-use emberkeep_disk::RealFs;
 use emberkeep_service::clock::ManualClock;
 use emberkeep_service::logs::{LogFormat, LogLevel, subscriber};
 use emberkeep_service::metrics::{Exposition, Metrics as Exposed};
@@ -17,7 +16,7 @@ use super::*;
 const NOW_MS: i64 = 1_795_168_800_000;
 
 fn store(path: &Path) -> Arc<dyn ObjectStore> {
-    StoreConfig::directory(path.to_owned()).open(Arc::new(RealFs)).unwrap()
+    StoreConfig::directory(path.to_owned()).open().unwrap()
 }
 
 fn compactor(store: Arc<dyn ObjectStore>) -> Compactor {

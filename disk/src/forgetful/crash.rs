@@ -61,7 +61,7 @@ fn surviving_file(file: &FileImage, coin: &mut Coin) -> FileImage {
     FileImage {
         live: bytes.clone(),
         durable: bytes,
-        ..FileImage::default()
+        ..FileImage::new(file.modified)
     }
 }
 

@@ -39,13 +39,14 @@ pub(super) struct FileImage {
     pub(super) modified: SystemTime,
 }
 
-impl Default for FileImage {
-    fn default() -> Self {
+impl FileImage {
+    /// An empty file.
+    pub(super) fn new(modified: SystemTime) -> Self {
         Self {
             live: Vec::new(),
             durable: Vec::new(),
             dirty: BTreeSet::new(),
-            modified: SystemTime::now(),
+            modified,
         }
     }
 }
@@ -109,7 +110,6 @@ impl FileImage {
             }
             self.live[start..allowed].copy_from_slice(&bytes[..allowed - start]);
             self.dirty.extend(start / SECTOR..allowed.div_ceil(SECTOR));
-            self.modified = SystemTime::now();
         }
         if allowed < end {
             Err(io::ErrorKind::StorageFull.into())
@@ -143,7 +143,6 @@ impl FileImage {
         let (shorter, longer) = (self.live.len().min(len), self.live.len().max(len));
         self.live.resize(len, 0);
         self.dirty.extend(shorter / SECTOR..longer.div_ceil(SECTOR));
-        self.modified = SystemTime::now();
     }
 
     /// Makes the dirty sectors and the length durable.

@@ -1,13 +1,14 @@
 //! The forgetful file system: what it forgets, and that its live view is that of the real one.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::RealFs;
+use crate::{Entry, EntryKind, File, FileSystem, RealFs};
 
 const A: &str = "/a";
 
@@ -148,6 +149,18 @@ fn syncs_can_be_taken_out_and_are_logged() {
     assert_eq!(read(&fs.crash(CrashMode::LoseAll), A).unwrap(), b"1");
     let expected = [(SyncKind::Directory, "/"), (SyncKind::Data, A), (SyncKind::All, A)];
     assert_eq!(fs.sync_log(), expected.map(|(kind, path)| (kind, PathBuf::from(path))));
+}
+
+#[test]
+fn time_passes_with_each_call_and_only_so() {
+    let fs = ForgetfulFs::new();
+    let modified = || fs.metadata(Path::new(A)).unwrap().modified;
+    let file = fs.create_new(Path::new(A)).unwrap();
+    let created = modified();
+    fs.sync_dir(Path::new("/")).unwrap();
+    assert_eq!(modified(), created);
+    file.write_all_at(b"1", 0).unwrap();
+    assert_eq!(modified(), created + Duration::from_millis(2));
 }
 
 #[test]

@@ -5,8 +5,9 @@
 
 use prost::Message;
 
+use crate::fields::count_entries;
 use crate::messages::prometheus as wire_messages;
-use crate::wire::{Cursor, count_entries};
+use crate::wire::Cursor;
 use crate::{WireError, snappy};
 
 /// Most queries, matchers and grouping labels of one request, together. Prometheus sends one query with a handful of matchers.

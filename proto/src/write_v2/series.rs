@@ -3,7 +3,8 @@
 //! Its labels are references into the symbol table of the request. A bad reference must never cost more than its own series.
 
 use crate::error::Malformed;
-use crate::wire::{Cursor, Extent, FIXED64, LENGTH, VARINT, key, repeated};
+use crate::fields::{Extent, repeated};
+use crate::wire::{Cursor, FIXED64, LENGTH, VARINT, key};
 use crate::{Sample, shape};
 
 const SERIES_REFS: u32 = key(1, VARINT);
@@ -61,16 +62,16 @@ impl<'r, 'a> Series<'r, 'a> {
                 SERIES_REFS_PACKED => {
                     let content = fields.bytes()?;
                     packed = (refs.fields == 0).then_some(content);
-                    refs.add(from, fields.offset());
+                    refs.add(1, from, fields.offset());
                 }
                 SERIES_REFS => {
                     fields.varint()?;
                     packed = None;
-                    refs.add(from, fields.offset());
+                    refs.add(1, from, fields.offset());
                 }
                 SERIES_SAMPLES => {
                     fields.message()?;
-                    samples.add(from, fields.offset());
+                    samples.add(1, from, fields.offset());
                 }
                 SERIES_HISTOGRAMS => {
                     fields.message()?;
@@ -100,6 +101,7 @@ impl<'r, 'a> Series<'r, 'a> {
     }
 
     /// The labels in the order of the wire, name and value: unsorted, perhaps empty, perhaps repeated, perhaps not UTF-8. Ends after the first error.
+    #[inline]
     pub fn labels(&self) -> impl Iterator<Item = Result<(&'a [u8], &'a [u8]), SymbolError>> + use<'r, 'a> {
         let symbols = self.symbols;
         let mut refs = self.refs();
@@ -126,6 +128,7 @@ impl<'r, 'a> Series<'r, 'a> {
     }
 
     /// The references to label names and values, alternating, unchecked.
+    #[inline]
     pub fn refs(&self) -> impl Iterator<Item = u32> + use<'a> {
         let mut fields = self.refs;
         let mut packed = Cursor::new(&[]);
@@ -147,11 +150,13 @@ impl<'r, 'a> Series<'r, 'a> {
     /// The packed references as they are on the wire, empty when there are none. Within one request, equal bytes are equal labels. `None` when
     /// they are not in one packed field, as no known sender writes them.
     #[must_use]
+    #[inline]
     pub fn label_refs(&self) -> Option<&'a [u8]> {
         self.packed
     }
 
     /// The float samples in the order of the wire.
+    #[inline]
     pub fn samples(&self) -> impl Iterator<Item = Sample> + use<'r, 'a> {
         repeated(self.samples, SERIES_SAMPLES, read_sample)
     }

@@ -34,10 +34,11 @@ struct SeriesNumbers(HashMap<Vec<u8>, usize>);
 
 impl SeriesNumbers {
     fn of<'a>(&mut self, labels: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> usize {
-        // 0xff is in no UTF-8 text.
-        let bytes: Vec<u8> = labels
-            .flat_map(|(name, value)| [name, b"\xff", value, b"\xff"].concat())
-            .collect();
+        let mut bytes = Vec::new();
+        for (name, value) in labels {
+            // 0xff is in no UTF-8 text.
+            bytes.extend([name, b"\xff", value, b"\xff"].concat());
+        }
         let next = self.0.len();
         *self.0.entry(bytes).or_insert(next)
     }

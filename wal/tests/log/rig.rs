@@ -21,7 +21,7 @@ pub(crate) fn dir() -> &'static Path {
 /// A record that can be told from all others by its number; its body has `len` bytes, none of them zero.
 pub(crate) fn record(number: u32, len: usize) -> Record {
     let mut verdict = Verdict::new(1);
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         verdict.refuse(number);
     }
     let body: Vec<u8> = (0..len)
@@ -29,7 +29,11 @@ pub(crate) fn record(number: u32, len: usize) -> Record {
         .collect();
     Record {
         tenant: TenantId::parse(&format!("tenant-{number}")).unwrap(),
-        protocol: if number % 2 == 0 { Protocol::V1 } else { Protocol::V2 },
+        protocol: if number.is_multiple_of(2) {
+            Protocol::V1
+        } else {
+            Protocol::V2
+        },
         arrival: 1_000_000 + i64::from(number),
         verdict,
         body: Bytes::from(body),

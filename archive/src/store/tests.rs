@@ -1,0 +1,72 @@
+//! The forms that operators have, and the mistakes they make in them.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+fn refusal(yaml: &str) -> String {
+    StoreConfig::parse(yaml).unwrap_err().to_string()
+}
+
+#[test]
+fn thanos_forms_are_read_as_they_are() {
+    let s3 = "
+type: S3
+config:
+  bucket: metrics
+  endpoint: s3.eu-west-1.amazonaws.com
+  region: eu-west-1
+  access_key: AK
+  secret_key: SK
+  insecure: false
+  signature_version2: false
+  put_user_metadata: {}
+  http_config: {idle_conn_timeout: 90s}
+  trace: {enable: false}
+  part_size: 67108864
+  sse_config: {type: ''}
+prefix: /a/b/
+";
+    assert_eq!(StoreConfig::parse(s3).unwrap().location("x"), "s3://metrics/a/b/x");
+    assert!(StoreConfig::parse(s3).unwrap().open().is_ok());
+    let gcs = "type: GCS\nconfig: {bucket: m, service_account: ''}";
+    assert_eq!(StoreConfig::parse(gcs).unwrap().location("x"), "gs://m/x");
+    let azure = "type: AZURE\nconfig: {storage_account: a, storage_account_key: a2V5, container: c, endpoint: blob.core.windows.net}";
+    assert_eq!(StoreConfig::parse(azure).unwrap().location("x"), "az://c/x");
+    assert!(StoreConfig::parse(azure).unwrap().open().is_ok());
+    let directory = "type: FILESYSTEM\nconfig: {directory: /some/where}";
+    assert_eq!(StoreConfig::parse(directory).unwrap().location("x/y"), "/some/where/x/y");
+}
+
+#[test]
+fn mistakes_are_named() {
+    assert!(refusal("type: FTP\nconfig: {}").contains("`FTP` is none of"));
+    assert!(refusal("type: S3\nconfig: {bukket: m}").contains("bukket"));
+    assert!(refusal("type: S3\nconfig: {}").contains("`bucket` is missing"));
+    assert!(refusal("type: S3\nconfig: {bucket: m, access_key: a}").contains("go together"));
+    assert!(refusal("type: S3\nconfig: {bucket: m, sse_config: {type: SSE-KMS}}").contains("sse_config"));
+    assert!(refusal("---\ntype: GCS\nconfig: {bucket: m}\n---\ntype: S3\n").contains("several YAML documents"));
+    assert!(refusal("typ: S3").contains("typ"));
+    assert!(refusal("type: AZURE\nconfig: {storage_account: a}").contains("container"));
+}
+
+#[test]
+fn no_message_shows_a_secret() {
+    let text = refusal("type: S3\nconfig: {bucket: m, access_key: a, secret_key: hunter2, oops: 1}");
+    assert!(!text.contains("hunter2"), "{text}");
+    let good = StoreConfig::parse("type: S3\nconfig: {bucket: m, access_key: a, secret_key: hunter2}").unwrap();
+    assert!(!format!("{good:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_prefix_keeps_archives_apart() {
+    use object_store::ObjectStoreExt;
+    let scratch = tempfile::tempdir().unwrap();
+    let yaml = |prefix: &str| {
+        format!("type: FILESYSTEM\nconfig: {{directory: \"{}\"}}\nprefix: {prefix}", scratch.path().display())
+    };
+    let (a, b) = (StoreConfig::parse(&yaml("a")).unwrap().open().unwrap(), StoreConfig::parse(&yaml("b")).unwrap().open().unwrap());
+    a.put(&"x".into(), "1".into()).await.unwrap();
+    assert!(b.head(&"x".into()).await.is_err());
+    assert!(scratch.path().join("a/x").exists());
+}

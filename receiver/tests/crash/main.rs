@@ -1,0 +1,14 @@
+//! What is acknowledged survives: the receiver, its log, its staging and the directory store on a file system that forgets.
+//!
+//! `everywhere` crashes at every step, `syncs` takes out each sync and wants to see the loss, the others are single stories. All of them
+//! judge by `verdict`: what a new start finds against what the sender was told. Nothing here may look inside of the receiver.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod everywhere;
+mod found;
+mod ledger;
+mod life;
+mod record;
+mod request;
+mod story;
+mod verdict;

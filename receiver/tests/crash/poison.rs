@@ -1,0 +1,57 @@
+//! A record with a right checksum that replay cannot take: the start sets it aside and comes to its end.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use emberkeep_disk::{CrashMode, ForgetfulFs, read_to_vec};
+use emberkeep_model::TenantId;
+use emberkeep_wal::{Options, Protocol, Record, Verdict, Wal, WalId};
+
+use crate::found::Found;
+use crate::ledger::Ledger;
+use crate::life::{Ground, Life, names};
+use crate::request::{NOW, Request};
+use crate::verdict::{all_there, judge};
+
+/// Puts a record into the receiver's log that no intake would have let through.
+fn plant(fs: &ForgetfulFs, segment: u64, body: &'static [u8]) {
+    let identity = read_to_vec(fs, Path::new("/data/receiver.json"), 1 << 16).unwrap();
+    let identity: serde_json::Value = serde_json::from_slice(&identity).unwrap();
+    let id: WalId = identity["wal_id"].as_str().unwrap().parse().unwrap();
+    let fs = Arc::new(fs.clone());
+    let wal = Wal::start(fs, Path::new("/data/wal"), id, segment, Options::default(), Box::new(|_| {})).unwrap();
+    let record = Record {
+        tenant: TenantId::default(),
+        protocol: Protocol::V1,
+        arrival: NOW,
+        verdict: Verdict::default(),
+        body: Bytes::from_static(body),
+    };
+    wal.append(record).wait().unwrap();
+    wal.close();
+}
+
+#[test]
+fn a_poison_record_is_set_aside_and_the_rest_is_there() {
+    // Not snappy; snappy of no protobuf; a length that nobody has memory for.
+    for body in [&b"\xff\xff\xff\xff\xff\xff"[..], b"\x02\x04\xff\xff", b"\xff\xff\xff\xff\x0f"] {
+        let (fs, ledger) = (ForgetfulFs::new(), Ledger::default());
+        let ground = Ground::new(&fs, &ledger);
+        let life = Life::start(ground.clone()).unwrap();
+        life.write(&Request::numbered(0)).unwrap();
+        drop(life);
+        plant(&fs, 1000, body);
+        let life = Life::start(ground.clone()).unwrap();
+        life.write(&Request::numbered(1)).unwrap();
+        drop(life);
+
+        let life = Life::start(ground).unwrap();
+        all_there(&Found::read(&life).unwrap(), &ledger.told()).unwrap();
+        let set_aside = names(&fs, Path::new("/data/wal/set-aside"));
+        let of_kind = |kind: &str| set_aside.iter().filter(|name| name.ends_with(kind)).count();
+        assert_eq!((of_kind(".poison"), of_kind(".reason")), (1, 1), "{set_aside:?}");
+        drop(life);
+        judge(&fs.crash(CrashMode::LoseAll), &ledger.told()).unwrap();
+    }
+}

@@ -1,0 +1,64 @@
+//! A run of the story that is photographed: at each sync, what a crash would leave, and what the sender knew by then.
+//!
+//! A crash that loses all leaves what the last syncs made durable, so between two syncs it is the same machine at every step, and the
+//! moment just before a sync is the one with the most told. The torn machines are taken there, too: most is owed then.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use emberkeep_disk::{CrashMode, ForgetfulFs, SyncKind};
+
+use crate::ledger::{Ledger, Told};
+
+/// The machine and the sender's book at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Shot {
+    /// How many syncs were asked for before.
+    pub(crate) number: usize,
+    /// The sync that was about to be made; none at the end.
+    pub(crate) before: Option<(SyncKind, String)>,
+    /// Whether a sync before this moment was taken out.
+    pub(crate) is_after_omission: bool,
+    /// As it is, with everything that is not durable yet.
+    pub(crate) machine: ForgetfulFs,
+    pub(crate) told: Told,
+}
+
+impl Shot {
+    /// What a crash leaves.
+    pub(crate) fn crash(&self, mode: CrashMode) -> ForgetfulFs {
+        self.machine.crash(mode)
+    }
+}
+
+/// Runs `work` on a file system and photographs it before each sync; those for which `omit` answers true are not done.
+pub(crate) fn photograph<T>(
+    fs: &ForgetfulFs,
+    ledger: &Ledger,
+    omit: impl Fn(&ForgetfulFs, SyncKind, &Path) -> bool + Send + Sync + 'static,
+    work: impl FnOnce() -> T,
+) -> (T, Vec<Shot>) {
+    let shots = Arc::new(Mutex::new((false, Vec::new())));
+    let (camera, film, book) = (fs.clone(), shots.clone(), ledger.clone());
+    fs.ignore_sync(move |kind, path| {
+        // The book first: what was told before the picture must be in it.
+        let told = book.told();
+        let machine = camera.restart();
+        let is_omitted = omit(&camera, kind, path);
+        let mut film = film.lock().unwrap();
+        let (is_after_omission, number) = (film.0, film.1.len());
+        let before = Some((kind, path.display().to_string()));
+        film.1.push(Shot { number, before, is_after_omission, machine, told });
+        film.0 |= is_omitted;
+        is_omitted
+    });
+    let result = work();
+    // The camera holds the file system that holds it.
+    fs.ignore_sync(|_, _| false);
+    let (is_after_omission, mut film) = {
+        let mut shots = shots.lock().unwrap();
+        (shots.0, std::mem::take(&mut shots.1))
+    };
+    film.push(Shot { number: film.len(), before: None, is_after_omission, machine: fs.restart(), told: ledger.told() });
+    (result, film)
+}

@@ -1,0 +1,94 @@
+//! The judge: whether what a machine finds after its crash is what the sender was told.
+//!
+//! A new life starts on it, everything is read; it takes a write and drains, everything is read again; and once more after another
+//! start. Every acknowledged sample must be there, bit for bit, nothing may be there that was not sent, and nothing live twice.
+
+use std::collections::BTreeMap;
+
+use emberkeep_disk::ForgetfulFs;
+
+use crate::found::{Found, commit_records};
+use crate::ledger::{Ledger, Told};
+use crate::life::{Ground, Life};
+use crate::request::{Key, Request};
+
+/// A request of the life after the crash.
+const AFTERWARDS: usize = 90;
+
+/// Judges a crashed machine; the text of the error says what is wrong.
+pub(crate) fn judge(machine: &ForgetfulFs, told: &Told) -> Result<(), String> {
+    let ground = Ground::new(machine, &Ledger::default());
+    let life = Life::start(ground.clone()).map_err(|error| format!("does not start: {error}"))?;
+    let found = Found::read(&life)?;
+    all_there(&found, told)?;
+
+    let request = Request::numbered(AFTERWARDS);
+    life.write(&request).map_err(|error| format!("takes no writes: {error}"))?;
+    life.drain().map_err(|error| format!("does not drain: {error}"))?;
+    let found = Found::read(&life)?;
+    let told = and(told, &request);
+    all_there(&found, &told)?;
+    once_each(&found, &told)?;
+    let (head, staged) = (found.head.len(), life.staged_parts());
+    if head + staged.len() > 0 {
+        return Err(format!("after draining the head has {head} samples and staging has {staged:?}"));
+    }
+    ranges_disjoint(machine)?;
+    life.stop();
+
+    let life = Life::start(ground).map_err(|error| format!("does not start again: {error}"))?;
+    if Found::read(&life)? != found {
+        return Err("another start finds something else".to_owned());
+    }
+    if !life.segments().is_empty() {
+        return Err(format!("drained, but the log still has {:?}", life.segments()));
+    }
+    Ok(())
+}
+
+fn and(told: &Told, request: &Request) -> Told {
+    let mut told = told.clone();
+    told.sent.extend(request.keys());
+    told.acknowledged.extend(request.keys());
+    told
+}
+
+/// Every acknowledged sample is there, and only samples that were sent are.
+pub(crate) fn all_there(found: &Found, told: &Told) -> Result<(), String> {
+    let missing: Vec<_> = told.acknowledged.iter().filter(|key| !found.holds(key)).collect();
+    if let Some(first) = missing.first() {
+        return Err(format!("{} acknowledged samples are lost, the first: {first:?}", missing.len()));
+    }
+    let sent = counts(told);
+    match found.keys().find(|key| !sent.contains_key(key)) {
+        Some(stranger) => Err(format!("never sent: {stranger:?}")),
+        None => Ok(()),
+    }
+}
+
+/// No sample is in more live parts than it was sent times.
+pub(crate) fn once_each(found: &Found, told: &Told) -> Result<(), String> {
+    let sent = counts(told);
+    match found.parts.iter().find(|(key, parts)| sent.get(key).is_none_or(|times| *parts > times)) {
+        Some((key, parts)) => Err(format!("in {parts} live parts: {key:?}")),
+        None => Ok(()),
+    }
+}
+
+/// No piece of a log was committed twice.
+pub(crate) fn ranges_disjoint(fs: &ForgetfulFs) -> Result<(), String> {
+    let mut ranges: Vec<_> = commit_records(fs).into_iter().map(|record| record.wal).collect();
+    ranges.sort_by(|a, b| (&a.id, a.from).cmp(&(&b.id, b.from)));
+    match ranges.windows(2).find(|pair| pair[0].id == pair[1].id && pair[0].to > pair[1].from) {
+        Some(pair) => Err(format!("two records cover the same log: {pair:?}")),
+        None => Ok(()),
+    }
+}
+
+fn counts(told: &Told) -> BTreeMap<&Key, usize> {
+    let mut counts = BTreeMap::new();
+    for key in &told.sent {
+        *counts.entry(key).or_default() += 1;
+    }
+    counts
+}
