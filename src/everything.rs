@@ -86,7 +86,9 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
     };
     let left = shutdown.remaining().unwrap_or(Duration::ZERO);
     if tokio::time::timeout(left, ending).await.is_err() {
-        tracing::warn!("not everything ended in time; what was acknowledged is synced, the next start goes on from there");
+        tracing::warn!(
+            "not everything ended in time; what was acknowledged is synced, the next start goes on from there"
+        );
     }
     served?;
     tracing::info!("ended");

@@ -38,7 +38,11 @@ remote_read:
 
 /// An address that a client on this machine can use: "all addresses" is none.
 fn reachable(address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() { SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()) } else { address }
+    if address.ip().is_unspecified() {
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port())
+    } else {
+        address
+    }
 }
 
 #[cfg(test)]
@@ -51,7 +55,10 @@ mod tests {
 
     /// The lines that have an effect.
     fn settings(text: &str) -> Vec<&str> {
-        text.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect()
+        text.lines()
+            .map(str::trim)
+            .filter(|line| !line.starts_with('#'))
+            .collect()
     }
 
     #[test]

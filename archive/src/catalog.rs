@@ -15,11 +15,13 @@ mod root;
 mod view;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use commit::{Committed, NextSequence, commit, next_sequence};
 pub use commit_record::{CommitRecord, WalRange};
 pub use entry::{FileEntry, PartEntry};
+#[cfg(test)]
+pub(crate) use epoch::EpochClaim;
 pub use epoch::claim_epoch;
 pub use fold::fold;
 pub use format::Format;

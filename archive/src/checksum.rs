@@ -20,14 +20,20 @@ pub struct Checksummed<W> {
 
 impl<W> fmt::Debug for Checksummed<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Checksummed").field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("Checksummed")
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }
 
 impl<W> Checksummed<W> {
     /// Starts at zero bytes.
     pub fn new(inner: W) -> Self {
-        Self { inner, digest: Digest::new(CrcAlgorithm::Crc32Iscsi), bytes: 0 }
+        Self {
+            inner,
+            digest: Digest::new(CrcAlgorithm::Crc32Iscsi),
+            bytes: 0,
+        }
     }
 
     /// How many bytes the writer behind it took.

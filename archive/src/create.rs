@@ -8,8 +8,8 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use ulid::Ulid;
 
-use crate::envelope::{CatalogObject, nonce_in, seal_envelope};
 use crate::ArchiveError;
+use crate::envelope::{CatalogObject, nonce_in, seal_envelope};
 
 /// How often a creation is tried when the key turns out to be absent after a failed attempt.
 const ATTEMPTS: usize = 3;
@@ -57,7 +57,10 @@ pub async fn put_create<T: CatalogObject>(
         }
     }
     let source = failure.expect("the loop ran at least once and did not return");
-    Err(ArchiveError::Store { object: path.to_string(), source })
+    Err(ArchiveError::Store {
+        object: path.to_string(),
+        source,
+    })
 }
 
 /// Reads a whole object.

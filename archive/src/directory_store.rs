@@ -14,9 +14,9 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 use object_store::path::Path;
 use object_store::{
-    Attributes, CopyMode, CopyOptions, Extensions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
-    RenameTargetMode, Result,
+    Attributes, CopyMode, CopyOptions, Extensions, GetOptions, GetResult, GetResultPayload, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    RenameOptions, RenameTargetMode, Result,
 };
 
 use emberkeep_disk::FileSystem;
@@ -138,7 +138,13 @@ impl ObjectStore for DirectoryStore {
                 None => GetResultPayload::Stream(stream::empty().boxed()),
             };
             let (attributes, extensions) = (Attributes::default(), Extensions::default());
-            Ok(GetResult { payload, meta, range, attributes, extensions })
+            Ok(GetResult {
+                payload,
+                meta,
+                range,
+                attributes,
+                extensions,
+            })
         })
     }
 
@@ -186,7 +192,11 @@ impl ObjectStore for DirectoryStore {
         let prefix = prefix.cloned();
         Box::pin(self.run(move |files| {
             let (objects, common_prefixes) = files.list_level(prefix.as_ref())?;
-            Ok(ListResult { common_prefixes, objects, extensions: Extensions::default() })
+            Ok(ListResult {
+                common_prefixes,
+                objects,
+                extensions: Extensions::default(),
+            })
         }))
     }
 
@@ -231,7 +241,9 @@ impl DirectoryStore {
     fn list_from(&self, prefix: Option<&Path>, offset: Option<Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let (store, prefix) = (self.clone(), prefix.cloned());
         let all = async move {
-            let listed = store.run(move |files| files.list(prefix.as_ref(), offset.as_ref())).await;
+            let listed = store
+                .run(move |files| files.list(prefix.as_ref(), offset.as_ref()))
+                .await;
             match listed {
                 Ok(objects) => stream::iter(objects.into_iter().map(Ok).collect::<Vec<_>>()),
                 Err(error) => stream::iter(vec![Err(error)]),
@@ -259,5 +271,9 @@ impl DirectoryStore {
 
 /// There are no tags: nothing here is ever updated under a condition.
 fn put_result() -> PutResult {
-    PutResult { e_tag: None, version: None, extensions: Extensions::default() }
+    PutResult {
+        e_tag: None,
+        version: None,
+        extensions: Extensions::default(),
+    }
 }

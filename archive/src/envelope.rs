@@ -36,7 +36,10 @@ pub trait CatalogObject: Serialize + DeserializeOwned {
 pub fn seal_envelope<T: CatalogObject>(object: &T) -> Result<Bytes, ArchiveError> {
     let invalid = |reason: String| ArchiveError::Invalid(format!("catalog object cannot be written: {reason}"));
     let body = serde_json::to_string(object).map_err(|error| invalid(error.to_string()))?;
-    let fields = body.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).filter(|fields| !fields.is_empty());
+    let fields = body
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+        .filter(|fields| !fields.is_empty());
     let fields = fields.ok_or_else(|| invalid("it has no fields".to_owned()))?;
     let mut text = format!("{VERSION_START}{},{fields}", T::VERSION);
     let crc = crc32c(text.as_bytes());
@@ -44,7 +47,9 @@ pub fn seal_envelope<T: CatalogObject>(object: &T) -> Result<Bytes, ArchiveError
     if text.len() < COMPRESS_FROM_BYTES {
         return Ok(text.into());
     }
-    Ok(zstd::bulk::compress(text.as_bytes(), 3).map_err(|error| invalid(error.to_string()))?.into())
+    Ok(zstd::bulk::compress(text.as_bytes(), 3)
+        .map_err(|error| invalid(error.to_string()))?
+        .into())
 }
 
 /// Checks and reads what was stored under the name `object`.
@@ -74,7 +79,10 @@ fn checked_json(object: &str, bytes: &[u8], supported: u64) -> Result<String, Ar
     let version_digits = text.strip_prefix(VERSION_START).and_then(|rest| rest.split_once(','));
     let version = version_digits.and_then(|(digits, rest)| Some((digits.parse::<u64>().ok()?, rest)));
     let (found, fields) = version.ok_or_else(|| ArchiveError::corrupt(object, "it does not start with a version"))?;
-    let checked = fields.len().checked_sub(TRAILER_BYTES).filter(|&end| fields.is_char_boundary(end));
+    let checked = fields
+        .len()
+        .checked_sub(TRAILER_BYTES)
+        .filter(|&end| fields.is_char_boundary(end));
     let stored = checked.and_then(|end| {
         let (fields, trailer) = fields.split_at(end);
         let digits = trailer.strip_prefix(TRAILER_START)?.strip_suffix("\"}")?;
@@ -85,7 +93,11 @@ fn checked_json(object: &str, bytes: &[u8], supported: u64) -> Result<String, Ar
         Some((_, crc)) if crc != crc32c(text[..text.len() - TRAILER_BYTES].as_bytes()) => {
             Err(ArchiveError::corrupt(object, "its CRC-32C does not match"))
         }
-        _ if found > supported => Err(ArchiveError::NewerVersion { object: object.to_owned(), found, supported }),
+        _ if found > supported => Err(ArchiveError::NewerVersion {
+            object: object.to_owned(),
+            found,
+            supported,
+        }),
         Some((fields, _)) => Ok(format!("{{{fields}}}")),
         None => Err(ArchiveError::corrupt(object, "it does not end with a CRC-32C")),
     }
@@ -94,14 +106,19 @@ fn checked_json(object: &str, bytes: &[u8], supported: u64) -> Result<String, Ar
 fn plain_text(object: &str, bytes: &[u8]) -> Result<String, ArchiveError> {
     let not_utf8 = |_| ArchiveError::corrupt(object, "it is not UTF-8");
     if !bytes.starts_with(&ZSTD_MAGIC) {
-        return std::str::from_utf8(bytes).map(str::to_owned).map_err(|error| not_utf8(error.to_string()));
+        return std::str::from_utf8(bytes)
+            .map(str::to_owned)
+            .map_err(|error| not_utf8(error.to_string()));
     }
     let mut plain = Vec::new();
     let decoder = zstd::Decoder::with_buffer(bytes).map_err(|error| ArchiveError::corrupt(object, error))?;
     let read = decoder.take(MAX_BYTES + 1).read_to_end(&mut plain);
     let count = read.map_err(|error| ArchiveError::corrupt(object, error))?;
     if count as u64 > MAX_BYTES {
-        return Err(ArchiveError::corrupt(object, format!("it has more than {MAX_BYTES} bytes")));
+        return Err(ArchiveError::corrupt(
+            object,
+            format!("it has more than {MAX_BYTES} bytes"),
+        ));
     }
     String::from_utf8(plain).map_err(|error| not_utf8(error.to_string()))
 }

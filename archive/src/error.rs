@@ -57,13 +57,22 @@ impl ArchiveError {
 
     /// Says what is wrong with an object.
     pub(crate) fn corrupt(object: impl ToString, reason: impl ToString) -> Self {
-        Self::Corrupt { object: object.to_string(), reason: reason.to_string() }
+        Self::Corrupt {
+            object: object.to_string(),
+            reason: reason.to_string(),
+        }
     }
 
     /// Whether the store says that the object is not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Store { source: object_store::Error::NotFound { .. }, .. })
+        matches!(
+            self,
+            Self::Store {
+                source: object_store::Error::NotFound { .. },
+                ..
+            }
+        )
     }
 
     /// Whether trying again later can help: the store or the local disk was the trouble, not the data.

@@ -18,8 +18,8 @@ mod store;
 mod upload;
 
 pub use catalog::{
-    Catalog, CatalogView, CommitRecord, Committed, FileEntry, Format, NextSequence, PartEntry, Root, WalRange, Watermark,
-    claim_epoch, commit, fold, next_sequence,
+    Catalog, CatalogView, CommitRecord, Committed, FileEntry, Format, NextSequence, PartEntry, Root, WalRange,
+    Watermark, claim_epoch, commit, fold, next_sequence,
 };
 pub use checksum::{Checksummed, crc32c};
 pub use create::{Created, fresh_nonce, put_create};
@@ -29,8 +29,8 @@ pub use error::ArchiveError;
 pub use names::FileKind;
 pub use object_store::ObjectStore;
 pub use part::{
-    FileSummary, PartFiles, PartInfo, PartReader, PartScan, PartSettings, PartSummary, PartWriter, ScanQuery, SeriesRows,
-    TenantSummary, part_number,
+    FileSummary, PartFiles, PartInfo, PartReader, PartScan, PartSettings, PartSummary, PartWriter, ScanQuery,
+    SeriesRows, TenantSummary, part_number,
 };
 pub use store::StoreConfig;
 pub use ulid::Ulid;

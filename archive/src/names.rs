@@ -35,7 +35,9 @@ impl FileKind {
 #[must_use]
 pub fn is_receiver_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
 }
 
 /// The object that makes a bucket an archive.
@@ -90,7 +92,12 @@ pub fn parse_log_record(path: &Path) -> Option<(String, u64)> {
 /// the file, the file is an orphan.
 #[must_use]
 pub fn level0(receiver: &str, seq: u64, ulid: Ulid, kind: FileKind) -> Path {
-    Path::from_iter(["_archive", "level0", receiver, &format!("{}-{ulid}.{}.parquet", padded(seq), kind.as_str())])
+    Path::from_iter([
+        "_archive",
+        "level0",
+        receiver,
+        &format!("{}-{ulid}.{}.parquet", padded(seq), kind.as_str()),
+    ])
 }
 
 /// Receiver, sequence, ULID and kind of a file of a level-0 part.
@@ -100,8 +107,12 @@ pub fn parse_level0(path: &Path) -> Option<(String, u64, Ulid, FileKind)> {
     (archive == "_archive" && level0 == "level0" && is_receiver_id(&receiver)).then_some(())?;
     let (seq, rest) = name.split_once('-')?;
     let (ulid, rest) = rest.split_once('.')?;
-    let kind = FileKind::ALL.into_iter().find(|kind| rest.strip_suffix(".parquet") == Some(kind.as_str()))?;
-    let parsed = Ulid::from_string(ulid).ok().filter(|parsed| parsed.to_string() == ulid)?;
+    let kind = FileKind::ALL
+        .into_iter()
+        .find(|kind| rest.strip_suffix(".parquet") == Some(kind.as_str()))?;
+    let parsed = Ulid::from_string(ulid)
+        .ok()
+        .filter(|parsed| parsed.to_string() == ulid)?;
     Some((receiver, number(seq)?, parsed, kind))
 }
 
@@ -179,6 +190,9 @@ mod tests {
         );
         assert_eq!(log_record("r-1", 7).as_ref(), "_archive/log/r-1.00000000000000000007");
         assert_eq!(root(1).as_ref(), "_archive/roots/18446744073709551614");
-        assert_eq!(epoch("r-1", 2).as_ref(), "_archive/receivers/r-1/epoch/00000000000000000002");
+        assert_eq!(
+            epoch("r-1", 2).as_ref(),
+            "_archive/receivers/r-1/epoch/00000000000000000002"
+        );
     }
 }

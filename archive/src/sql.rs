@@ -14,7 +14,9 @@ const DUCKDB_EMPTY: &str = include_str!("../../deploy/sql/duckdb-empty.sql");
 pub fn duckdb_view(view: &CatalogView, location: &dyn Fn(&str) -> String) -> String {
     let files = |kind: FileKind| {
         let paths = view.parts.iter().filter_map(|part| part.file(kind).ok());
-        let quoted: Vec<String> = paths.map(|file| format!("  '{}'", location(&file.path).replace('\'', "''"))).collect();
+        let quoted: Vec<String> = paths
+            .map(|file| format!("  '{}'", location(&file.path).replace('\'', "''")))
+            .collect();
         quoted.join(",\n")
     };
     let header = format!("-- Root {}, {} parts.\n", view.root_n, view.parts.len());

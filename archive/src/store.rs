@@ -47,7 +47,10 @@ impl StoreConfig {
     #[must_use]
     pub fn directory(path: impl Into<PathBuf>) -> Self {
         let directory = path.into();
-        Self { kind: StoreKind::Filesystem(Filesystem { directory }), prefix: String::new() }
+        Self {
+            kind: StoreKind::Filesystem(Filesystem { directory }),
+            prefix: String::new(),
+        }
     }
 
     /// Reads Thanos' form: `type`, `config` and optionally `prefix`.
@@ -89,13 +92,22 @@ impl StoreConfig {
             StoreKind::Gcs(config) => Arc::new(gcs(config).build().map_err(refused)?),
             StoreKind::Azure(config) => Arc::new(azure(config).build().map_err(refused)?),
         };
-        Ok(if self.prefix.is_empty() { store } else { Arc::new(PrefixStore::new(store, self.prefix.as_str())) })
+        Ok(if self.prefix.is_empty() {
+            store
+        } else {
+            Arc::new(PrefixStore::new(store, self.prefix.as_str()))
+        })
     }
 
     /// Where an object lies, as other programs name it: an absolute path, or a URL such as `s3://bucket/prefix/object`.
     #[must_use]
     pub fn location(&self, object: &str) -> String {
-        let inside = [self.prefix.as_str(), object].iter().filter(|s| !s.is_empty()).copied().collect::<Vec<_>>().join("/");
+        let inside = [self.prefix.as_str(), object]
+            .iter()
+            .filter(|s| !s.is_empty())
+            .copied()
+            .collect::<Vec<_>>()
+            .join("/");
         match &self.kind {
             StoreKind::Filesystem(config) => absolute(&config.directory).join(inside).display().to_string(),
             StoreKind::S3(config) => format!("s3://{}/{inside}", config.bucket),
@@ -112,7 +124,9 @@ fn absolute(path: &Path) -> PathBuf {
 
 /// Without a key in the configuration the default chain of the environment is used, as Thanos does.
 fn s3(config: &S3) -> AmazonS3Builder {
-    let mut builder = AmazonS3Builder::from_env().with_bucket_name(&config.bucket).with_allow_http(config.insecure);
+    let mut builder = AmazonS3Builder::from_env()
+        .with_bucket_name(&config.bucket)
+        .with_allow_http(config.insecure);
     if !config.region.is_empty() {
         builder = builder.with_region(&config.region);
     }
@@ -131,7 +145,9 @@ fn s3(config: &S3) -> AmazonS3Builder {
         builder = builder.with_virtual_hosted_style_request(virtual_hosted);
     }
     if !config.access_key.is_empty() {
-        builder = builder.with_access_key_id(&config.access_key).with_secret_access_key(&config.secret_key);
+        builder = builder
+            .with_access_key_id(&config.access_key)
+            .with_secret_access_key(&config.secret_key);
     }
     if !config.session_token.is_empty() {
         builder = builder.with_token(&config.session_token);
@@ -150,7 +166,9 @@ fn gcs(config: &Gcs) -> GoogleCloudStorageBuilder {
 }
 
 fn azure(config: &Azure) -> MicrosoftAzureBuilder {
-    let mut builder = MicrosoftAzureBuilder::from_env().with_account(&config.storage_account).with_container_name(&config.container);
+    let mut builder = MicrosoftAzureBuilder::from_env()
+        .with_account(&config.storage_account)
+        .with_container_name(&config.container);
     if !config.storage_account_key.is_empty() {
         builder = builder.with_access_key(&config.storage_account_key);
     }

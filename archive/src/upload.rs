@@ -19,12 +19,7 @@ const PART_BYTES: u64 = 16 << 20;
 ///
 /// # Errors
 /// [`ArchiveError::Store`] when the store fails, [`ArchiveError::Write`] when the local file cannot be read or is shorter.
-pub async fn upload(
-    store: &dyn ObjectStore,
-    path: &Path,
-    file: Arc<dyn File>,
-    bytes: u64,
-) -> Result<(), ArchiveError> {
+pub async fn upload(store: &dyn ObjectStore, path: &Path, file: Arc<dyn File>, bytes: u64) -> Result<(), ArchiveError> {
     if bytes <= PART_BYTES {
         let payload = PutPayload::from_bytes(read(&file, 0, bytes).await?);
         store.put(path, payload).await.map_err(ArchiveError::store(path))?;

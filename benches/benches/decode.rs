@@ -36,7 +36,9 @@ fn walk_v1_labels(message: &[u8]) -> u64 {
     let request = write_v1::Request::parse(message).expect("a well-formed request");
     let mut samples = 0;
     for series in request.series() {
-        series.labels().for_each(|label| drop(black_box(label)));
+        for label in series.labels() {
+            black_box(label);
+        }
         for sample in series.samples() {
             black_box(sample);
             samples += 1;
@@ -49,7 +51,9 @@ fn walk_v2_labels(message: &[u8]) -> u64 {
     let request = write_v2::Request::parse(message).expect("a well-formed request");
     let mut samples = 0;
     for series in request.series() {
-        series.labels().for_each(|label| drop(black_box(label)));
+        for label in series.labels() {
+            let _ = black_box(label);
+        }
         for sample in series.samples() {
             black_box(sample);
             samples += 1;
@@ -74,14 +78,21 @@ fn synthetic(criterion: &mut Criterion) {
     group.bench_function("1.0/regions", |bencher| bencher.iter(|| walk_v1(black_box(&v1))));
     group.bench_function("1.0/labels", |bencher| bencher.iter(|| walk_v1_labels(black_box(&v1))));
     group.bench_function("2.0/labels", |bencher| bencher.iter(|| walk_v2_labels(black_box(&v2))));
-    group.bench_function("1.0/prost", |bencher| bencher.iter(|| prometheus::WriteRequest::decode(black_box(&v1[..]))));
-    group.bench_function("2.0/prost", |bencher| bencher.iter(|| messages_v2::Request::decode(black_box(&v2[..]))));
+    group.bench_function("1.0/prost", |bencher| {
+        bencher.iter(|| prometheus::WriteRequest::decode(black_box(&v1[..])))
+    });
+    group.bench_function("2.0/prost", |bencher| {
+        bencher.iter(|| messages_v2::Request::decode(black_box(&v2[..])))
+    });
     group.finish();
 }
 
 fn recorded(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode_corpus");
-    for (file, walk) in [("prometheus-rw1.bin", walk_v1_labels as fn(&[u8]) -> u64), ("prometheus-rw2.bin", walk_v2_labels)] {
+    for (file, walk) in [
+        ("prometheus-rw1.bin", walk_v1_labels as fn(&[u8]) -> u64),
+        ("prometheus-rw2.bin", walk_v2_labels),
+    ] {
         let path = Path::new(CORPUS).join(file);
         if !path.exists() {
             continue;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use emberkeep_archive::Ulid;
 use emberkeep_benches::{Parts, Workload};
-use emberkeep_model::{Run, TenantId};
+use emberkeep_model::TenantId;
 use emberkeep_reader::{Query, Scan, Selection};
 use emberkeep_tsdb::{BLOCK_DURATION_MS, BlockReader, BlockWriter};
 
@@ -19,14 +19,22 @@ const SAMPLES: u64 = SERIES as u64 * STEPS;
 /// Writes the block of everything in `parts`; the temporary directory that it lies in goes with the return value.
 async fn export(parts: &Parts) -> Result<tempfile::TempDir> {
     let output = tempfile::tempdir()?;
-    let query = Query { tenant: TenantId::default(), range: parts.range(), selection: Selection::all() };
+    let query = Query {
+        tenant: TenantId::default(),
+        range: parts.range(),
+        selection: Selection::all(),
+    };
     let mut scan = Scan::open(parts.store(), parts.entries(), &[], &query, 100).await?;
     let mut block = BlockWriter::create(output.path(), Ulid(1), parts.range())?;
     while let Some(series) = scan.next().await? {
         block.push(&series.labels, &series.run)?;
     }
     let meta = block.finish()?.context("there are samples")?;
-    anyhow::ensure!(meta.stats.num_samples == SAMPLES, "{} samples were exported", meta.stats.num_samples);
+    anyhow::ensure!(
+        meta.stats.num_samples == SAMPLES,
+        "{} samples were exported",
+        meta.stats.num_samples
+    );
     Ok(output)
 }
 
@@ -39,8 +47,14 @@ fn verify(output: &tempfile::TempDir) -> Result<u64> {
 fn benches(criterion: &mut Criterion) {
     // A window begins at a multiple of its duration.
     let workload = Workload::new(1, SERIES, 236_000 * BLOCK_DURATION_MS);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-    let parts = runtime.block_on(Parts::write(&workload, &[0..240, 240..480])).expect("an archive");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let parts = runtime
+        .block_on(Parts::write(&workload, &[0..240, 240..480]))
+        .expect("an archive");
     let mut group = criterion.benchmark_group("export");
     group.throughput(Throughput::Elements(SAMPLES));
     group.bench_function("write_block", |bencher| {

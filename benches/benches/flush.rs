@@ -15,13 +15,18 @@ fn flush(criterion: &mut Criterion) {
     for (series, steps) in [(10_000, 40), (400, 1_000)] {
         let workload = Workload::new(1, series, 1_700_000_000_000);
         let sorted = parts::sorted(&workload).expect("valid labels");
-        let all: Vec<_> =
-            sorted.into_iter().map(|(labels, number)| (labels, parts::run(&workload, number, 0..steps))).collect();
+        let all: Vec<_> = sorted
+            .into_iter()
+            .map(|(labels, number)| (labels, parts::run(&workload, number, 0..steps)))
+            .collect();
         let tenant = TenantId::default();
         group.throughput(Throughput::Elements(series as u64 * steps));
         group.bench_function(format!("{series}_series_of_{steps}"), |bencher| {
             bencher.iter(|| {
-                let files = PartFiles { samples: std::io::sink(), series: std::io::sink() };
+                let files = PartFiles {
+                    samples: std::io::sink(),
+                    series: std::io::sink(),
+                };
                 let info = parts::part_info("bench".to_owned(), Ulid(1));
                 let mut writer = PartWriter::create(files, info, PartSettings::default()).expect("valid settings");
                 for (labels, run) in &all {

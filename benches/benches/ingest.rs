@@ -19,9 +19,14 @@ const STEPS: usize = 40;
 fn requests(server: &Server, protocol: Protocol, series: usize, count: usize) -> Vec<Vec<u8>> {
     let workload = Workload::new(1, series, 1_700_000_000_000);
     let mut requests = Requests::new(&workload, 0..series, protocol);
-    let headers = format!("Content-Type: {}\r\nContent-Encoding: snappy\r\n", protocol.content_type());
+    let headers = format!(
+        "Content-Type: {}\r\nContent-Encoding: snappy\r\n",
+        protocol.content_type()
+    );
     let url = server.url("/api/v1/write");
-    (0..count).map(|_| url.post(&headers, &requests.body(SAMPLES))).collect()
+    (0..count)
+        .map(|_| url.post(&headers, &requests.body(SAMPLES)))
+        .collect()
 }
 
 fn send(connection: &mut Connection, request: &[u8]) -> Result<()> {

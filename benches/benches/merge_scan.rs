@@ -16,7 +16,11 @@ const SERIES: usize = 2_000;
 const STEPS: u64 = 480;
 
 async fn scan(parts: &Parts) -> Result<u64> {
-    let query = Query { tenant: TenantId::default(), range: parts.range(), selection: Selection::all() };
+    let query = Query {
+        tenant: TenantId::default(),
+        range: parts.range(),
+        selection: Selection::all(),
+    };
     let mut scan = Scan::open(parts.store(), parts.entries(), &[], &query, 100).await?;
     let (mut piece, mut samples) = (Run::default(), 0);
     while scan.next_series().await?.is_some() {
@@ -29,7 +33,11 @@ async fn scan(parts: &Parts) -> Result<u64> {
 
 fn merge_scan(criterion: &mut Criterion) {
     let workload = Workload::new(1, SERIES, 1_700_000_000_000);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let in_turn = (0..8).map(|part| part * 60..(part + 1) * 60).collect();
     let overlapping = vec![0..192, 96..288, 192..384, 288..480];
     let shapes: [(&str, Vec<Range<u64>>); 4] = [
@@ -43,7 +51,9 @@ fn merge_scan(criterion: &mut Criterion) {
         let parts = runtime.block_on(Parts::write(&workload, &slices)).expect("an archive");
         assert_eq!(runtime.block_on(scan(&parts)).expect("a scan"), SERIES as u64 * STEPS);
         group.throughput(Throughput::Elements(parts.samples()));
-        group.bench_function(name, |bencher| bencher.iter(|| runtime.block_on(scan(&parts)).expect("a scan")));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| runtime.block_on(scan(&parts)).expect("a scan"))
+        });
     }
     group.finish();
 }

@@ -9,7 +9,9 @@ use anyhow::{Result, ensure};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use emberkeep_benches::{Connection, Parts, Server, Workload, parts};
 use emberkeep_model::{Run, TenantId};
-use emberkeep_proto::messages::prometheus::{LabelMatcher, Query as WireQuery, ReadRequest, label_matcher, read_request};
+use emberkeep_proto::messages::prometheus::{
+    LabelMatcher, Query as WireQuery, ReadRequest, label_matcher, read_request,
+};
 use emberkeep_proto::snappy;
 use emberkeep_reader::{Query, Scan, Selection};
 use emberkeep_tsdb::SAMPLES_PER_CHUNK;
@@ -22,7 +24,11 @@ const SAMPLES: u64 = SERIES as u64 * STEPS;
 
 /// Reads everything and counts it.
 async fn scan(parts: &Parts) -> Result<u64> {
-    let query = Query { tenant: TenantId::default(), range: parts.range(), selection: Selection::all() };
+    let query = Query {
+        tenant: TenantId::default(),
+        range: parts.range(),
+        selection: Selection::all(),
+    };
     let mut scan = Scan::open(parts.store(), parts.entries(), &[], &query, 100).await?;
     let (mut piece, mut samples) = (Run::default(), 0);
     while scan.next_series().await?.is_some() {
@@ -54,16 +60,25 @@ fn question(parts: &Parts) -> Vec<u8> {
 
 fn remote_read_encode(criterion: &mut Criterion) {
     let workload = Workload::new(1, SERIES, 1_700_000_000_000);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let mut group = criterion.benchmark_group("remote_read_encode");
     group.throughput(Throughput::Elements(SAMPLES));
 
-    let runs: Vec<Run> = (0..SERIES).map(|series| parts::run(&workload, series, 0..STEPS)).collect();
+    let runs: Vec<Run> = (0..SERIES)
+        .map(|series| parts::run(&workload, series, 0..STEPS))
+        .collect();
     let mut chunk = Vec::new();
     group.bench_function("xor_chunks", |bencher| {
         bencher.iter(|| {
             for run in &runs {
-                let cuts = run.timestamps.chunks(SAMPLES_PER_CHUNK).zip(run.values.chunks(SAMPLES_PER_CHUNK));
+                let cuts = run
+                    .timestamps
+                    .chunks(SAMPLES_PER_CHUNK)
+                    .zip(run.values.chunks(SAMPLES_PER_CHUNK));
                 for (timestamps, values) in cuts {
                     chunk.clear();
                     xor::encode(timestamps, values, &mut chunk);
@@ -72,7 +87,10 @@ fn remote_read_encode(criterion: &mut Criterion) {
             }
         });
     });
-    for (name, slices) in [("1_part", vec![0..240]), ("4_parts", vec![0..60, 60..120, 120..180, 180..240])] {
+    for (name, slices) in [
+        ("1_part", vec![0..240]),
+        ("4_parts", vec![0..60, 60..120, 120..180, 180..240]),
+    ] {
         let parts = runtime.block_on(Parts::write(&workload, &slices)).expect("an archive");
         assert_eq!(runtime.block_on(scan(&parts)).expect("a scan"), SAMPLES);
         group.bench_function(format!("scan/{name}"), |bencher| {
@@ -88,10 +106,15 @@ fn remote_read_encode(criterion: &mut Criterion) {
                 bytes += piece.len() as u64;
                 Ok(())
             })?;
-            ensure!(status == 200 && bytes > SAMPLES, "the reader answered {status} with {bytes} bytes");
+            ensure!(
+                status == 200 && bytes > SAMPLES,
+                "the reader answered {status} with {bytes} bytes"
+            );
             Ok(bytes)
         };
-        group.bench_function(format!("answer/{name}"), |bencher| bencher.iter(|| answer().expect("an answer")));
+        group.bench_function(format!("answer/{name}"), |bencher| {
+            bencher.iter(|| answer().expect("an answer"))
+        });
     }
     group.finish();
 }

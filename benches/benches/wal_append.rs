@@ -22,7 +22,14 @@ const RECORDS_MAX: u64 = 2_000;
 fn begin(fs: &Arc<dyn FileSystem>) -> Result<(Wal, TempDir)> {
     let directory = tempfile::tempdir()?;
     let fatal = Box::new(|error: &std::io::Error| panic!("the disk failed: {error}"));
-    let wal = Wal::start(fs.clone(), directory.path(), WalId::from_bytes([7; 16]), 1, Options::default(), fatal)?;
+    let wal = Wal::start(
+        fs.clone(),
+        directory.path(),
+        WalId::from_bytes([7; 16]),
+        1,
+        Options::default(),
+        fatal,
+    )?;
     Ok((wal, directory))
 }
 

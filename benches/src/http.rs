@@ -30,10 +30,15 @@ impl FromStr for Url {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let rest = text.strip_prefix("http://").context("only `http://host:port/path` is understood")?;
+        let rest = text
+            .strip_prefix("http://")
+            .context("only `http://host:port/path` is understood")?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         ensure!(authority.contains(':'), "`{text}` has no port");
-        Ok(Self { authority: authority.to_owned(), path: format!("/{path}") })
+        Ok(Self {
+            authority: authority.to_owned(),
+            path: format!("/{path}"),
+        })
     }
 }
 
@@ -69,11 +74,17 @@ impl Connection {
     /// # Errors
     /// When nobody listens there.
     pub fn open(url: &Url) -> Result<Self> {
-        let stream = TcpStream::connect(&url.authority).with_context(|| format!("cannot connect to {}", url.authority))?;
+        let stream =
+            TcpStream::connect(&url.authority).with_context(|| format!("cannot connect to {}", url.authority))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, buffer: vec![0; READ_BYTES], at: 0, end: 0 })
+        Ok(Self {
+            stream,
+            buffer: vec![0; READ_BYTES],
+            at: 0,
+            end: 0,
+        })
     }
 
     /// Sends a whole request and reads the whole answer: the status. `on_body` gets the content piece by piece.
@@ -90,7 +101,10 @@ impl Connection {
             .and_then(|rest| rest.get(..3)?.parse().ok())
             .context("the answer does not begin as HTTP/1.1")?;
         let header = |name: &str| {
-            let found = head.split("\r\n").filter_map(|line| line.split_once(':')).find(|(key, _)| key.eq_ignore_ascii_case(name));
+            let found = head
+                .split("\r\n")
+                .filter_map(|line| line.split_once(':'))
+                .find(|(key, _)| key.eq_ignore_ascii_case(name));
             found.map(|(_, value)| value.trim())
         };
         if let Some(length) = header("content-length") {
@@ -98,7 +112,8 @@ impl Connection {
         } else if header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
             loop {
                 let line = self.line()?;
-                let length = usize::from_str_radix(line.trim(), 16).with_context(|| format!("`{line}` is no chunk length"))?;
+                let length =
+                    usize::from_str_radix(line.trim(), 16).with_context(|| format!("`{line}` is no chunk length"))?;
                 self.body(length, &mut on_body)?;
                 let end = self.line()?;
                 ensure!(end.is_empty(), "a chunk is longer than it says");
@@ -205,9 +220,13 @@ mod tests {
     fn lengths_chunks_and_nothing_are_understood() {
         let answer = call(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 5\r\n\r\nwrong").expect("an answer");
         assert_eq!(answer, (400, b"wrong".to_vec()));
-        let answer = call(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n");
+        let answer =
+            call(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n");
         assert_eq!(answer.expect("an answer"), (200, b"abc0123456789".to_vec()));
-        assert_eq!(call(b"HTTP/1.1 204 No Content\r\n\r\n").expect("an answer"), (204, Vec::new()));
+        assert_eq!(
+            call(b"HTTP/1.1 204 No Content\r\n\r\n").expect("an answer"),
+            (204, Vec::new())
+        );
     }
 
     #[test]
@@ -219,7 +238,10 @@ mod tests {
     #[test]
     fn a_url_has_a_port_and_perhaps_a_path() {
         let url: Url = "http://127.0.0.1:9201/api/v1/write".parse().expect("a URL");
-        assert_eq!((url.authority.as_str(), url.path.as_str()), ("127.0.0.1:9201", "/api/v1/write"));
+        assert_eq!(
+            (url.authority.as_str(), url.path.as_str()),
+            ("127.0.0.1:9201", "/api/v1/write")
+        );
         assert!("http://localhost/x".parse::<Url>().is_err());
         assert!("https://localhost:1/x".parse::<Url>().is_err());
     }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use emberkeep_archive::{
-    CommitRecord, DirectoryStore, FileKind, Format, ObjectStore, PartEntry, PartFiles, PartInfo, PartSettings, PartWriter,
-    Ulid, WalRange, commit, names,
+    CommitRecord, DirectoryStore, FileKind, Format, ObjectStore, PartEntry, PartFiles, PartInfo, PartSettings,
+    PartWriter, Ulid, WalRange, commit, names,
 };
 use emberkeep_disk::RealFs;
 use emberkeep_model::{Labels, Run, Sample, TenantId, TimeRange};
@@ -51,7 +51,10 @@ impl Parts {
                 std::fs::create_dir_all(file.parent().context("a part has a folder")?)?;
                 anyhow::Ok(BufWriter::new(File::create(file)?))
             };
-            let files = PartFiles { samples: create(FileKind::Samples)?, series: create(FileKind::Series)? };
+            let files = PartFiles {
+                samples: create(FileKind::Samples)?,
+                series: create(FileKind::Series)?,
+            };
             let info = part_info(dataset.clone(), ulid);
             let mut writer = PartWriter::create(files, info, PartSettings::default())?;
             for (labels, series) in sorted(workload)? {
@@ -64,7 +67,11 @@ impl Parts {
                 receiver: RECEIVER.to_owned(),
                 epoch: 1,
                 seq,
-                wal: WalRange { id: "0".repeat(32), from: seq, to: seq + 1 },
+                wal: WalRange {
+                    id: "0".repeat(32),
+                    from: seq,
+                    to: seq + 1,
+                },
                 committed_at: 0,
                 newest_arrival: 0,
                 parts: vec![entry.clone()],
@@ -77,7 +84,10 @@ impl Parts {
             store,
             samples: parts.iter().map(|part| part.samples()).sum(),
             parts,
-            range: TimeRange { start: workload.end_ms(0), end: workload.end_ms(steps) },
+            range: TimeRange {
+                start: workload.end_ms(0),
+                end: workload.end_ms(steps),
+            },
             _directory: directory,
         })
     }
@@ -110,7 +120,14 @@ impl Parts {
 /// The origin of a part of a bench.
 #[must_use]
 pub fn part_info(dataset: String, ulid: Ulid) -> PartInfo {
-    PartInfo { dataset, receiver: RECEIVER.to_owned(), wal_id: "0".repeat(32), wal_from: 1, wal_to: 2, ulid }
+    PartInfo {
+        dataset,
+        receiver: RECEIVER.to_owned(),
+        wal_id: "0".repeat(32),
+        wal_from: 1,
+        wal_to: 2,
+        ulid,
+    }
 }
 
 /// The series of a workload in label order, each with its number.
@@ -120,7 +137,10 @@ pub fn part_info(dataset: String, ulid: Ulid) -> PartInfo {
 pub fn sorted(workload: &Workload) -> Result<Vec<(Labels, usize)>> {
     let labels_of = |series| {
         let labels = workload.labels(series);
-        anyhow::Ok((Labels::from_pairs(labels.iter().map(|(name, value)| (*name, value.as_str())))?, series))
+        anyhow::Ok((
+            Labels::from_pairs(labels.iter().map(|(name, value)| (*name, value.as_str())))?,
+            series,
+        ))
     };
     let mut all = (0..workload.series()).map(labels_of).collect::<Result<Vec<_>>>()?;
     all.sort();
@@ -135,7 +155,11 @@ pub fn run(workload: &Workload, series: usize, steps: Range<u64>) -> Run {
     for step in 0..steps.end {
         let value = values.advance();
         if step >= steps.start {
-            run.push(Sample { timestamp: workload.timestamp(series, step), value, start_timestamp: 0 });
+            run.push(Sample {
+                timestamp: workload.timestamp(series, step),
+                value,
+                start_timestamp: 0,
+            });
         }
     }
     run

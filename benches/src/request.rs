@@ -74,10 +74,20 @@ impl Requests {
                     Protocol::V1 => label_region(&labels),
                     Protocol::V2 => Vec::new(),
                 };
-                Series { values: workload.values(number), timestamp: workload.timestamp(number, 0), labels, region }
+                Series {
+                    values: workload.values(number),
+                    timestamp: workload.timestamp(number, 0),
+                    labels,
+                    region,
+                }
             })
             .collect();
-        Self { protocol, series, step: 0, next: 0 }
+        Self {
+            protocol,
+            series,
+            step: 0,
+            next: 0,
+        }
     }
 
     /// The next request with so many samples, not compressed.
@@ -94,7 +104,9 @@ impl Requests {
     /// When it would be larger than 4 GiB.
     pub fn body(&mut self, samples: usize) -> Vec<u8> {
         let message = self.message(samples);
-        snap::raw::Encoder::new().compress_vec(&message).expect("a request is far below 4 GiB")
+        snap::raw::Encoder::new()
+            .compress_vec(&message)
+            .expect("a request is far below 4 GiB")
     }
 
     /// Goes to the next series: its number, timestamp and value.
@@ -133,7 +145,11 @@ impl Requests {
         let (mut refs, mut sample, mut entry) = (Vec::new(), Vec::new(), Vec::new());
         for (number, timestamp, value) in entries {
             refs.clear();
-            for text in self.series[number].labels.iter().flat_map(|(name, value)| [*name, value]) {
+            for text in self.series[number]
+                .labels
+                .iter()
+                .flat_map(|(name, value)| [*name, value])
+            {
                 let fresh = symbols.len() as u64;
                 let reference = *symbols.entry(text).or_insert_with(|| {
                     bytes(4, text.as_bytes(), &mut table);
@@ -203,7 +219,11 @@ mod tests {
         let request = prometheus::WriteRequest::decode(message).expect("a whole message");
         let entries = request.timeseries.into_iter().map(|series| {
             assert_eq!(series.samples.len(), 1);
-            let labels = series.labels.into_iter().map(|label| (label.name, label.value)).collect();
+            let labels = series
+                .labels
+                .into_iter()
+                .map(|label| (label.name, label.value))
+                .collect();
             (labels, series.samples[0].timestamp, series.samples[0].value.to_bits())
         });
         entries.collect()
@@ -214,7 +234,11 @@ mod tests {
         let symbol = |reference: u32| request.symbols[reference as usize].clone();
         let entries = request.timeseries.iter().map(|series| {
             assert_eq!(series.samples.len(), 1);
-            let labels = series.labels_refs.chunks(2).map(|pair| (symbol(pair[0]), symbol(pair[1]))).collect();
+            let labels = series
+                .labels_refs
+                .chunks(2)
+                .map(|pair| (symbol(pair[0]), symbol(pair[1])))
+                .collect();
             (labels, series.samples[0].timestamp, series.samples[0].value.to_bits())
         });
         entries.collect()
@@ -233,7 +257,10 @@ mod tests {
             assert_eq!(sent.len(), samples);
             for (labels, timestamp, value) in sent {
                 let (series, step) = (at % 200, at as u64 / 200);
-                let wanted: Vec<_> = workload.labels(50 + series).map(|(name, value)| (name.to_owned(), value)).into();
+                let wanted: Vec<_> = workload
+                    .labels(50 + series)
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .into();
                 assert_eq!(labels, wanted);
                 assert_eq!(timestamp, workload.timestamp(50 + series, step));
                 assert_eq!(value, values[series].advance().to_bits());
@@ -246,6 +273,10 @@ mod tests {
     fn an_entry_is_as_large_as_the_budget_says() {
         let workload = Workload::new(1, 10_000, 1_700_000_000_000);
         let message = Requests::new(&workload, 0..10_000, Protocol::V1).message(10_000);
-        assert!((259..=263).contains(&(message.len() / 10_000)), "{} bytes per entry", message.len() / 10_000);
+        assert!(
+            (259..=263).contains(&(message.len() / 10_000)),
+            "{} bytes per entry",
+            message.len() / 10_000
+        );
     }
 }

@@ -60,7 +60,12 @@ impl Server {
             tokio::spawn(async move { server::serve(listener, router, &stopping, Duration::ZERO).await });
             anyhow::Ok((address, shutdown))
         })?;
-        Ok(Self { runtime: Some(runtime), address, shutdown, receiver: Some(receiver) })
+        Ok(Self {
+            runtime: Some(runtime),
+            address,
+            shutdown,
+            receiver: Some(receiver),
+        })
     }
 
     /// A reader of the archive in `store`.
@@ -71,7 +76,12 @@ impl Server {
         let runtime = runtime()?;
         let mut metrics = Metrics::new("bench");
         let reader_metrics = ReaderMetrics::register(metrics.registry());
-        let reader = Arc::new(Reader::new(store, Vec::new(), ReaderSettings::default(), reader_metrics));
+        let reader = Arc::new(Reader::new(
+            store,
+            Vec::new(),
+            ReaderSettings::default(),
+            reader_metrics,
+        ));
         let (address, shutdown) = runtime.block_on(async {
             let listener = server::bind("127.0.0.1:0").await?;
             let (address, shutdown) = (listener.local_addr()?, Shutdown::new());
@@ -79,13 +89,21 @@ impl Server {
             tokio::spawn(async move { server::serve(listener, reader.router(), &stopping, Duration::ZERO).await });
             anyhow::Ok((address, shutdown))
         })?;
-        Ok(Self { runtime: Some(runtime), address, shutdown, receiver: None })
+        Ok(Self {
+            runtime: Some(runtime),
+            address,
+            shutdown,
+            receiver: None,
+        })
     }
 
     /// The URL of a path.
     #[must_use]
     pub fn url(&self, path: &str) -> Url {
-        Url { authority: self.address.to_string(), path: path.to_owned() }
+        Url {
+            authority: self.address.to_string(),
+            path: path.to_owned(),
+        }
     }
 }
 
@@ -102,5 +120,8 @@ impl Drop for Server {
 }
 
 fn runtime() -> Result<Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?)
 }

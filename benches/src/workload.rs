@@ -44,7 +44,10 @@ impl Workload {
             ("cluster", "eu-west-1-production".to_owned()),
             ("container", "checkout-server".to_owned()),
             ("endpoint", format!("/api/v1/orders/{:02}", metric % 20)),
-            ("instance", format!("10.{}.{}.{}:9100", target >> 16 & 255, target >> 8 & 255, target & 255)),
+            (
+                "instance",
+                format!("10.{}.{}.{}:9100", target >> 16 & 255, target >> 8 & 255, target & 255),
+            ),
             ("job", "shop/checkout-server".to_owned()),
             ("method", ["GET", "PUT", "POST", "DELETE"][metric % 4].to_owned()),
             ("namespace", format!("shop-{:02}", target % 16)),
@@ -71,13 +74,20 @@ impl Workload {
     pub fn values(&self, series: usize) -> Values {
         let mut random = Random::new(self.seed.wrapping_mul(31) ^ (series as u64) << 1);
         let kind = match series % METRICS % 8 {
-            0..=3 => Kind::Counter { rate: 10_u64.pow(1 + (random.next() % 4) as u32) },
+            0..=3 => Kind::Counter {
+                rate: 10_u64.pow(1 + (random.next() % 4) as u32),
+            },
             4 | 5 => Kind::Gauge,
             6 => Kind::Slow,
             _ => Kind::Sum,
         };
         let integer = random.below(100_000) as i64;
-        Values { sum: integer as f64 / 7.0, random, kind, integer }
+        Values {
+            sum: integer as f64 / 7.0,
+            random,
+            kind,
+            integer,
+        }
     }
 }
 

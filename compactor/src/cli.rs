@@ -82,7 +82,10 @@ impl FoldFlags {
         let defaults = Settings::default();
         let fold_interval = self.interval.unwrap_or(defaults.fold_interval);
         anyhow::ensure!(!fold_interval.is_zero(), "`--fold.interval` must be more than 0");
-        Ok(Settings { fold_interval, ..defaults })
+        Ok(Settings {
+            fold_interval,
+            ..defaults
+        })
     }
 }
 
@@ -100,7 +103,11 @@ pub async fn run(args: CompactorArgs) -> anyhow::Result<Outcome> {
     logs::init(level, format)?;
     let store = open_store(&flags, &file)?;
     let compactor = Compactor::new(store, flags.fold.resolve()?, Arc::new(SystemClock));
-    if once { fold_all(&compactor).await } else { serve_until_told(compactor, &flags, &file).await }
+    if once {
+        fold_all(&compactor).await
+    } else {
+        serve_until_told(compactor, &flags, &file).await
+    }
 }
 
 fn open_store(flags: &Flags, file: &FileConfig) -> anyhow::Result<Arc<dyn ObjectStore>> {

@@ -39,7 +39,11 @@ enum State {
     /// The last look succeeded.
     Working,
     /// The last looks failed.
-    Failing { failures: u32, transient: bool, reason: String },
+    Failing {
+        failures: u32,
+        transient: bool,
+        reason: String,
+    },
 }
 
 impl Compactor {
@@ -151,13 +155,21 @@ impl Compactor {
                 self.metrics.fold_failures.inc();
                 let transient = error.is_transient();
                 let (failures, is_news) = match &*self.state.borrow() {
-                    State::Failing { failures, transient: before, .. } => (failures.saturating_add(1), *before != transient),
+                    State::Failing {
+                        failures,
+                        transient: before,
+                        ..
+                    } => (failures.saturating_add(1), *before != transient),
                     State::Starting | State::Working => (1, true),
                 };
                 if is_news {
                     log_failure(error);
                 }
-                State::Failing { failures, transient, reason: error.to_string() }
+                State::Failing {
+                    failures,
+                    transient,
+                    reason: error.to_string(),
+                }
             }
         };
         self.state.send_replace(next);

@@ -15,7 +15,11 @@ pub enum CompactorError {
 
 impl From<ArchiveError> for CompactorError {
     fn from(error: ArchiveError) -> Self {
-        if error.is_transient() { Self::Store(error) } else { Self::Catalog(error) }
+        if error.is_transient() {
+            Self::Store(error)
+        } else {
+            Self::Catalog(error)
+        }
     }
 }
 

@@ -40,7 +40,9 @@ mod tests {
 
     #[test]
     fn failures_double_the_pause_up_to_its_bound() {
-        let longest: Vec<u64> = (1..9).map(|failures| pause(&SETTINGS, failures, 1.0).as_secs()).collect();
+        let longest: Vec<u64> = (1..9)
+            .map(|failures| pause(&SETTINGS, failures, 1.0).as_secs())
+            .collect();
         assert_eq!(longest, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(pause(&SETTINGS, 3, 0.0), Duration::from_secs(2));
         assert_eq!(pause(&SETTINGS, u32::MAX, 1.0), Duration::from_secs(60));

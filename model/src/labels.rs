@@ -84,7 +84,9 @@ impl Labels {
     /// The value of a label, empty when the label is absent: the two are the same thing in Prometheus.
     #[must_use]
     pub fn value_of(&self, name: &str) -> &str {
-        Pairs { rest: &self.bytes }.find(|(n, _)| *n == name.as_bytes()).map_or("", |(_, value)| as_str(value))
+        Pairs { rest: &self.bytes }
+            .find(|(n, _)| *n == name.as_bytes())
+            .map_or("", |(_, value)| as_str(value))
     }
 
     /// The value of `__name__`.
@@ -172,7 +174,9 @@ impl LabelsBuilder {
         if !self.pairs.is_sorted_by(|a, b| name(a) < name(b)) {
             self.pairs.sort_by(|a, b| name(a).cmp(name(b)));
             if let Some(pair) = self.pairs.windows(2).find(|w| name(&w[0]) == name(&w[1])) {
-                return Err(LabelsError::DuplicateName(String::from_utf8_lossy(name(&pair[0])).into_owned()));
+                return Err(LabelsError::DuplicateName(
+                    String::from_utf8_lossy(name(&pair[0])).into_owned(),
+                ));
             }
         }
         check_utf8_parts(raw, &self.pairs)?;
@@ -184,7 +188,8 @@ impl LabelsBuilder {
             put_uvarint(&mut self.canonical, name_len);
             self.canonical.extend_from_slice(&raw[start..start + name_len]);
             put_uvarint(&mut self.canonical, value_len);
-            self.canonical.extend_from_slice(&raw[start + name_len..start + name_len + value_len]);
+            self.canonical
+                .extend_from_slice(&raw[start + name_len..start + name_len + value_len]);
         }
         Ok(&self.canonical)
     }
@@ -201,7 +206,9 @@ impl LabelsBuilder {
 /// The value of a label in canonical bytes, without making a label set of them.
 #[must_use]
 pub fn canonical_value_of<'a>(canonical: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    Pairs { rest: canonical }.find(|(n, _)| *n == name).map(|(_, value)| value)
+    Pairs { rest: canonical }
+        .find(|(n, _)| *n == name)
+        .map(|(_, value)| value)
 }
 
 /// Names and values are checked apart: a character cut in two by the border would make the whole valid and the parts not.

@@ -48,11 +48,17 @@ impl Matcher {
         let (name, value) = (name.into(), value.into());
         let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => {
-                Some(Re2::new(&value).map_err(|source| MatcherError::Pattern { name: name.clone(), source })?)
-            }
+            MatchOp::Regex | MatchOp::NotRegex => Some(Re2::new(&value).map_err(|source| MatcherError::Pattern {
+                name: name.clone(),
+                source,
+            })?),
         };
-        Ok(Self { name, op, value, pattern })
+        Ok(Self {
+            name,
+            op,
+            value,
+            pattern,
+        })
     }
 
     /// The label it looks at.
@@ -128,7 +134,11 @@ mod tests {
             (MatchOp::NotRegex, ".+", true),
             (MatchOp::NotRegex, "a?", false),
         ] {
-            assert_eq!(Matcher::new("job", op, value).unwrap().matches_labels(&labels), expected, "{op:?} {value:?}");
+            assert_eq!(
+                Matcher::new("job", op, value).unwrap().matches_labels(&labels),
+                expected,
+                "{op:?} {value:?}"
+            );
         }
     }
 

@@ -33,7 +33,10 @@ impl TenantId {
         if text.is_empty() || text.len() > 150 {
             return Err(TenantError::Length(text.len()));
         }
-        if let Some(c) = text.chars().find(|c| !c.is_ascii_alphanumeric() && !"!-_.*'()".contains(*c)) {
+        if let Some(c) = text
+            .chars()
+            .find(|c| !c.is_ascii_alphanumeric() && !"!-_.*'()".contains(*c))
+        {
             return Err(TenantError::Character(text.to_owned(), c));
         }
         if text == "." || text == ".." {

@@ -19,12 +19,18 @@ pub struct TimeRange {
 
 impl TimeRange {
     /// All of time.
-    pub const ALL: Self = Self { start: i64::MIN, end: i64::MAX };
+    pub const ALL: Self = Self {
+        start: i64::MIN,
+        end: i64::MAX,
+    };
 
     /// From Prometheus' inclusive bounds. The last millisecond of `i64` cannot be a sample's, so saturation loses nothing.
     #[must_use]
     pub fn from_inclusive(first: i64, last: i64) -> Self {
-        Self { start: first, end: last.saturating_add(1) }
+        Self {
+            start: first,
+            end: last.saturating_add(1),
+        }
     }
 
     /// Whether a timestamp lies inside.
@@ -42,7 +48,10 @@ impl TimeRange {
     /// The part that both ranges cover.
     #[must_use]
     pub fn intersect(&self, other: TimeRange) -> Self {
-        Self { start: self.start.max(other.start), end: self.end.min(other.end) }
+        Self {
+            start: self.start.max(other.start),
+            end: self.end.min(other.end),
+        }
     }
 
     /// Whether no timestamp lies inside.

@@ -14,8 +14,8 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use emberkeep_model::Labels;
 
-use self::envelope::{BuildInfo, LabelSet, answer};
 pub(crate) use self::envelope::status_of;
+use self::envelope::{BuildInfo, LabelSet, answer};
 use self::params::{MatchRule, Params};
 use crate::{Reader, ReaderError};
 
@@ -35,7 +35,9 @@ pub(crate) async fn series(State(reader): State<Arc<Reader>>, request: Request) 
         Ok((found, truncated))
     };
     let result: Result<(Vec<Labels>, bool), ReaderError> = result.await;
-    let shown = result.as_ref().map(|(found, truncated)| (found.iter().map(LabelSet).collect::<Vec<_>>(), *truncated));
+    let shown = result
+        .as_ref()
+        .map(|(found, truncated)| (found.iter().map(LabelSet).collect::<Vec<_>>(), *truncated));
     answer(reader.metrics(), "series", shown)
 }
 
@@ -50,7 +52,11 @@ pub(crate) async fn label_names(State(reader): State<Arc<Reader>>, request: Requ
         })
         .await
     };
-    answer(reader.metrics(), "labels", result.await.as_ref().map(|(found, truncated)| (found, *truncated)))
+    answer(
+        reader.metrics(),
+        "labels",
+        result.await.as_ref().map(|(found, truncated)| (found, *truncated)),
+    )
 }
 
 /// `GET /api/v1/label/<name>/values`
@@ -73,7 +79,11 @@ pub(crate) async fn label_values(
         })
         .await
     };
-    answer(reader.metrics(), "label_values", result.await.as_ref().map(|(found, truncated)| (found, *truncated)))
+    answer(
+        reader.metrics(),
+        "label_values",
+        result.await.as_ref().map(|(found, truncated)| (found, *truncated)),
+    )
 }
 
 /// `GET /api/v1/status/buildinfo`

@@ -30,7 +30,12 @@ pub struct ReaderSettings {
 impl Default for ReaderSettings {
     fn default() -> Self {
         // The first two are Prometheus' own.
-        Self { sample_limit: 50_000_000, concurrency: 10, part_limit: 4_096, series_limit: 5_000_000 }
+        Self {
+            sample_limit: 50_000_000,
+            concurrency: 10,
+            part_limit: 4_096,
+            series_limit: 5_000_000,
+        }
     }
 }
 
@@ -53,7 +58,12 @@ impl Reader {
         metrics: ReaderMetrics,
     ) -> Self {
         let gate = Arc::new(Semaphore::new(settings.concurrency.max(1)));
-        Self { sources: Sources::new(store, heads), settings, metrics, gate }
+        Self {
+            sources: Sources::new(store, heads),
+            settings,
+            metrics,
+            gate,
+        }
     }
 
     /// The routes under `/api/v1`.
@@ -74,7 +84,14 @@ impl Reader {
     /// When a head, the catalog or a part cannot be read, or a limit is passed.
     pub async fn scan(&self, query: &Query) -> Result<Scan, ReaderError> {
         let look = self.sources.look(query).await?;
-        let scan = Scan::open(self.sources.store(), &look.view.parts, &look.heads, query, self.settings.part_limit).await?;
+        let scan = Scan::open(
+            self.sources.store(),
+            &look.view.parts,
+            &look.heads,
+            query,
+            self.settings.part_limit,
+        )
+        .await?;
         self.metrics.query(scan.parts());
         Ok(scan)
     }

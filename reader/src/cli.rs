@@ -104,8 +104,18 @@ pub struct LimitFlags {
 
 impl Default for LimitFlags {
     fn default() -> Self {
-        let ReaderSettings { sample_limit, concurrency, part_limit, series_limit } = ReaderSettings::default();
-        Self { sample_limit, concurrency, part_limit, series_limit }
+        let ReaderSettings {
+            sample_limit,
+            concurrency,
+            part_limit,
+            series_limit,
+        } = ReaderSettings::default();
+        Self {
+            sample_limit,
+            concurrency,
+            part_limit,
+            series_limit,
+        }
     }
 }
 
@@ -202,7 +212,10 @@ impl ArchiveFlags {
 
 impl HeadFlags {
     pub(crate) fn sources(&self) -> anyhow::Result<Vec<HeadSource>> {
-        self.urls.iter().map(|url| Ok(HeadSource::Remote(RemoteHead::new(url)?))).collect()
+        self.urls
+            .iter()
+            .map(|url| Ok(HeadSource::Remote(RemoteHead::new(url)?)))
+            .collect()
     }
 }
 
@@ -213,7 +226,12 @@ async fn export(flags: ExportFlags) -> anyhow::Result<Outcome> {
     let start = time("--from", &flags.from)?;
     let end = flags.to.as_deref().map_or(Ok(now_ms), |to| time("--to", to))?;
     let range = TimeRange { start, end };
-    anyhow::ensure!(!range.is_empty(), "--from `{}` is not before --to `{}`", flags.from, flags.to.as_deref().unwrap_or("now"));
+    anyhow::ensure!(
+        !range.is_empty(),
+        "--from `{}` is not before --to `{}`",
+        flags.from,
+        flags.to.as_deref().unwrap_or("now")
+    );
     let export = Export {
         selection: Selection::parse(&flags.matches).context("--match")?,
         arguments: ExportArguments {
@@ -228,7 +246,11 @@ async fn export(flags: ExportFlags) -> anyhow::Result<Outcome> {
         now_ms,
     };
     let sources = Sources::new(flags.archive.open(&file)?, flags.heads.sources()?);
-    let mut console = Console { out: &mut io::stdout(), err: &mut io::stderr(), bar: progress() };
+    let mut console = Console {
+        out: &mut io::stdout(),
+        err: &mut io::stderr(),
+        bar: progress(),
+    };
     export.run(&sources, &mut console).await?;
     Ok(Outcome::Done)
 }
@@ -258,13 +280,34 @@ mod tests {
     #[test]
     fn an_export_takes_relative_times_and_several_selectors() {
         let cli = ReaderCli::try_parse_from([
-            "reader", "export-tsdb", "--from", "-30d", "--to=-3h", "--match", "up", "--match={a=\"b\"}", "--output", "x",
+            "reader",
+            "export-tsdb",
+            "--from",
+            "-30d",
+            "--to=-3h",
+            "--match",
+            "up",
+            "--match={a=\"b\"}",
+            "--output",
+            "x",
         ]);
-        let Some(ReaderCommand::ExportTsdb(flags)) = cli.expect("valid").command else { panic!("another command") };
-        assert_eq!((flags.from.as_str(), flags.to.as_deref(), flags.matches.len()), ("-30d", Some("-3h"), 2));
+        let Some(ReaderCommand::ExportTsdb(flags)) = cli.expect("valid").command else {
+            panic!("another command")
+        };
+        assert_eq!(
+            (flags.from.as_str(), flags.to.as_deref(), flags.matches.len()),
+            ("-30d", Some("-3h"), 2)
+        );
         assert_eq!(flags.tenant, TenantId::default());
-        for wrong in [&["export-tsdb", "--from=0"][..], &["export-tsdb", "--output=x"], &["view", "--engine=oracle"]] {
-            assert!(ReaderCli::try_parse_from([&["reader"], wrong].concat()).is_err(), "{wrong:?}");
+        for wrong in [
+            &["export-tsdb", "--from=0"][..],
+            &["export-tsdb", "--output=x"],
+            &["view", "--engine=oracle"],
+        ] {
+            assert!(
+                ReaderCli::try_parse_from([&["reader"], wrong].concat()).is_err(),
+                "{wrong:?}"
+            );
         }
     }
 }

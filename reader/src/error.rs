@@ -54,7 +54,10 @@ impl ReaderError {
     }
 
     pub(crate) fn output(path: impl Into<PathBuf>, why: impl Into<String>) -> Self {
-        Self::Output { path: path.into(), why: why.into() }
+        Self::Output {
+            path: path.into(),
+            why: why.into(),
+        }
     }
 }
 

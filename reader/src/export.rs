@@ -58,7 +58,9 @@ pub struct Console<'a> {
 
 impl fmt::Debug for Console<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Console").field("bar", &self.bar).finish_non_exhaustive()
+        f.debug_struct("Console")
+            .field("bar", &self.bar)
+            .finish_non_exhaustive()
     }
 }
 
@@ -89,13 +91,23 @@ impl Export {
         let look = sources.look(&query).await?;
         output.begin(look.view.root_n)?;
         let windows = windows_with_data(sources.store(), &look, &query).await?;
-        let mut run = Run { sources, look, query, ulids: Generator::new(), output, summary: ExportSummary::default() };
+        let mut run = Run {
+            sources,
+            look,
+            query,
+            ulids: Generator::new(),
+            output,
+            summary: ExportSummary::default(),
+        };
         console.bar.set_length(windows.len() as u64);
         table::write_head(console.out).map_err(ReaderError::file("standard output"))?;
         for window in windows {
             console.bar.set_message(format_rfc3339(window.start));
             if let Some(row) = run.window(window).await? {
-                console.bar.suspend(|| table::write_row(console.out, &row)).map_err(ReaderError::file("standard output"))?;
+                console
+                    .bar
+                    .suspend(|| table::write_row(console.out, &row))
+                    .map_err(ReaderError::file("standard output"))?;
                 if console.bar.is_hidden() {
                     tracing::info!(block = %row.meta.ulid, samples = row.meta.stats.num_samples, "block exported");
                 }
@@ -137,16 +149,26 @@ impl Run<'_> {
 
     fn kept(&self, ulid: Ulid) -> Result<Row, ReaderError> {
         let path = self.output.block(ulid);
-        let reader = BlockReader::open(&path)
-            .map_err(|error| ReaderError::output(&path, format!("a finished block cannot be opened any more: {error}")))?;
-        Ok(Row { meta: reader.meta().clone(), bytes: reader.bytes() })
+        let reader = BlockReader::open(&path).map_err(|error| {
+            ReaderError::output(&path, format!("a finished block cannot be opened any more: {error}"))
+        })?;
+        Ok(Row {
+            meta: reader.meta().clone(),
+            bytes: reader.bytes(),
+        })
     }
 
     async fn write(&mut self, window: TimeRange) -> Result<Option<Row>, ReaderError> {
-        let query = Query { range: self.query.range.intersect(window), ..self.query.clone() };
+        let query = Query {
+            range: self.query.range.intersect(window),
+            ..self.query.clone()
+        };
         let parts = prune(&self.look.view.parts, &query.tenant, query.range);
         let mut scan = Scan::open(self.sources.store(), &parts, &self.look.heads, &query, usize::MAX).await?;
-        let ulid = self.ulids.generate().unwrap_or_else(|overflow| overflow.commit_overflow_increment());
+        let ulid = self
+            .ulids
+            .generate()
+            .unwrap_or_else(|overflow| overflow.commit_overflow_increment());
         self.output.start_block(window, ulid)?;
         let path = self.output.block(ulid);
         let failed = |error| ReaderError::output(&path, format!("{error}"));
@@ -165,7 +187,10 @@ impl Run<'_> {
             Err(why) => {
                 // A block that is not what was meant must not stay where a Prometheus would load it.
                 std::fs::remove_dir_all(&path).map_err(ReaderError::file(&path))?;
-                return Err(ReaderError::output(&path, format!("read back, the block is not what was written: {why}")));
+                return Err(ReaderError::output(
+                    &path,
+                    format!("read back, the block is not what was written: {why}"),
+                ));
             }
         };
         self.summary.start_timestamps += meant.start_timestamps();
@@ -178,7 +203,9 @@ impl Run<'_> {
 fn read_back(path: &Path, meant: &Tally) -> Result<u64, String> {
     let mut reader = BlockReader::open(path).map_err(|error| error.to_string())?;
     let mut found = Tally::default();
-    let stats = reader.verify(|labels, run| found.add(labels, run)).map_err(|error| error.to_string())?;
+    let stats = reader
+        .verify(|labels, run| found.add(labels, run))
+        .map_err(|error| error.to_string())?;
     if (stats.num_series, stats.num_samples) != meant.counts() {
         let (series, samples) = meant.counts();
         return Err(format!(

@@ -9,6 +9,8 @@ use emberkeep_service::problem::conclude;
 fn main() -> ExitCode {
     let cli: ReaderCli = flags::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let result = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(cli::run(cli)));
+    let result = runtime
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(cli::run(cli)));
     conclude("reader", result)
 }

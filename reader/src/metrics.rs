@@ -27,9 +27,17 @@ impl ReaderMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let all = registry.sub_registry_with_prefix("reader");
-        all.register("requests", "Requests answered, by handler and status code", metrics.requests.clone());
+        all.register(
+            "requests",
+            "Requests answered, by handler and status code",
+            metrics.requests.clone(),
+        );
         all.register("queries", "Queries read from the archive", metrics.queries.clone());
-        all.register("answers_aborted", "Answers cut off because they failed after their first byte", metrics.aborted.clone());
+        all.register(
+            "answers_aborted",
+            "Answers cut off because they failed after their first byte",
+            metrics.aborted.clone(),
+        );
         all.register("series", "Series sent", metrics.series.clone());
         all.register("samples", "Samples sent", metrics.samples.clone());
         all.register(
@@ -39,12 +47,18 @@ impl ReaderMetrics {
         );
         all.register("parts_opened", "Parts opened", metrics.parts.clone());
         all.register("sent_bytes", "Bytes of remote read answers", metrics.bytes.clone());
-        all.register("remote_reads_running", "Remote read requests that are being answered", metrics.running.clone());
+        all.register(
+            "remote_reads_running",
+            "Remote read requests that are being answered",
+            metrics.running.clone(),
+        );
         metrics
     }
 
     pub(crate) fn request(&self, handler: &'static str, code: u16) {
-        self.requests.get_or_create(&vec![("handler", handler.to_owned()), ("code", code.to_string())]).inc();
+        self.requests
+            .get_or_create(&vec![("handler", handler.to_owned()), ("code", code.to_string())])
+            .inc();
     }
 
     pub(crate) fn query(&self, parts: usize) {

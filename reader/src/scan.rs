@@ -144,7 +144,9 @@ impl Scan {
     /// # Errors
     /// When a source cannot be read or contradicts itself.
     pub async fn next(&mut self) -> Result<Option<SeriesSamples>, ReaderError> {
-        let Some(labels) = self.next_series().await? else { return Ok(None) };
+        let Some(labels) = self.next_series().await? else {
+            return Ok(None);
+        };
         let (mut run, mut piece) = (Run::default(), Run::default());
         while self.next_piece(&mut piece).await? {
             run.append(&piece);
@@ -164,7 +166,9 @@ impl Scan {
             while let Some(index) = self.current.pop() {
                 self.advance(index).await?;
             }
-            let Some(Reverse((labels, first))) = self.heap.pop() else { return Ok(None) };
+            let Some(Reverse((labels, first))) = self.heap.pop() else {
+                return Ok(None);
+            };
             self.current.push(first);
             while let Some(Reverse((other, index))) = self.heap.peek()
                 && *other == labels
@@ -173,7 +177,10 @@ impl Scan {
                 self.heap.pop();
             }
             if self.selection.accepts(&labels) {
-                let members = self.current.iter().filter_map(|&index| self.sources[index].member(index));
+                let members = self
+                    .current
+                    .iter()
+                    .filter_map(|&index| self.sources[index].member(index));
                 self.merge.start(members);
                 return Ok(Some(labels));
             }
@@ -223,7 +230,11 @@ async fn open_part(
     window_rows: usize,
 ) -> Result<Source, ReaderError> {
     let reader = PartReader::open(store, &part).await?;
-    let query = ScanQuery { tenant: query.tenant.clone(), range: query.range, matchers };
+    let query = ScanQuery {
+        tenant: query.tenant.clone(),
+        range: query.range,
+        matchers,
+    };
     Ok(Source::part(reader.scan(query, window_rows), part.ulid.to_string()))
 }
 

@@ -49,10 +49,17 @@ pub enum SelectorError {
 /// # Errors
 /// Text that PromQL does not accept as a vector selector, and selectors without a matcher that refuses the empty value.
 pub fn parse_selector(text: &str) -> Result<Arc<[Matcher]>, SelectorError> {
-    let mut parser = Parser { text, lexer: Lexer::new(text), matchers: Vec::new(), named: false };
+    let mut parser = Parser {
+        text,
+        lexer: Lexer::new(text),
+        matchers: Vec::new(),
+        named: false,
+    };
     parser.selector()?;
     if parser.matchers.iter().all(|m| m.matches("")) {
-        return Err(SelectorError::MatchesEmpty { selector: text.to_owned() });
+        return Err(SelectorError::MatchesEmpty {
+            selector: text.to_owned(),
+        });
     }
     Ok(parser.matchers.into())
 }
@@ -67,13 +74,17 @@ impl Selection {
     /// Every series.
     #[must_use]
     pub fn all() -> Self {
-        Self { selectors: vec![Arc::from([])] }
+        Self {
+            selectors: vec![Arc::from([])],
+        }
     }
 
     /// The series that satisfy all matchers of one selector.
     #[must_use]
     pub fn of(selector: Arc<[Matcher]>) -> Self {
-        Self { selectors: vec![selector] }
+        Self {
+            selectors: vec![selector],
+        }
     }
 
     /// The series of any of these selectors; of all series when there is no selector.
@@ -84,7 +95,10 @@ impl Selection {
         if texts.is_empty() {
             return Ok(Self::all());
         }
-        let selectors = texts.iter().map(|text| parse_selector(text.as_ref())).collect::<Result<_, _>>()?;
+        let selectors = texts
+            .iter()
+            .map(|text| parse_selector(text.as_ref()))
+            .collect::<Result<_, _>>()?;
         Ok(Self { selectors })
     }
 
@@ -173,8 +187,10 @@ impl Parser<'_> {
         if name == METRIC_NAME && self.named {
             return Err(self.wrong("the metric name is set twice".to_owned()));
         }
-        let matcher = Matcher::new(name, op, value)
-            .map_err(|source| SelectorError::Matcher { selector: self.text.to_owned(), source })?;
+        let matcher = Matcher::new(name, op, value).map_err(|source| SelectorError::Matcher {
+            selector: self.text.to_owned(),
+            source,
+        })?;
         self.matchers.push(matcher);
         Ok(())
     }
@@ -199,7 +215,11 @@ impl Parser<'_> {
     }
 
     fn wrong(&self, what: String) -> SelectorError {
-        SelectorError::Syntax { selector: self.text.to_owned(), at: self.lexer.column(), what }
+        SelectorError::Syntax {
+            selector: self.text.to_owned(),
+            at: self.lexer.column(),
+            what,
+        }
     }
 }
 

@@ -46,7 +46,13 @@ impl Sources {
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>, heads: Vec<HeadSource>) -> Self {
         let catalog = Catalog::new(Arc::clone(&store));
-        Self { store, catalog, heads, asked: AtomicU64::new(0), newest: Mutex::default() }
+        Self {
+            store,
+            catalog,
+            heads,
+            asked: AtomicU64::new(0),
+            newest: Mutex::default(),
+        }
     }
 
     /// Where the parts lie.
@@ -75,7 +81,10 @@ impl Sources {
         let mut view = self.view().await?;
         for answer in &heads {
             if !covers(&view, &answer.position) {
-                view = self.catalog.covering(&answer.position.receiver, answer.position.committed).await?;
+                view = self
+                    .catalog
+                    .covering(&answer.position.receiver, answer.position.committed)
+                    .await?;
             }
         }
         match heads.iter().find(|answer| !covers(&view, &answer.position)) {
@@ -101,7 +110,10 @@ impl Sources {
         }
         let asked_before = self.asked.load(Ordering::SeqCst);
         let view = self.catalog.refresh().await?;
-        *newest = Newest { asked_before, view: Some(Arc::clone(&view)) };
+        *newest = Newest {
+            asked_before,
+            view: Some(Arc::clone(&view)),
+        };
         Ok(view)
     }
 }

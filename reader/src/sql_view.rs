@@ -16,5 +16,7 @@ pub(crate) async fn write_duckdb(
 ) -> Result<(), ReaderError> {
     let view = sources.view().await?;
     let text = sql::duckdb_view(&view, &|path: &str| config.location(path));
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(ReaderError::file("standard output"))
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(ReaderError::file("standard output"))
 }

@@ -13,10 +13,16 @@ use crate::ReaderError;
 /// When the header is repeated with different values or does not hold a tenant id.
 pub(crate) fn tenant_of(headers: &HeaderMap) -> Result<TenantId, ReaderError> {
     let mut values = headers.get_all("x-scope-orgid").iter();
-    let Some(value) = values.next() else { return Ok(TenantId::default()) };
+    let Some(value) = values.next() else {
+        return Ok(TenantId::default());
+    };
     if values.any(|other| other != value) {
-        return Err(ReaderError::Bad("header X-Scope-OrgID names several tenants".to_owned()));
+        return Err(ReaderError::Bad(
+            "header X-Scope-OrgID names several tenants".to_owned(),
+        ));
     }
-    let text = value.to_str().map_err(|_| ReaderError::Bad("header X-Scope-OrgID is not ASCII text".to_owned()))?;
+    let text = value
+        .to_str()
+        .map_err(|_| ReaderError::Bad("header X-Scope-OrgID is not ASCII text".to_owned()))?;
     TenantId::parse(text).map_err(|error| ReaderError::Bad(format!("header X-Scope-OrgID: {error}")))
 }

@@ -14,13 +14,18 @@ pub(crate) struct Admission {
 impl Admission {
     pub(crate) fn new(bytes_max: usize) -> Self {
         let capacity_kib = u32::try_from(bytes_max >> 10).unwrap_or(u32::MAX >> 4).max(1);
-        Self { kib: Arc::new(Semaphore::new(capacity_kib as usize)), capacity_kib }
+        Self {
+            kib: Arc::new(Semaphore::new(capacity_kib as usize)),
+            capacity_kib,
+        }
     }
 
     /// Takes the bytes from the budget until the permit is dropped; nothing when they are not to be had.
     /// A request larger than the whole budget may come in alone.
     pub(crate) fn admit(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, self.capacity_kib);
+        let kib = u32::try_from(bytes.div_ceil(1024))
+            .unwrap_or(u32::MAX)
+            .clamp(1, self.capacity_kib);
         self.kib.clone().try_acquire_many_owned(kib).ok()
     }
 

@@ -45,7 +45,12 @@ impl Batch {
         self.series
             .iter()
             .filter(|series| !series.samples.is_empty())
-            .map(|series| (&self.label_bytes[series.labels.clone()], &self.samples[series.samples.clone()]))
+            .map(|series| {
+                (
+                    &self.label_bytes[series.labels.clone()],
+                    &self.samples[series.samples.clone()],
+                )
+            })
     }
 
     /// Number of samples.
@@ -53,4 +58,3 @@ impl Batch {
         self.samples.len()
     }
 }
-

@@ -102,7 +102,10 @@ impl ReceiverFlags {
     pub fn settings(&self, file: &FileConfig) -> anyhow::Result<Settings> {
         let mut settings = Settings::new(self.storage.resolve(file));
         settings.flush_interval = self.flush.resolve(file);
-        anyhow::ensure!(!settings.flush_interval.is_zero(), "`--flush.interval` must be more than 0");
+        anyhow::ensure!(
+            !settings.flush_interval.is_zero(),
+            "`--flush.interval` must be more than 0"
+        );
         let bounds = &self.bounds;
         let set = |target: &mut usize, given: Option<u64>| {
             if let Some(bytes) = given {
@@ -180,7 +183,9 @@ async fn serve(flags: &ReceiverFlags, web: &WebFlags) -> anyhow::Result<Outcome>
     tokio::spawn(Signals::install()?.serve(shutdown.clone(), on_drain(receiver.clone(), shutdown.clone())));
     tracing::info!(address = %listener.local_addr()?, "receiver accepts writes");
     let asked = receiver.clone();
-    let router = receiver.router().merge(server::admin_routes(move || asked.ready(), Arc::new(metrics)));
+    let router = receiver
+        .router()
+        .merge(server::admin_routes(move || asked.ready(), Arc::new(metrics)));
     server::serve(listener, router, &shutdown, server::GRACE).await?;
     receiver.shutdown().await;
     Ok(Outcome::Done)

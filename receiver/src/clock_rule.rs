@@ -13,7 +13,9 @@ pub(crate) const AHEAD_MS_MAX: i64 = 10 * 60 * 1000;
 pub(crate) enum ClockSuspect {
     #[error("the clock here says {now}, but a request or root was recorded at {newest}: set the clock of this machine")]
     BehindRecords { now: i64, newest: i64 },
-    #[error("{ahead} of {total} samples are more than 10 minutes ahead of the clock here: set the clock of this machine or of the sender")]
+    #[error(
+        "{ahead} of {total} samples are more than 10 minutes ahead of the clock here: set the clock of this machine or of the sender"
+    )]
     MostlyAhead { ahead: usize, total: usize },
 }
 
@@ -25,7 +27,9 @@ pub(crate) struct ClockRule {
 
 impl ClockRule {
     pub(crate) fn new() -> Self {
-        Self { newest_recorded: AtomicI64::new(i64::MIN) }
+        Self {
+            newest_recorded: AtomicI64::new(i64::MIN),
+        }
     }
 
     /// Remembers a recorded arrival or the creation of a root, milliseconds since 1970.
@@ -55,7 +59,13 @@ mod tests {
         let rule = ClockRule::new();
         assert_eq!(rule.judge(1000, 1, 10), Ok(()));
         rule.record(2000);
-        assert_eq!(rule.judge(1000, 1, 10), Err(ClockSuspect::BehindRecords { now: 1000, newest: 2000 }));
+        assert_eq!(
+            rule.judge(1000, 1, 10),
+            Err(ClockSuspect::BehindRecords {
+                now: 1000,
+                newest: 2000
+            })
+        );
         assert_eq!(rule.judge(2000, 1, 10), Ok(()));
     }
 
@@ -63,7 +73,10 @@ mod tests {
     fn a_request_that_is_mostly_ahead_says_the_clock_is_wrong() {
         let rule = ClockRule::new();
         assert_eq!(rule.judge(0, 5, 10), Ok(()));
-        assert_eq!(rule.judge(0, 6, 10), Err(ClockSuspect::MostlyAhead { ahead: 6, total: 10 }));
+        assert_eq!(
+            rule.judge(0, 6, 10),
+            Err(ClockSuspect::MostlyAhead { ahead: 6, total: 10 })
+        );
         assert!(rule.judge(0, 1, 1).is_err());
     }
 }

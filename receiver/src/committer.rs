@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use backon::BackoffBuilder;
 use emberkeep_archive::{
-    CommitRecord, Committed, Format, ObjectStore, PartEntry, claim_epoch, commit, fresh_nonce, names, next_sequence, upload,
+    CommitRecord, Committed, Format, ObjectStore, PartEntry, claim_epoch, commit, fresh_nonce, names, next_sequence,
+    upload,
 };
 use emberkeep_service::clock::Clock;
 use tokio::sync::watch;
@@ -106,7 +107,11 @@ impl Committer {
         }
         let record = self.record(session, part);
         for (file, object) in part.manifest.part.files.iter().zip(&record.parts[0].files) {
-            let local = self.flush.fs.open(&part.directory.join(&file.path)).map_err(ReceiverError::disk(&part.directory))?;
+            let local = self
+                .flush
+                .fs
+                .open(&part.directory.join(&file.path))
+                .map_err(ReceiverError::disk(&part.directory))?;
             upload(&*self.store, &object.location()?, Arc::from(local), file.bytes).await?;
         }
         match commit(&*self.store, &record).await? {
@@ -123,7 +128,10 @@ impl Committer {
                 session.next = watermark + 1;
                 Ok(())
             }
-            Committed::Fenced { epoch } => Err(ReceiverError::Fenced { receiver: self.receiver.clone(), epoch }),
+            Committed::Fenced { epoch } => Err(ReceiverError::Fenced {
+                receiver: self.receiver.clone(),
+                epoch,
+            }),
         }
     }
 
@@ -137,7 +145,11 @@ impl Committer {
         }
         self.generations.claimed(epoch, next.seq - 1);
         tracing::info!(receiver = %self.receiver, epoch, next_sequence = next.seq, "claimed an epoch");
-        Ok(Session { epoch, next: next.seq, newest: next.newest_record })
+        Ok(Session {
+            epoch,
+            next: next.seq,
+            newest: next.newest_record,
+        })
     }
 
     fn record(&self, session: &Session, part: &StagedPart) -> CommitRecord {
@@ -162,7 +174,9 @@ impl Committer {
     fn settle(&self, part: &Arc<StagedPart>, epoch: u64, sequence: u64) -> Result<(), ReceiverError> {
         self.generations.committed(part, epoch, sequence);
         self.metrics.commits.inc();
-        self.metrics.last_commit_timestamp.set(self.clock.now_ms() as f64 / 1000.0);
+        self.metrics
+            .last_commit_timestamp
+            .set(self.clock.now_ms() as f64 / 1000.0);
         tracing::info!(sequence, samples = part.manifest.part.samples(), "part committed");
         // The segments must be gone, durably, before the part that replaced them is: otherwise a start would replay them.
         self.flush.trim_replaced(part)?;

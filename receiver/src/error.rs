@@ -33,7 +33,9 @@ pub enum ReceiverError {
     #[error("failed inside: {0}")]
     Failed(String),
     /// Another incarnation of this receiver has taken over.
-    #[error("fenced: epoch {epoch} of receiver `{receiver}` commits in our place; stop this process, its data stays local")]
+    #[error(
+        "fenced: epoch {epoch} of receiver `{receiver}` commits in our place; stop this process, its data stays local"
+    )]
     Fenced {
         /// Our id.
         receiver: String,

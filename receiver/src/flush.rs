@@ -43,11 +43,18 @@ impl Flush {
     /// Writes a frozen generation as a staged part. The segments stay; see [`Flush::trim`].
     pub(crate) fn stage(&self, generation: &Generation, segments: SegmentRange) -> Result<Flushed, ReceiverError> {
         if generation.table.samples() == 0 {
-            return Ok(Flushed { part: None, conflicts: 0 });
+            return Ok(Flushed {
+                part: None,
+                conflicts: 0,
+            });
         }
         let (wal_id, receiver, dataset) = {
             let identity = self.identity.lock();
-            (identity.wal_id(), identity.receiver().to_owned(), identity.dataset().to_owned())
+            (
+                identity.wal_id(),
+                identity.receiver().to_owned(),
+                identity.dataset().to_owned(),
+            )
         };
         let wal = wal_range(wal_id, segments);
         let temporary = StagedPart::temporary(&self.staging, &wal);
@@ -73,7 +80,10 @@ impl Flush {
             part: PartEntry::level0(ulid, &receiver, &summary, |kind| file_name(kind).into()),
         };
         let part = StagedPart::publish(&*self.fs, &self.staging, &temporary, manifest)?;
-        Ok(Flushed { part: Some(part), conflicts })
+        Ok(Flushed {
+            part: Some(part),
+            conflicts,
+        })
     }
 
     /// Removes segments that a staged part replaces, or that hold nothing to keep. Their numbers are never used again.
@@ -89,7 +99,10 @@ impl Flush {
         if wal.id != self.identity.lock().wal_id().to_string() {
             return Ok(());
         }
-        self.trim(SegmentRange { from: wal.from, to: wal.to - 1 })
+        self.trim(SegmentRange {
+            from: wal.from,
+            to: wal.to - 1,
+        })
     }
 
     fn write(
@@ -103,7 +116,10 @@ impl Flush {
             let file = self.fs.create_new(&path).map_err(ReceiverError::disk(path))?;
             Ok(BufWriter::with_capacity(1 << 20, Sequential::new(file)))
         };
-        let files = PartFiles { samples: open(FileKind::Samples)?, series: open(FileKind::Series)? };
+        let files = PartFiles {
+            samples: open(FileKind::Samples)?,
+            series: open(FileKind::Series)?,
+        };
         let mut writer = PartWriter::create(files, info, PartSettings::default())?;
         let mut conflicts = 0;
         for series in series {
@@ -123,7 +139,11 @@ impl Flush {
 }
 
 pub(crate) fn wal_range(id: WalId, segments: SegmentRange) -> WalRange {
-    WalRange { id: id.to_string(), from: segments.from, to: segments.to + 1 }
+    WalRange {
+        id: id.to_string(),
+        from: segments.from,
+        to: segments.to + 1,
+    }
 }
 
 /// The name of a part's file inside its staging directory.

@@ -124,16 +124,28 @@ impl Generations {
             open: Arc::new(Generation::new()),
             closed: VecDeque::new(),
             staged: staged.into_iter().map(Arc::new).collect(),
-            position: HeadPosition { receiver, epoch: 0, committed: 0 },
+            position: HeadPosition {
+                receiver,
+                epoch: 0,
+                committed: 0,
+            },
         };
-        Self { wal, inner: Mutex::new(inner), staged_arrived: Notify::new(), staged_left: Notify::new(), staged_bytes }
+        Self {
+            wal,
+            inner: Mutex::new(inner),
+            staged_arrived: Notify::new(),
+            staged_left: Notify::new(),
+            staged_bytes,
+        }
     }
 
     /// Puts a record into the log and takes the ticket of the generation it went to.
     pub(crate) fn log(&self, record: Record) -> (Ticket, PendingAppend) {
         let inner = self.inner.lock();
         inner.open.tickets.fetch_add(1, Ordering::AcqRel);
-        let ticket = Ticket { generation: inner.open.clone() };
+        let ticket = Ticket {
+            generation: inner.open.clone(),
+        };
         let pending = self.wal.append(record);
         (ticket, pending)
     }
@@ -168,7 +180,11 @@ impl Generations {
     /// A closed generation is replaced by another reading of its segments.
     pub(crate) fn replace(&self, old: &Arc<Generation>, new: &Arc<Generation>) {
         let mut inner = self.inner.lock();
-        inner.closed.iter_mut().filter(|g| Arc::ptr_eq(g, old)).for_each(|g| *g = new.clone());
+        inner
+            .closed
+            .iter_mut()
+            .filter(|g| Arc::ptr_eq(g, old))
+            .for_each(|g| *g = new.clone());
     }
 
     /// The staged part takes the place of its generation, in one step for every reader.
@@ -233,7 +249,10 @@ impl Generations {
 
     /// Bytes and number of staged parts.
     pub(crate) fn staged_size(&self) -> (u64, usize) {
-        (self.staged_bytes.load(Ordering::Relaxed), self.inner.lock().staged.len())
+        (
+            self.staged_bytes.load(Ordering::Relaxed),
+            self.inner.lock().staged.len(),
+        )
     }
 
     /// The log itself, for its counters and its end.

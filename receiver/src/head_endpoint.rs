@@ -58,7 +58,14 @@ fn query(body: &[u8]) -> Result<HeadQuery, String> {
             Matcher::new(m.name, op, m.value).map_err(|e| e.to_string())
         })
         .collect();
-    Ok(HeadQuery { tenant, range: TimeRange { start: request.start_ms, end: request.end_ms }, matchers: matchers? })
+    Ok(HeadQuery {
+        tenant,
+        range: TimeRange {
+            start: request.start_ms,
+            end: request.end_ms,
+        },
+        matchers: matchers?,
+    })
 }
 
 /// One frame at a time is encoded, as fast as the client takes them.
@@ -95,5 +102,8 @@ fn stream(answer: HeadAnswer) -> Response<Body> {
 }
 
 fn text(status: StatusCode, text: String) -> Response<Body> {
-    Response::builder().status(status).body(Body::from(text + "\n")).expect("status is fixed and valid")
+    Response::builder()
+        .status(status)
+        .body(Body::from(text + "\n"))
+        .expect("status is fixed and valid")
 }

@@ -42,7 +42,12 @@ impl Head for ReceiverHead {
     fn read(&self, query: &HeadQuery) -> Result<HeadAnswer, HeadError> {
         for _ in 0..TRIES {
             match self.try_read(query) {
-                Ok(series) => return Ok(HeadAnswer { position: self.generations.position(), series }),
+                Ok(series) => {
+                    return Ok(HeadAnswer {
+                        position: self.generations.position(),
+                        series,
+                    });
+                }
                 Err(Failed::Moved) => {}
                 Err(Failed::Error(error)) => return Err(error),
             }
@@ -53,14 +58,22 @@ impl Head for ReceiverHead {
 
 impl ReceiverHead {
     fn try_read(&self, query: &HeadQuery) -> Result<Vec<HeadSeries>, Failed> {
-        let too_large = || Failed::Error(HeadError::TooLarge { limit: self.samples_max });
+        let too_large = || {
+            Failed::Error(HeadError::TooLarge {
+                limit: self.samples_max,
+            })
+        };
         let content = self.generations.content();
         let mut found: BTreeMap<Labels, Run> = BTreeMap::new();
         let mut samples = 0;
         let mut add = |labels: Labels, run: Run| {
             samples += run.len();
             found.entry(labels).or_default().append(&run);
-            if samples > self.samples_max { Err(too_large()) } else { Ok(()) }
+            if samples > self.samples_max {
+                Err(too_large())
+            } else {
+                Ok(())
+            }
         };
         for generation in &content.generations {
             for series in generation.table.select(query, self.samples_max).ok_or_else(too_large)? {
@@ -93,9 +106,14 @@ impl ReceiverHead {
                 Failed::Error(self.unavailable(format!("staged part `{}`: {error}", part.directory.display())))
             }
         };
-        let reader = PartReader::open(self.staging.clone(), &part.entry_in_staging()).await.map_err(failed)?;
-        let scan =
-            ScanQuery { tenant: query.tenant.clone(), range: query.range, matchers: query.matchers.clone() };
+        let reader = PartReader::open(self.staging.clone(), &part.entry_in_staging())
+            .await
+            .map_err(failed)?;
+        let scan = ScanQuery {
+            tenant: query.tenant.clone(),
+            range: query.range,
+            matchers: query.matchers.clone(),
+        };
         let mut scan = reader.scan(scan, WINDOW_ROWS);
         while let Some(series) = scan.next().await.map_err(failed)? {
             let mut run = Run::default();
@@ -108,7 +126,14 @@ impl ReceiverHead {
     }
 
     fn unavailable(&self, why: String) -> HeadError {
-        let why = self.status.ready().err().map_or_else(|| why.clone(), |state| format!("{why} ({state})"));
-        HeadError::Unavailable { who: self.generations.position().receiver, why }
+        let why = self
+            .status
+            .ready()
+            .err()
+            .map_or_else(|| why.clone(), |state| format!("{why} ({state})"));
+        HeadError::Unavailable {
+            who: self.generations.position().receiver,
+            why,
+        }
     }
 }

@@ -68,12 +68,21 @@ async fn read(ingest: &Ingest, headers: &HeaderMap, body: Body) -> Result<(Tenan
     };
     let limit = ingest.settings.body_bytes_max;
     let declared = header(headers, header::CONTENT_LENGTH).and_then(|text| text.parse::<usize>().ok());
-    let too_large = || Answer::error(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {limit} bytes"));
+    let too_large = || {
+        Answer::error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is larger than {limit} bytes"),
+        )
+    };
     if declared.is_some_and(|len| len > limit) {
         return Err(too_large());
     }
     let body = axum::body::to_bytes(body, limit).await.map_err(|error| {
-        if declared.is_none() { too_large() } else { Answer::error(StatusCode::BAD_REQUEST, format!("the body broke off: {error}")) }
+        if declared.is_none() {
+            too_large()
+        } else {
+            Answer::error(StatusCode::BAD_REQUEST, format!("the body broke off: {error}"))
+        }
     })?;
     Ok((tenant, body))
 }
@@ -82,17 +91,30 @@ async fn answer(ingest: Arc<Ingest>, tenant: TenantId, protocol: WriteProtocol, 
     // A task of its own: a client that hangs up must not drop a request between its record and its head append.
     let task = tokio::spawn(async move { ingest.ingest(tenant, protocol, body).await });
     match task.await {
-        Ok(Ok(Kept { samples, left_out: 0, refused: None })) => {
-            Answer { status: StatusCode::NO_CONTENT, text: String::new(), samples_written: samples }
-        }
+        Ok(Ok(Kept {
+            samples,
+            left_out: 0,
+            refused: None,
+        })) => Answer {
+            status: StatusCode::NO_CONTENT,
+            text: String::new(),
+            samples_written: samples,
+        },
         Ok(Ok(kept)) => {
             let mut text = kept.refused.unwrap_or_default();
             if kept.left_out > 0 {
                 text.push_str(if text.is_empty() { "" } else { "; " });
-                text.push_str(&format!("{} histograms and exemplars are not stored by this version", kept.left_out));
+                text.push_str(&format!(
+                    "{} histograms and exemplars are not stored by this version",
+                    kept.left_out
+                ));
             }
             let text = format!("{text}; {} samples are stored", kept.samples);
-            Answer { status: StatusCode::BAD_REQUEST, text, samples_written: kept.samples }
+            Answer {
+                status: StatusCode::BAD_REQUEST,
+                text,
+                samples_written: kept.samples,
+            }
         }
         Ok(Err(error)) => Answer::error(
             match error {
@@ -110,7 +132,11 @@ async fn answer(ingest: Arc<Ingest>, tenant: TenantId, protocol: WriteProtocol, 
 
 impl Answer {
     fn error(status: StatusCode, text: String) -> Self {
-        Self { status, text, samples_written: 0 }
+        Self {
+            status,
+            text,
+            samples_written: 0,
+        }
     }
 
     fn into_response(self, protocol: Option<WriteProtocol>) -> Response<Body> {
@@ -130,7 +156,9 @@ impl Answer {
             text.push('\n');
             response = response.header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
         }
-        response.body(Body::from(text)).expect("status and headers are fixed and valid")
+        response
+            .body(Body::from(text))
+            .expect("status and headers are fixed and valid")
     }
 }
 

@@ -38,24 +38,48 @@ pub(crate) struct Identity {
 impl Identity {
     /// Reads the identity, or makes one in a directory that has none.
     pub(crate) fn open(fs: Arc<dyn FileSystem>, path: &Path) -> Result<Self, ReceiverError> {
-        let damaged = |reason: String| ReceiverError::Damaged { path: path.to_owned(), reason };
+        let damaged = |reason: String| ReceiverError::Damaged {
+            path: path.to_owned(),
+            reason,
+        };
         match read_to_vec(&*fs, path, 1 << 16) {
             Ok(bytes) => {
                 let version = serde_json::from_slice::<serde_json::Value>(&bytes)
                     .map_err(|e| damaged(format!("it is not JSON ({e}); restore it from a copy")))?["version"]
                     .as_u64();
                 if version != Some(u64::from(VERSION)) {
-                    return Err(damaged(format!("version {version:?} is not {VERSION}: upgrade the program")));
+                    return Err(damaged(format!(
+                        "version {version:?} is not {VERSION}: upgrade the program"
+                    )));
                 }
                 let stored: Stored = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
-                let wal_id = stored.wal_id.parse().map_err(|_| damaged("`wal_id` is not 32 hex digits".to_owned()))?;
-                Ok(Self { fs, path: path.to_owned(), stored, wal_id })
+                let wal_id = stored
+                    .wal_id
+                    .parse()
+                    .map_err(|_| damaged("`wal_id` is not 32 hex digits".to_owned()))?;
+                Ok(Self {
+                    fs,
+                    path: path.to_owned(),
+                    stored,
+                    wal_id,
+                })
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let wal_id = WalId::from_bytes(rand::random());
                 let receiver = ulid::Ulid::from_bytes(rand::random()).to_string().to_lowercase();
-                let stored = Stored { version: VERSION, receiver, wal_id: wal_id.to_string(), segment_floor: 1, dataset: String::new() };
-                let identity = Self { fs, path: path.to_owned(), stored, wal_id };
+                let stored = Stored {
+                    version: VERSION,
+                    receiver,
+                    wal_id: wal_id.to_string(),
+                    segment_floor: 1,
+                    dataset: String::new(),
+                };
+                let identity = Self {
+                    fs,
+                    path: path.to_owned(),
+                    stored,
+                    wal_id,
+                };
                 identity.store()?;
                 Ok(identity)
             }
@@ -97,7 +121,10 @@ impl Identity {
                 "it belongs to archive `{}`, but the store holds archive `{dataset}`: give the right store, or an empty data directory",
                 self.stored.dataset
             );
-            return Err(ReceiverError::Damaged { path: self.path.clone(), reason });
+            return Err(ReceiverError::Damaged {
+                path: self.path.clone(),
+                reason,
+            });
         }
         Ok(())
     }

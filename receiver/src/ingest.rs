@@ -59,17 +59,25 @@ pub(crate) enum IngestError {
 
 impl Ingest {
     /// Makes one request durable. Must run to its end: a future dropped in between would leave a record without its head append.
-    pub(crate) async fn ingest(&self, tenant: TenantId, protocol: WriteProtocol, body: Bytes) -> Result<Kept, IngestError> {
+    pub(crate) async fn ingest(
+        &self,
+        tenant: TenantId,
+        protocol: WriteProtocol,
+        body: Bytes,
+    ) -> Result<Kept, IngestError> {
         self.status.ready().map_err(IngestError::Later)?;
         self.check_bounds()?;
         let decoded_len = snappy::declared_len(&body).map_err(|e| IngestError::Malformed(e.to_string()))?;
-        let in_flight = body.len().saturating_add(decoded_len.min(self.settings.decoded_bytes_max));
+        let in_flight = body
+            .len()
+            .saturating_add(decoded_len.min(self.settings.decoded_bytes_max));
         let Some(_permit) = self.admission.admit(in_flight) else {
             return Err(IngestError::Later("too many request bytes in flight".to_owned()));
         };
 
         let mut decoded = Vec::new();
-        snappy::decompress_capped(&body, self.settings.decoded_bytes_max, &mut decoded).map_err(|e| IngestError::Malformed(e.to_string()))?;
+        snappy::decompress_capped(&body, self.settings.decoded_bytes_max, &mut decoded)
+            .map_err(|e| IngestError::Malformed(e.to_string()))?;
         let arrival = self.clock.now_ms();
         let intake = intake::judge(protocol, &decoded, arrival).map_err(|e| IngestError::Malformed(e.to_string()))?;
         self.check_clock(&intake, arrival)?;
@@ -91,7 +99,13 @@ impl Ingest {
             WriteProtocol::V1 => Protocol::V1,
             WriteProtocol::V2 => Protocol::V2,
         };
-        let record = Record { tenant: tenant.clone(), protocol, arrival, verdict: intake.verdict.clone(), body };
+        let record = Record {
+            tenant: tenant.clone(),
+            protocol,
+            arrival,
+            verdict: intake.verdict.clone(),
+            body,
+        };
         let (ticket, pending): (Ticket, _) = self.generations.log(record);
         pending.await.map_err(|error| self.append_failed(&error))?;
         self.clock_rule.record(arrival);
@@ -113,11 +127,15 @@ impl Ingest {
     fn check_bounds(&self) -> Result<(), IngestError> {
         let (_, head) = self.generations.head_bytes();
         if head > self.settings.head_bytes_max {
-            return Err(IngestError::Later(format!("the head holds {head} bytes and waits for its flush")));
+            return Err(IngestError::Later(format!(
+                "the head holds {head} bytes and waits for its flush"
+            )));
         }
         let (staged, parts) = self.generations.staged_size();
         if staged > self.settings.staging_bytes_max {
-            return Err(IngestError::Later(format!("{parts} staged parts of {staged} bytes wait for the object store")));
+            return Err(IngestError::Later(format!(
+                "{parts} staged parts of {staged} bytes wait for the object store"
+            )));
         }
         Ok(())
     }
@@ -142,13 +160,21 @@ impl Ingest {
         self.metrics.leave_out("metadata", intake.n_metadata as u64);
         let refused = (intake.n_refusals() > 0).then(|| {
             let first = intake.first_refusal.as_deref().unwrap_or("no reason recorded");
-            format!("{} of {} samples refused, the first: {first}", intake.n_ahead + intake.n_refused, intake.n_samples)
+            format!(
+                "{} of {} samples refused, the first: {first}",
+                intake.n_ahead + intake.n_refused,
+                intake.n_samples
+            )
         });
         let left_out = match protocol {
             WriteProtocol::V1 => 0,
             WriteProtocol::V2 => intake.n_histograms + intake.n_exemplars,
         };
-        Kept { samples: intake.batch.n_samples(), left_out, refused }
+        Kept {
+            samples: intake.batch.n_samples(),
+            left_out,
+            refused,
+        }
     }
 }
 

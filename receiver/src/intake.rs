@@ -58,7 +58,13 @@ pub(crate) enum IntakeError {
 
 /// Judges a live request. `now_ms` is our clock.
 pub(crate) fn judge(protocol: WriteProtocol, body: &[u8], now_ms: i64) -> Result<Intake, IntakeError> {
-    take_in(protocol, body, Judge::Rules { newest_allowed: now_ms.saturating_add(AHEAD_MS_MAX) })
+    take_in(
+        protocol,
+        body,
+        Judge::Rules {
+            newest_allowed: now_ms.saturating_add(AHEAD_MS_MAX),
+        },
+    )
 }
 
 /// Takes a recorded request in again, as its verdict says.
@@ -77,7 +83,10 @@ fn take_in(protocol: WriteProtocol, body: &[u8], judge: Judge<'_>) -> Result<Int
             let request = write_v1::Request::parse(body)?;
             intake.n_metadata = request.n_metadata();
             for series in request.series() {
-                let carries = Carries { samples: series.n_samples(), others: series.n_histograms() + series.n_exemplars() };
+                let carries = Carries {
+                    samples: series.n_samples(),
+                    others: series.n_histograms() + series.n_exemplars(),
+                };
                 if carries.samples == 0 && carries.others == 0 {
                     // Version 1.0 does not forbid an empty series, and there is nothing to lose.
                     continue;
@@ -96,12 +105,17 @@ fn take_in(protocol: WriteProtocol, body: &[u8], judge: Judge<'_>) -> Result<Int
             for series in request.series() {
                 labels.clear();
                 let resolved = series.labels().try_for_each(|label| {
-                    label.map(|(name, value)| labels.push(name, value)).map_err(|error| error.to_string())
+                    label
+                        .map(|(name, value)| labels.push(name, value))
+                        .map_err(|error| error.to_string())
                 });
                 intake.n_histograms += series.n_histograms();
                 intake.n_exemplars += series.n_exemplars();
                 intake.n_metadata += usize::from(series.has_metadata());
-                let carries = Carries { samples: series.n_samples(), others: series.n_histograms() + series.n_exemplars() };
+                let carries = Carries {
+                    samples: series.n_samples(),
+                    others: series.n_histograms() + series.n_exemplars(),
+                };
                 let resolved = resolved.map(|()| &mut labels);
                 intake.series(resolved, carries, series.samples().map(to_sample), judge);
             }
@@ -183,7 +197,8 @@ impl Intake {
                                 }
                                 Refusal::Recorded => continue,
                             };
-                            let text = || format!("series {}: timestamp {} {reason}", show(canonical), sample.timestamp);
+                            let text =
+                                || format!("series {}: timestamp {} {reason}", show(canonical), sample.timestamp);
                             self.first_refusal.get_or_insert_with(text);
                         }
                     }
@@ -225,7 +240,11 @@ fn refusal(ordinal: usize, sample: &Sample, judge: Judge<'_>) -> Option<Refusal>
 /// A series needs a metric name (remote write 2.0, and Prometheus' receiver for both versions).
 fn check_named(canonical: &[u8]) -> Result<&[u8], String> {
     let named = emberkeep_model::canonical_value_of(canonical, b"__name__").is_some();
-    if named { Ok(canonical) } else { Err(format!("series {} has no metric name", show(canonical))) }
+    if named {
+        Ok(canonical)
+    } else {
+        Err(format!("series {} has no metric name", show(canonical)))
+    }
 }
 
 fn show(canonical: &[u8]) -> String {
@@ -241,7 +260,11 @@ fn shorten(text: String) -> String {
 }
 
 fn to_sample(sample: emberkeep_proto::Sample) -> Sample {
-    Sample { timestamp: sample.timestamp, value: sample.value, start_timestamp: sample.start_timestamp }
+    Sample {
+        timestamp: sample.timestamp,
+        value: sample.value,
+        start_timestamp: sample.start_timestamp,
+    }
 }
 
 #[cfg(test)]

@@ -57,38 +57,121 @@ impl Metrics {
     /// Registers everything. The registry's prefix is `emberkeep`.
     pub(crate) fn register(&self, registry: &mut Registry) {
         let r = registry.sub_registry_with_prefix("receiver");
-        r.register("remote_write_requests", "Answered remote-write requests", self.requests.clone());
+        r.register(
+            "remote_write_requests",
+            "Answered remote-write requests",
+            self.requests.clone(),
+        );
         r.register("samples", "Samples made durable and acknowledged", self.samples.clone());
         r.register("refused_samples", "Samples refused, by reason", self.refused.clone());
-        r.register("left_out", "Histograms, exemplars and metadata that are not stored yet", self.left_out.clone());
-        r.register("conflicts", "Samples that lost against another value of their series and time", self.conflicts.clone());
+        r.register(
+            "left_out",
+            "Histograms, exemplars and metadata that are not stored yet",
+            self.left_out.clone(),
+        );
+        r.register(
+            "conflicts",
+            "Samples that lost against another value of their series and time",
+            self.conflicts.clone(),
+        );
         r.register("flushes", "Generations flushed", self.flushes.clone());
-        r.register("flush_failures", "Flushes that failed and are tried again", self.flush_failures.clone());
+        r.register(
+            "flush_failures",
+            "Flushes that failed and are tried again",
+            self.flush_failures.clone(),
+        );
         r.register("commits", "Parts committed to the store", self.commits.clone());
-        r.register("commit_failures", "Commits that failed and are tried again", self.commit_failures.clone());
-        r.register("last_commit_timestamp_seconds", "When the last part was committed", self.last_commit_timestamp.clone());
-        r.register("last_acked_timestamp_seconds", "Arrival of the newest acknowledged request", self.newest_acked_arrival.clone());
-        r.register("clock_suspect", "1 while our own clock contradicts what it recorded or what is sent", self.clock_suspect.clone());
-        r.register("head_bytes", "Bytes held in memory and not staged", self.head_bytes.clone());
+        r.register(
+            "commit_failures",
+            "Commits that failed and are tried again",
+            self.commit_failures.clone(),
+        );
+        r.register(
+            "last_commit_timestamp_seconds",
+            "When the last part was committed",
+            self.last_commit_timestamp.clone(),
+        );
+        r.register(
+            "last_acked_timestamp_seconds",
+            "Arrival of the newest acknowledged request",
+            self.newest_acked_arrival.clone(),
+        );
+        r.register(
+            "clock_suspect",
+            "1 while our own clock contradicts what it recorded or what is sent",
+            self.clock_suspect.clone(),
+        );
+        r.register(
+            "head_bytes",
+            "Bytes held in memory and not staged",
+            self.head_bytes.clone(),
+        );
         r.register("head_limit_bytes", "Bound of head_bytes", self.head_bytes_max.clone());
-        r.register("head_series", "Series of all generations in memory", self.head_series.clone());
-        r.register("in_flight_bytes", "Request bytes in flight", self.in_flight_bytes.clone());
-        r.register("in_flight_limit_bytes", "Bound of in_flight_bytes", self.in_flight_bytes_max.clone());
-        r.register("staging_bytes", "Bytes flushed and not committed", self.staging_bytes.clone());
-        r.register("staging_limit_bytes", "Bound of staging_bytes", self.staging_bytes_max.clone());
-        r.register("staged_parts", "Parts flushed and not committed", self.staged_parts.clone());
-        r.register("fenced", "1 when another incarnation commits in our place", self.fenced.clone());
-        r.register("replayed_records", "Records replayed at start", self.replayed_records.clone());
-        r.register("replay_damage", "Damaged places of the log found at start, by kind", self.replay_damage.clone());
-        r.register("wal_bytes", "Bytes written to the log since start", self.wal_bytes.clone());
-        r.register("wal_syncs", "fdatasync calls of the log since start", self.wal_syncs.clone());
+        r.register(
+            "head_series",
+            "Series of all generations in memory",
+            self.head_series.clone(),
+        );
+        r.register(
+            "in_flight_bytes",
+            "Request bytes in flight",
+            self.in_flight_bytes.clone(),
+        );
+        r.register(
+            "in_flight_limit_bytes",
+            "Bound of in_flight_bytes",
+            self.in_flight_bytes_max.clone(),
+        );
+        r.register(
+            "staging_bytes",
+            "Bytes flushed and not committed",
+            self.staging_bytes.clone(),
+        );
+        r.register(
+            "staging_limit_bytes",
+            "Bound of staging_bytes",
+            self.staging_bytes_max.clone(),
+        );
+        r.register(
+            "staged_parts",
+            "Parts flushed and not committed",
+            self.staged_parts.clone(),
+        );
+        r.register(
+            "fenced",
+            "1 when another incarnation commits in our place",
+            self.fenced.clone(),
+        );
+        r.register(
+            "replayed_records",
+            "Records replayed at start",
+            self.replayed_records.clone(),
+        );
+        r.register(
+            "replay_damage",
+            "Damaged places of the log found at start, by kind",
+            self.replay_damage.clone(),
+        );
+        r.register(
+            "wal_bytes",
+            "Bytes written to the log since start",
+            self.wal_bytes.clone(),
+        );
+        r.register(
+            "wal_syncs",
+            "fdatasync calls of the log since start",
+            self.wal_syncs.clone(),
+        );
     }
 
     /// Shows the bounds beside what they bound.
     pub(crate) fn bounds(&self, settings: &Settings) {
-        self.head_bytes_max.set(i64::try_from(settings.head_bytes_max).unwrap_or(i64::MAX));
-        self.in_flight_bytes_max.set(i64::try_from(settings.inflight_bytes_max).unwrap_or(i64::MAX));
-        self.staging_bytes_max.set(i64::try_from(settings.staging_bytes_max).unwrap_or(i64::MAX));
+        self.head_bytes_max
+            .set(i64::try_from(settings.head_bytes_max).unwrap_or(i64::MAX));
+        self.in_flight_bytes_max
+            .set(i64::try_from(settings.inflight_bytes_max).unwrap_or(i64::MAX));
+        self.staging_bytes_max
+            .set(i64::try_from(settings.staging_bytes_max).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn refuse(&self, reason: &'static str, n: u64) {

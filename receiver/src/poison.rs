@@ -21,10 +21,19 @@ pub(crate) fn without_poison(flush: &Flush, segments: SegmentRange) -> Result<Ar
     let rest = Arc::new(Generation::new());
     let wal_id = flush.identity.lock().wal_id();
     let others = [
-        SegmentRange { from: 0, to: segments.from.saturating_sub(1) },
-        SegmentRange { from: segments.to + 1, to: u64::MAX },
+        SegmentRange {
+            from: 0,
+            to: segments.from.saturating_sub(1),
+        },
+        SegmentRange {
+            from: segments.to + 1,
+            to: u64::MAX,
+        },
     ];
-    let options = RecoveryOptions { skip: &others, stop: None };
+    let options = RecoveryOptions {
+        skip: &others,
+        stop: None,
+    };
     let recovery = emberkeep_wal::recover(&*flush.fs, &flush.wal_path, wal_id, options, &mut |_, record| {
         let tried = catch_unwind(AssertUnwindSafe(|| flush_alone(&record, &rest)));
         tried.unwrap_or_else(|_| Err("its flush panics".to_owned()))
@@ -38,7 +47,8 @@ fn flush_alone(record: &RecordView<'_>, rest: &Generation) -> Result<(), String>
     let mut decoded = Vec::new();
     let len = snappy::declared_len(record.body).map_err(|e| e.to_string())?;
     snappy::decompress_capped(record.body, len, &mut decoded).map_err(|e| e.to_string())?;
-    let intake = intake::replay(wire_protocol(record.protocol), &decoded, &record.verdict).map_err(|e| e.to_string())?;
+    let intake =
+        intake::replay(wire_protocol(record.protocol), &decoded, &record.verdict).map_err(|e| e.to_string())?;
     let alone = Generation::new();
     alone.append(&record.tenant, &intake.batch, record.arrival);
     let info = PartInfo {
@@ -49,7 +59,10 @@ fn flush_alone(record: &RecordView<'_>, rest: &Generation) -> Result<(), String>
         wal_to: 0,
         ulid: Ulid::from_bytes([0; 16]),
     };
-    let files = PartFiles { samples: std::io::sink(), series: std::io::sink() };
+    let files = PartFiles {
+        samples: std::io::sink(),
+        series: std::io::sink(),
+    };
     let write = || {
         let mut writer = PartWriter::create(files, info, PartSettings::default())?;
         for series in alone.table.freeze().sorted() {

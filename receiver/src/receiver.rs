@@ -52,7 +52,10 @@ pub struct Components {
 
 impl std::fmt::Debug for Components {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Components").field("fs", &self.fs).field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("Components")
+            .field("fs", &self.fs)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,14 +81,21 @@ impl Receiver {
         settings: Settings,
         registry: &mut Registry,
     ) -> Result<Arc<Self>, ReceiverError> {
-        let Components { fs, store, clock, on_fatal, pause } = components;
+        let Components {
+            fs,
+            store,
+            clock,
+            on_fatal,
+            pause,
+        } = components;
         let metrics = Arc::new(Metrics::default());
         metrics.register(registry);
         let status = Arc::new(Status::new());
         let clock_rule = Arc::new(ClockRule::new());
 
         let (flush, replayed) = {
-            let (fs, settings, clock_rule, metrics) = (fs.clone(), settings.clone(), clock_rule.clone(), metrics.clone());
+            let (fs, settings, clock_rule, metrics) =
+                (fs.clone(), settings.clone(), clock_rule.clone(), metrics.clone());
             let opened = tokio::task::spawn_blocking(move || open(fs, &settings, &clock_rule, &metrics)).await;
             opened.map_err(|failure| ReceiverError::Failed(failure.to_string()))??
         };
@@ -93,14 +103,24 @@ impl Receiver {
             let identity = flush.identity.lock();
             (identity.receiver().to_owned(), identity.wal_id())
         };
-        let options = Options { segment_bytes: settings.segment_bytes, queue_bytes: settings.inflight_bytes_max };
+        let options = Options {
+            segment_bytes: settings.segment_bytes,
+            queue_bytes: settings.inflight_bytes_max,
+        };
         let died = status.clone();
         let on_fatal = Box::new(move |error: &std::io::Error| {
             died.die(error.to_string());
             tracing::error!(%error, "the write-ahead log cannot be synced; stopping, the next start replays it");
             on_fatal(error);
         });
-        let wal = Wal::start(fs.clone(), &settings.wal_path(), wal_id, replayed.next_segment, options, on_fatal)?;
+        let wal = Wal::start(
+            fs.clone(),
+            &settings.wal_path(),
+            wal_id,
+            replayed.next_segment,
+            options,
+            on_fatal,
+        )?;
         let generations = Arc::new(Generations::new(wal, receiver.clone(), replayed.staged));
         let waiting: VecDeque<_> = replayed.frozen.into_iter().collect();
         for frozen in &waiting {
@@ -129,7 +149,10 @@ impl Receiver {
             waiting,
             content_failures: 0,
         };
-        let loops = vec![tokio::spawn(committer.run(stopped.clone())), tokio::spawn(flusher.run(requested, stopped))];
+        let loops = vec![
+            tokio::spawn(committer.run(stopped.clone())),
+            tokio::spawn(flusher.run(requested, stopped)),
+        ];
         metrics.bounds(&settings);
         let staging: Arc<dyn ObjectStore> = Arc::new(DirectoryStore::open(fs, settings.staging_path())?);
         let head = Arc::new(ReceiverHead {
@@ -150,7 +173,15 @@ impl Receiver {
             pause,
         };
         let ingest = Arc::new(ingest);
-        Ok(Arc::new(Self { ingest, head, generations, status, requests, stop, loops: Mutex::new(loops) }))
+        Ok(Arc::new(Self {
+            ingest,
+            head,
+            generations,
+            status,
+            requests,
+            stop,
+            loops: Mutex::new(loops),
+        }))
     }
 
     /// The routes of remote write and of the head.

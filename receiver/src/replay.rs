@@ -55,7 +55,10 @@ pub(crate) fn replay(
     let mut skip = Vec::new();
     for part in staged.iter().filter(|part| part.manifest.wal.id == wal_id.to_string()) {
         clock_rule.record(part.manifest.newest_arrival);
-        skip.push(SegmentRange { from: part.manifest.wal.from, to: part.manifest.wal.to - 1 });
+        skip.push(SegmentRange {
+            from: part.manifest.wal.from,
+            to: part.manifest.wal.to - 1,
+        });
     }
     for &range in &skip {
         // A crash came between the staging of this part and the removal of its segments.
@@ -71,7 +74,10 @@ pub(crate) fn replay(
         failure: None,
         replaced: Vec::new(),
     };
-    let options = emberkeep_wal::RecoveryOptions { skip: &skip, stop: None };
+    let options = emberkeep_wal::RecoveryOptions {
+        skip: &skip,
+        stop: None,
+    };
     let recovery = emberkeep_wal::recover(&*flush.fs, &flush.wal_path, wal_id, options, &mut |position, record| {
         replay.record(position, &record)
     })?;
@@ -84,10 +90,19 @@ pub(crate) fn replay(
     report(&recovery);
     metrics.replayed_records.inc_by(recovery.records);
     for damage in recovery.damage.iter().filter(|damage| !damage.seen_before) {
-        metrics.replay_damage.get_or_create(&ReasonLabels { reason: kind(damage.kind) }).inc();
+        metrics
+            .replay_damage
+            .get_or_create(&ReasonLabels {
+                reason: kind(damage.kind),
+            })
+            .inc();
     }
     if recovery.records > 0 {
-        tracing::info!(records = recovery.records, bytes = recovery.bytes, "write-ahead log replayed");
+        tracing::info!(
+            records = recovery.records,
+            bytes = recovery.bytes,
+            "write-ahead log replayed"
+        );
     }
     if let Some(arrival) = recovery.newest_arrival {
         clock_rule.record(arrival);
@@ -96,12 +111,22 @@ pub(crate) fn replay(
     let next_segment = (last + 1).max(flush.identity.lock().segment_floor());
     // Empty and torn segments belong to the range, too: they go with it.
     let range = match (replay.segments, recovery.segments) {
-        (Some(open), Some(all)) => Some(SegmentRange { from: open.from, to: all.to }),
+        (Some(open), Some(all)) => Some(SegmentRange {
+            from: open.from,
+            to: all.to,
+        }),
         (None, Some(all)) => Some(all),
         (open, None) => open,
     };
-    let frozen = range.map(|segments| Frozen { generation: replay.open, segments: Some(segments) });
-    Ok(Replayed { staged: replay.staged, frozen, next_segment })
+    let frozen = range.map(|segments| Frozen {
+        generation: replay.open,
+        segments: Some(segments),
+    });
+    Ok(Replayed {
+        staged: replay.staged,
+        frozen,
+        next_segment,
+    })
 }
 
 impl Replay<'_> {
@@ -117,10 +142,14 @@ impl Replay<'_> {
         // The limit of today does not bind what was acknowledged yesterday; the log bounds a record's size.
         let len = snappy::declared_len(record.body).map_err(|e| e.to_string())?;
         snappy::decompress_capped(record.body, len, &mut self.decoded).map_err(|e| e.to_string())?;
-        let intake = intake::replay(wire_protocol(record.protocol), &self.decoded, &record.verdict).map_err(|e| e.to_string())?;
+        let intake = intake::replay(wire_protocol(record.protocol), &self.decoded, &record.verdict)
+            .map_err(|e| e.to_string())?;
         self.open.append(&record.tenant, &intake.batch, record.arrival);
         let from = self.segments.map_or(position.segment, |s| s.from);
-        self.segments = Some(SegmentRange { from, to: position.segment });
+        self.segments = Some(SegmentRange {
+            from,
+            to: position.segment,
+        });
         Ok(())
     }
 

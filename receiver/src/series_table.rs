@@ -63,7 +63,9 @@ impl SeriesTable {
             // The low bits choose the slot, so the shard is chosen by high ones.
             let mut shard = self.shards[(hash >> 59) as usize % SHARDS].write();
             let Shard { index, series } = &mut *shard;
-            let found = index.find(hash, |&i| is_series(&series[i as usize], tenant, canonical)).copied();
+            let found = index
+                .find(hash, |&i| is_series(&series[i as usize], tenant, canonical))
+                .copied();
             let position = found.unwrap_or_else(|| {
                 let position = u32::try_from(series.len()).expect("a generation is flushed long before 4 G series");
                 series.push(TableSeries {
@@ -122,7 +124,10 @@ impl SeriesTable {
                     if samples > limit {
                         return None;
                     }
-                    found.push(HeadSeries { labels: series.labels.clone(), samples: run });
+                    found.push(HeadSeries {
+                        labels: series.labels.clone(),
+                        samples: run,
+                    });
                 }
             }
         }
@@ -131,7 +136,9 @@ impl SeriesTable {
 
     /// A frozen view for the flush; readers may read beside it.
     pub(crate) fn freeze(&self) -> FrozenTable<'_> {
-        FrozenTable { shards: self.shards.iter().map(RwLock::read).collect() }
+        FrozenTable {
+            shards: self.shards.iter().map(RwLock::read).collect(),
+        }
     }
 
     fn hash(&self, tenant: &TenantId, canonical: &[u8]) -> u64 {

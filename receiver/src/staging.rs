@@ -74,7 +74,8 @@ impl StagedPart {
         emberkeep_disk::write_new_durable(fs, &temporary.join(MANIFEST), &bytes)
             .map_err(ReceiverError::disk(temporary))?;
         let directory = staging.join(name(&manifest.wal));
-        fs.rename(temporary, &directory).map_err(ReceiverError::disk(&directory))?;
+        fs.rename(temporary, &directory)
+            .map_err(ReceiverError::disk(&directory))?;
         fs.sync_dir(staging).map_err(ReceiverError::disk(staging))?;
         Ok(Self { directory, manifest })
     }

@@ -45,18 +45,25 @@ pub(crate) fn duckdb_samples(data: &Path, tenant: &str) -> Result<Samples> {
     for row in rows.lines() {
         let fields: Vec<&str> = row.split('\t').collect();
         let number = |i: usize| fields.get(i).with_context(|| format!("short row `{row}`"));
-        let labels: Result<LabelSet> =
-            fields[4..].chunks(2).map(|pair| Ok((unhex(pair[0])?, unhex(pair[1])?))).collect();
+        let labels: Result<LabelSet> = fields[4..]
+            .chunks(2)
+            .map(|pair| Ok((unhex(pair[0])?, unhex(pair[1])?)))
+            .collect();
         let value = (number(1)?.parse()?, number(2)?.parse()?);
         let before = samples.entry(labels?).or_default().insert(number(0)?.parse()?, value);
-        ensure!(before.is_none(), "the view gives one timestamp of a series twice: {row}");
+        ensure!(
+            before.is_none(),
+            "the view gives one timestamp of a series twice: {row}"
+        );
     }
     Ok(samples)
 }
 
 fn unhex(text: &str) -> Result<String> {
-    let bytes: Result<Vec<u8>, _> =
-        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16)).collect();
+    let bytes: Result<Vec<u8>, _> = (0..text.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&text[i..i + 2], 16))
+        .collect();
     Ok(String::from_utf8(bytes?)?)
 }
 
@@ -64,29 +71,48 @@ fn unhex(text: &str) -> Result<String> {
 pub(crate) fn drain(server: Emberkeep) -> Result<()> {
     let mut process = server.process;
     crate::process::signal(process.pid(), "USR1")?;
-    ensure!(process.wait()?.success(), "the drained server ends with an error:\n{}", process.log());
+    ensure!(
+        process.wait()?.success(),
+        "the drained server ends with an error:\n{}",
+        process.log()
+    );
     Ok(())
 }
 
 async fn keep(name: &str, content_type: &str) -> Result<Samples> {
     let scratch = tempfile::tempdir()?;
-    let client = reqwest::Client::new();
+    let client = wire::client();
     let server = Emberkeep::start(scratch.path(), &["--flush.interval=2s"])?;
     let mut expected = Samples::new();
     for body in wire::corpus(name)? {
-        let decode = if content_type == V1_TYPE { wire::decode_v1 } else { wire::decode_v2 };
+        let decode = if content_type == V1_TYPE {
+            wire::decode_v1
+        } else {
+            wire::decode_v2
+        };
         decode(&body, &mut expected)?;
         let (status, _, text) = wire::post(&client, &server.url("/api/v1/write"), content_type, body).await?;
         // Until histograms are stored, 2.0 must say so where a body holds some.
-        ensure!(status == 204 || (status == 400 && text.contains("histograms")), "{status} {text}");
+        ensure!(
+            status == 204 || (status == 400 && text.contains("histograms")),
+            "{status} {text}"
+        );
     }
     let (first, last) = time_span(&expected).context("the corpus has samples")?;
     let url = server.url("/api/v1/read");
     let found = wire::read_samples(&client, &url, first, last, wire::everything()).await?;
-    ensure!(wire::difference(&wire::without_starts(&expected), &found).is_none(), "remote read: {:?}", wire::difference(&wire::without_starts(&expected), &found));
+    ensure!(
+        wire::difference(&wire::without_starts(&expected), &found).is_none(),
+        "remote read: {:?}",
+        wire::difference(&wire::without_starts(&expected), &found)
+    );
     drain(server)?;
     let found = duckdb_samples(scratch.path(), "anonymous")?;
-    ensure!(wire::difference(&expected, &found).is_none(), "DuckDB: {:?}", wire::difference(&expected, &found));
+    ensure!(
+        wire::difference(&expected, &found).is_none(),
+        "DuckDB: {:?}",
+        wire::difference(&expected, &found)
+    );
     Ok(found)
 }
 
@@ -101,6 +127,9 @@ async fn every_recorded_sample_comes_back_and_both_protocols_agree() -> Result<(
     let second = keep("prometheus-rw2.bin", V2_TYPE).await?;
     let difference = wire::difference(&first, &wire::without_starts(&second));
     ensure!(difference.is_none(), "1.0 and 2.0 differ: {difference:?}");
-    ensure!(first.values().map(BTreeMap::len).sum::<usize>() > 270_000, "too few samples");
+    ensure!(
+        first.values().map(BTreeMap::len).sum::<usize>() > 270_000,
+        "too few samples"
+    );
     Ok(())
 }

@@ -21,13 +21,25 @@ const SERIES: i64 = 20;
 fn body(timestamp: i64) -> Result<Vec<u8>> {
     let timeseries = (0..SERIES).map(|n| v1::TimeSeries {
         labels: vec![
-            v1::Label { name: "__name__".to_owned(), value: "load".to_owned() },
-            v1::Label { name: "n".to_owned(), value: n.to_string() },
+            v1::Label {
+                name: "__name__".to_owned(),
+                value: "load".to_owned(),
+            },
+            v1::Label {
+                name: "n".to_owned(),
+                value: n.to_string(),
+            },
         ],
-        samples: vec![v1::Sample { value: (timestamp * SERIES + n) as f64, timestamp }],
+        samples: vec![v1::Sample {
+            value: (timestamp * SERIES + n) as f64,
+            timestamp,
+        }],
         ..Default::default()
     });
-    let request = v1::WriteRequest { timeseries: timeseries.collect(), ..Default::default() };
+    let request = v1::WriteRequest {
+        timeseries: timeseries.collect(),
+        ..Default::default()
+    };
     Ok(snap::raw::Encoder::new().compress_vec(&request.encode_to_vec())?)
 }
 
@@ -40,7 +52,7 @@ struct Sent {
 }
 
 async fn send(url: String, sent: Arc<Sent>) -> Result<()> {
-    let client = reqwest::Client::new();
+    let client = wire::client();
     while !sent.stop.load(Ordering::Relaxed) {
         let timestamp = sent.next.fetch_add(1, Ordering::Relaxed) + 1;
         // A killed server breaks connections: such a request is simply not acknowledged.
@@ -59,8 +71,9 @@ async fn fifty_kills_under_load_lose_nothing_acknowledged() -> Result<()> {
     let arguments = ["--flush.interval=300ms", "--fold.interval=200ms"];
     let mut server = Emberkeep::start(scratch.path(), &arguments)?;
     let sent = Arc::new(Sent::default());
-    let senders: Vec<_> =
-        (0..SENDERS).map(|_| tokio::spawn(send(server.url("/api/v1/write"), sent.clone()))).collect();
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|_| tokio::spawn(send(server.url("/api/v1/write"), sent.clone())))
+        .collect();
     for kill in 0..KILLS {
         // Between 3 and 60 acknowledged requests after each start, so that kills fall into writes, flushes and commits alike.
         let wanted = sent.acknowledged.lock().len() + 3 + (kill * 7) % 57;
@@ -80,16 +93,30 @@ async fn fifty_kills_under_load_lose_nothing_acknowledged() -> Result<()> {
     drain(server)?;
     let found = duckdb_samples(scratch.path(), "anonymous")?;
     let acknowledged = sent.acknowledged.lock().clone();
-    ensure!(acknowledged.len() > KILLS * 3, "too little load: {}", acknowledged.len());
+    ensure!(
+        acknowledged.len() > KILLS * 3,
+        "too little load: {}",
+        acknowledged.len()
+    );
     let sent_up_to = sent.next.load(Ordering::Relaxed);
     ensure!(found.len() as i64 == SERIES, "{} series", found.len());
     for (labels, by_time) in &found {
-        let n: i64 = labels.iter().find(|(name, _)| name == "n").map_or("", |l| &l.1).parse()?;
+        let n: i64 = labels
+            .iter()
+            .find(|(name, _)| name == "n")
+            .map_or("", |l| &l.1)
+            .parse()?;
         for timestamp in &acknowledged {
             let expected = ((timestamp * SERIES + n) as f64).to_bits();
-            ensure!(by_time.get(timestamp) == Some(&(expected, 0)), "acknowledged {timestamp} of {labels:?} is lost");
+            ensure!(
+                by_time.get(timestamp) == Some(&(expected, 0)),
+                "acknowledged {timestamp} of {labels:?} is lost"
+            );
         }
-        ensure!(by_time.keys().all(|t| (1..=sent_up_to).contains(t)), "something was never sent");
+        ensure!(
+            by_time.keys().all(|t| (1..=sent_up_to).contains(t)),
+            "something was never sent"
+        );
     }
     Ok(())
 }

@@ -37,14 +37,22 @@ impl Process {
                 let _ = sender.try_send(line);
             }
         });
-        Ok(Self { name: name.to_owned(), child, lines, seen: Vec::new() })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            lines,
+            seen: Vec::new(),
+        })
     }
 
     /// Waits for a log line that holds the text.
     pub(crate) fn wait_for_line(&mut self, text: &str) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .lines
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(line) => {
                     let found = line.contains(text);
                     self.seen.push(line);
@@ -52,7 +60,10 @@ impl Process {
                         return Ok(());
                     }
                 }
-                Err(_) => bail!("{} never logged `{text}`; its log:\n{}", self.name, self.log()),
+                Err(_) => {
+                    let log = self.log();
+                    bail!("{} never logged `{text}`; its log:\n{log}", self.name)
+                }
             }
         }
     }
@@ -88,7 +99,8 @@ impl Process {
                 return Ok(status);
             }
             if Instant::now() > deadline {
-                bail!("{} does not end; its log:\n{}", self.name, self.log());
+                let log = self.log();
+                bail!("{} does not end; its log:\n{log}", self.name);
             }
             // Returns early when the log ends with the process.
             if let Ok(line) = self.lines.recv_timeout(Duration::from_millis(20)) {
@@ -107,7 +119,10 @@ impl Drop for Process {
 
 /// Sends a signal to one process.
 pub(crate) fn signal(pid: u32, name: &str) -> Result<()> {
-    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status()?;
+    let status = Command::new("kill")
+        .arg(format!("-{name}"))
+        .arg(pid.to_string())
+        .status()?;
     anyhow::ensure!(status.success(), "kill -{name} {pid} failed");
     Ok(())
 }
@@ -140,10 +155,18 @@ impl Emberkeep {
 
     fn start_on(port: u16, data: &Path, extra: Vec<String>) -> Result<Self> {
         let mut command = emberkeep(["--storage.path"]);
-        command.arg(data).arg(format!("--web.listen-address=127.0.0.1:{port}")).args(&extra);
+        command
+            .arg(data)
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(&extra);
         let mut process = Process::start("emberkeep", &mut command)?;
         process.wait_for_line("accepts writes")?;
-        Ok(Self { process, port, data: data.to_owned(), extra })
+        Ok(Self {
+            process,
+            port,
+            data: data.to_owned(),
+            extra,
+        })
     }
 
     /// `kill -9`, and a new life on the same directory and port.
@@ -159,18 +182,38 @@ impl Emberkeep {
 
 /// Runs a command to its end and returns its standard output; its standard error goes into the failure.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(output.status.success(), "{command:?} failed with {}:\n{stderr}", output.status);
+    anyhow::ensure!(
+        output.status.success(),
+        "{command:?} failed with {}:\n{stderr}",
+        output.status
+    );
     Ok(String::from_utf8(output.stdout)?)
 }
 
 /// A peer that `tests/peers/build` has built.
 pub(crate) fn peer(relative: &str) -> Result<PathBuf> {
-    let home = || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let cache = std::env::var_os("EMBERKEEP_CACHE").map(PathBuf::from).or_else(|| home().map(|h| h.join("emberkeep")));
-    let path = cache.context("neither EMBERKEEP_CACHE nor HOME is set")?.join("peers").join(relative);
-    anyhow::ensure!(path.exists(), "`{}` is missing: run tests/peers/build, which builds or installs it", path.display());
+    let home = || {
+        std::env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
+    };
+    let cache = std::env::var_os("EMBERKEEP_CACHE")
+        .map(PathBuf::from)
+        .or_else(|| home().map(|h| h.join("emberkeep")));
+    let path = cache
+        .context("neither EMBERKEEP_CACHE nor HOME is set")?
+        .join("peers")
+        .join(relative);
+    anyhow::ensure!(
+        path.exists(),
+        "`{}` is missing: run tests/peers/build, which builds or installs it",
+        path.display()
+    );
     Ok(path)
 }
 

@@ -43,7 +43,12 @@ impl Prometheus {
     }
 
     async fn instant(&self, client: &reqwest::Client, query: &str, time: f64) -> Result<Value> {
-        self.get(client, "/api/v1/query", &[("query", query.to_owned()), ("time", time.to_string())]).await
+        self.get(
+            client,
+            "/api/v1/query",
+            &[("query", query.to_owned()), ("time", time.to_string())],
+        )
+        .await
     }
 
     async fn range(&self, client: &reqwest::Client, query: &str, start: f64, end: f64) -> Result<Value> {
@@ -58,8 +63,12 @@ impl Prometheus {
 
     /// One value of an own metric.
     async fn value(&self, client: &reqwest::Client, query: &str) -> Result<f64> {
-        let data = self.get(client, "/api/v1/query", &[("query", query.to_owned())]).await?;
-        let text = data["result"][0]["value"][1].as_str().with_context(|| format!("`{query}` has no value: {data}"))?;
+        let data = self
+            .get(client, "/api/v1/query", &[("query", query.to_owned())])
+            .await?;
+        let text = data["result"][0]["value"][1]
+            .as_str()
+            .with_context(|| format!("`{query}` has no value: {data}"))?;
         Ok(text.parse()?)
     }
 }
@@ -92,23 +101,41 @@ async fn same_answers(
     end: f64,
 ) -> Result<()> {
     for query in QUERIES {
-        let (expected, found) =
-            (source.range(client, query, start, end).await?, other.range(client, query, start, end).await?);
-        ensure!(sorted(&expected) == sorted(&found), "{what}, range `{query}`:\n{expected}\n{found}");
+        let (expected, found) = (
+            source.range(client, query, start, end).await?,
+            other.range(client, query, start, end).await?,
+        );
+        ensure!(
+            sorted(&expected) == sorted(&found),
+            "{what}, range `{query}`:\n{expected}\n{found}"
+        );
     }
     let mut compared = 0;
     for query in QUERIES.iter().chain(RAW) {
-        let (expected, found) =
-            (source.instant(client, query, end).await?, other.instant(client, query, end).await?);
-        ensure!(sorted(&expected) == sorted(&found), "{what}, instant `{query}`:\n{expected}\n{found}");
+        let (expected, found) = (
+            source.instant(client, query, end).await?,
+            other.instant(client, query, end).await?,
+        );
+        ensure!(
+            sorted(&expected) == sorted(&found),
+            "{what}, instant `{query}`:\n{expected}\n{found}"
+        );
         compared += expected["result"].as_array().map_or(0, Vec::len);
     }
-    ensure!(compared > 500, "{what}: only {compared} series were compared, the queries select too little");
+    ensure!(
+        compared > 500,
+        "{what}: only {compared} series were compared, the queries select too little"
+    );
     Ok(())
 }
 
 fn sorted(data: &Value) -> Vec<String> {
-    let mut rows: Vec<_> = data["result"].as_array().into_iter().flatten().map(ToString::to_string).collect();
+    let mut rows: Vec<_> = data["result"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect();
     rows.sort();
     rows
 }
@@ -136,15 +163,22 @@ remote_write:
 async fn whole_path(protocol: &str) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let data = scratch.path().join("emberkeep");
-    let client = reqwest::Client::new();
+    let client = crate::wire::client();
 
     let archive = Emberkeep::start(&data, &["--flush.interval=4s", "--fold.interval=1s"])?;
-    let source = Prometheus::start("source", &scratch.path().join("source"), &source_config(&archive, protocol), &[])?;
+    let source = Prometheus::start(
+        "source",
+        &scratch.path().join("source"),
+        &source_config(&archive, protocol),
+        &[],
+    )?;
     let sent = |more: f64| {
         let (source, client) = (&source, &client);
         async move {
             eventually(|| async {
-                let sent = source.value(client, "sum(prometheus_remote_storage_samples_total)").await?;
+                let sent = source
+                    .value(client, "sum(prometheus_remote_storage_samples_total)")
+                    .await?;
                 ensure!(sent >= more, "{sent} samples were sent");
                 Ok(sent)
             })
@@ -159,7 +193,7 @@ async fn whole_path(protocol: &str) -> Result<()> {
     sent(before + 6000.0).await?;
 
     // Everything up to `end` is in the source's own storage; wait until it is acknowledged, too.
-    let end = source.value(&client, "time()").await?.floor() - 1.0;
+    let end = source.value(&client, "vector(time())").await?.floor() - 1.0;
     let start = end - 20.0;
     eventually(|| async {
         let query = "min(prometheus_remote_storage_queue_highest_sent_timestamp_seconds)";
@@ -168,11 +202,19 @@ async fn whole_path(protocol: &str) -> Result<()> {
         Ok(())
     })
     .await?;
-    let failed = source.value(&client, "sum(prometheus_remote_storage_samples_failed_total) or vector(0)").await?;
+    let failed = source
+        .value(
+            &client,
+            "sum(prometheus_remote_storage_samples_failed_total) or vector(0)",
+        )
+        .await?;
     ensure!(failed == 0.0, "the source counts {failed} failed samples");
 
     // (a) A Prometheus with nothing of its own, over remote read: archive and head together.
-    let config = format!("remote_read: [{{url: \"{}\", read_recent: true}}]", archive.url("/api/v1/read"));
+    let config = format!(
+        "remote_read: [{{url: \"{}\", read_recent: true}}]",
+        archive.url("/api/v1/read")
+    );
     let reading = Prometheus::start("reading", &scratch.path().join("reading"), &config, &[])?;
     same_answers(&client, &source, &reading, "remote read", start, end).await?;
 
@@ -180,17 +222,34 @@ async fn whole_path(protocol: &str) -> Result<()> {
     let pid = archive.process.pid();
     let mut process = archive.process;
     crate::process::signal(pid, "USR1")?;
-    ensure!(process.wait()?.success(), "the drained server ends with an error:\n{}", process.log());
+    ensure!(
+        process.wait()?.success(),
+        "the drained server ends with an error:\n{}",
+        process.log()
+    );
     let blocks = scratch.path().join("restored");
     let table = output(
-        emberkeep(["reader", "export-tsdb", "--from=-1h", "--storage.path"]).arg(&data).arg("--output").arg(&blocks),
+        emberkeep(["reader", "export-tsdb", "--from=-1h", "--storage.path"])
+            .arg(&data)
+            .arg("--output")
+            .arg(&blocks),
     )?;
     ensure!(table.contains("NUM SAMPLES"), "no table of blocks:\n{table}");
     let promtool = peer("prometheus-3.14/promtool")?;
     let listed = output(Command::new(&promtool).args(["tsdb", "list"]).arg(&blocks))?;
-    for ulid in table.lines().skip(1).filter_map(|line| line.split_whitespace().next()).filter(|w| w.len() == 26) {
+    for ulid in table
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|w| w.len() == 26)
+    {
         ensure!(listed.contains(ulid), "promtool does not list {ulid}:\n{listed}");
-        output(Command::new(&promtool).args(["tsdb", "analyze", "--extended"]).arg(&blocks).arg(ulid))?;
+        output(
+            Command::new(&promtool)
+                .args(["tsdb", "analyze", "--extended"])
+                .arg(&blocks)
+                .arg(ulid),
+        )?;
     }
     let storage = format!("--storage.tsdb.path={}", blocks.display());
     let retention = "--storage.tsdb.retention.time=100y";
@@ -206,7 +265,12 @@ fn stale_markers_survive(promtool: &Path, blocks: &Path) -> Result<()> {
     std::fs::create_dir_all(blocks.join("wal"))?;
     let dump = output(
         Command::new(promtool)
-            .args(["tsdb", "dump", "--match", r#"{__name__="emberkeep_receiver_samples_total"}"#])
+            .args([
+                "tsdb",
+                "dump",
+                "--match",
+                r#"{__name__="emberkeep_receiver_samples_total"}"#,
+            ])
             .arg(blocks),
     )?;
     ensure!(dump.contains("NaN"), "no stale marker in:\n{dump}");

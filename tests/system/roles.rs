@@ -10,11 +10,17 @@ use crate::wire::{self, V1_TYPE};
 
 fn body(timestamp: i64) -> Result<Vec<u8>> {
     let series = v1::TimeSeries {
-        labels: vec![v1::Label { name: "__name__".to_owned(), value: "role".to_owned() }],
+        labels: vec![v1::Label {
+            name: "__name__".to_owned(),
+            value: "role".to_owned(),
+        }],
         samples: vec![v1::Sample { value: 0.5, timestamp }],
         ..Default::default()
     };
-    let request = v1::WriteRequest { timeseries: vec![series], ..Default::default() };
+    let request = v1::WriteRequest {
+        timeseries: vec![series],
+        ..Default::default()
+    };
     Ok(snap::raw::Encoder::new().compress_vec(&request.encode_to_vec())?)
 }
 
@@ -22,7 +28,10 @@ fn body(timestamp: i64) -> Result<Vec<u8>> {
 async fn the_roles_run_apart_and_meet_in_the_bucket() -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let bucket = scratch.path().join("bucket");
-    let objstore = format!("--objstore.config={{type: FILESYSTEM, config: {{directory: \"{}\"}}}}", bucket.display());
+    let objstore = format!(
+        "--objstore.config={{type: FILESYSTEM, config: {{directory: \"{}\"}}}}",
+        bucket.display()
+    );
     let storage = format!("--storage.path={}", scratch.path().join("receiver").display());
     let (write_port, fold_port, read_port) = (free_port()?, free_port()?, free_port()?);
     let listen = |port: u16| format!("--web.listen-address=127.0.0.1:{port}");
@@ -36,7 +45,7 @@ async fn the_roles_run_apart_and_meet_in_the_bucket() -> Result<()> {
     let head = format!("--head-url=http://127.0.0.1:{write_port}");
     let reader = start("reader", &[listen(read_port), head.clone()])?;
 
-    let client = reqwest::Client::new();
+    let client = wire::client();
     let write = format!("http://127.0.0.1:{write_port}/api/v1/write");
     let read = format!("http://127.0.0.1:{read_port}/api/v1/read");
     let samples = || wire::read_samples(&client, &read, 0, 100, wire::everything());
@@ -45,15 +54,29 @@ async fn the_roles_run_apart_and_meet_in_the_bucket() -> Result<()> {
     ensure!(count(samples().await?) == 1, "from the head");
 
     // A second process must not open the same data directory.
-    let second = output(emberkeep(["receiver"]).arg(&storage).arg(&objstore).arg(listen(free_port()?)));
+    let second = output(
+        emberkeep(["receiver"])
+            .arg(&storage)
+            .arg(&objstore)
+            .arg(listen(free_port()?)),
+    );
     ensure!(format!("{:?}", second).contains("in use by process"), "{second:?}");
 
     // `receiver drain` asks the running server, waits, and leaves nothing local.
     output(emberkeep(["receiver", "drain"]).arg(&storage).arg(&objstore))?;
-    ensure!(files_below(&scratch.path().join("receiver/wal"))? == 0, "segments are left");
-    ensure!(files_below(&scratch.path().join("receiver/staging"))? == 0, "staged parts are left");
+    ensure!(
+        files_below(&scratch.path().join("receiver/wal"))? == 0,
+        "segments are left"
+    );
+    ensure!(
+        files_below(&scratch.path().join("receiver/staging"))? == 0,
+        "staged parts are left"
+    );
     let answer = samples().await;
-    ensure!(format!("{answer:?}").contains("503"), "the head is down, so the answer must be 503: {answer:?}");
+    ensure!(
+        format!("{answer:?}").contains("503"),
+        "the head is down, so the answer must be 503: {answer:?}"
+    );
 
     // The committer folds, and a reader without heads answers from the bucket.
     eventually(|| async {
@@ -61,7 +84,10 @@ async fn the_roles_run_apart_and_meet_in_the_bucket() -> Result<()> {
         Ok(())
     })
     .await?;
-    ensure!(reader.terminate()?.success() && compactor.terminate()?.success(), "SIGTERM ends with 0");
+    ensure!(
+        reader.terminate()?.success() && compactor.terminate()?.success(),
+        "SIGTERM ends with 0"
+    );
     drop(receiver);
     let reader = start("reader", &[listen(read_port)])?;
     ensure!(count(samples().await?) == 1, "from the bucket alone");
@@ -72,7 +98,7 @@ async fn the_roles_run_apart_and_meet_in_the_bucket() -> Result<()> {
     ensure!(receiver.terminate()?.success(), "SIGTERM ends with 0");
     output(emberkeep(["receiver", "drain"]).arg(&storage).arg(&objstore))?;
     ensure!(count(samples().await?) == 2, "both lives are in the bucket");
-    output(emberkeep(["compactor", "--once"]).arg(&objstore))?;
+    output(emberkeep(["compactor", "run", "--once"]).arg(&objstore))?;
     ensure!(count(samples().await?) == 2, "folding changes nothing");
     drop(reader);
     Ok(())
@@ -82,7 +108,11 @@ fn files_below(directory: &std::path::Path) -> Result<usize> {
     let mut files = 0;
     for entry in directory.read_dir()? {
         let entry = entry?;
-        files += if entry.file_type()?.is_dir() { files_below(&entry.path())? } else { 1 };
+        files += if entry.file_type()?.is_dir() {
+            files_below(&entry.path())?
+        } else {
+            1
+        };
     }
     Ok(files)
 }

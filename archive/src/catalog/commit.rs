@@ -46,12 +46,19 @@ pub enum Committed {
 pub async fn next_sequence(store: &dyn ObjectStore, receiver: &str) -> Result<NextSequence, ArchiveError> {
     let root = newest_root(store).await?;
     let log = list_log(store).await?;
-    let newest = log.into_iter().filter(|(owner, _)| owner == receiver).map(|(_, seq)| seq).max();
+    let newest = log
+        .into_iter()
+        .filter(|(owner, _)| owner == receiver)
+        .map(|(_, seq)| seq)
+        .max();
     let newest_record = match newest {
         Some(seq) => Some(load_record(store, receiver, seq).await?),
         None => None,
     };
-    let watermark = root.as_ref().and_then(|root| root.watermarks.get(receiver)).map_or(0, |mark| mark.seq);
+    let watermark = root
+        .as_ref()
+        .and_then(|root| root.watermarks.get(receiver))
+        .map_or(0, |mark| mark.seq);
     Ok(NextSequence {
         seq: newest.unwrap_or(0).max(watermark).saturating_add(1),
         newest_record,

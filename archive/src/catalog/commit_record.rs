@@ -50,12 +50,17 @@ impl CommitRecord {
     pub(crate) fn check(&self) -> Result<(), ArchiveError> {
         let object = names::log_record(&self.receiver, self.seq);
         if !names::is_receiver_id(&self.receiver) || self.seq == 0 {
-            return Err(ArchiveError::Invalid(format!("`{object}` is no record name: bad receiver id or sequence 0")));
+            return Err(ArchiveError::Invalid(format!(
+                "`{object}` is no record name: bad receiver id or sequence 0"
+            )));
         }
         for file in self.parts.iter().flat_map(|part| &part.files) {
             let parsed = names::parse_level0(&file.location()?);
             if parsed.is_none_or(|(receiver, seq, ..)| receiver != self.receiver || seq != self.seq) {
-                return Err(ArchiveError::Invalid(format!("`{object}` names `{}`, which is not under its number", file.path)));
+                return Err(ArchiveError::Invalid(format!(
+                    "`{object}` names `{}`, which is not under its number",
+                    file.path
+                )));
             }
         }
         Ok(())

@@ -85,13 +85,17 @@ impl PartEntry {
     /// Whether the part may hold samples of the tenant inside the range.
     #[must_use]
     pub fn may_hold(&self, tenant: &str, range: TimeRange) -> bool {
-        self.tenants.get(tenant).is_some_and(|held| range.overlaps(held.min_time, held.max_time))
+        self.tenants
+            .get(tenant)
+            .is_some_and(|held| range.overlaps(held.min_time, held.max_time))
     }
 
     /// Number of samples of all tenants.
     #[must_use]
     pub fn samples(&self) -> u64 {
-        self.tenants.values().fold(0, |sum, tenant| sum.saturating_add(tenant.samples))
+        self.tenants
+            .values()
+            .fold(0, |sum, tenant| sum.saturating_add(tenant.samples))
     }
 }
 

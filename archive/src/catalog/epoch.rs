@@ -14,13 +14,13 @@ const ATTEMPTS: usize = 100;
 /// `_archive/receivers/<receiver>/epoch/<n>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct EpochClaim {
+pub(crate) struct EpochClaim {
     /// Random text of the incarnation.
-    pub(super) nonce: String,
+    pub(crate) nonce: String,
     /// The receiver's id.
-    pub(super) receiver: String,
+    pub(crate) receiver: String,
     /// The claimed number.
-    pub(super) epoch: u64,
+    pub(crate) epoch: u64,
 }
 
 impl CatalogObject for EpochClaim {
@@ -42,10 +42,17 @@ pub async fn claim_epoch(store: &dyn ObjectStore, receiver: &str, nonce: &str) -
     // The newest claim may be our own, from an attempt whose answer was lost.
     let first = newest.max(1);
     for n in first..first.saturating_add(ATTEMPTS as u64) {
-        let claim = EpochClaim { nonce: nonce.to_owned(), receiver: receiver.to_owned(), epoch: n };
+        let claim = EpochClaim {
+            nonce: nonce.to_owned(),
+            receiver: receiver.to_owned(),
+            epoch: n,
+        };
         if put_create(store, &names::epoch(receiver, n), &claim, nonce).await? == Created::Ours {
             return Ok(n);
         }
     }
-    Err(ArchiveError::Contended { object: prefix.to_string(), attempts: ATTEMPTS })
+    Err(ArchiveError::Contended {
+        object: prefix.to_string(),
+        attempts: ATTEMPTS,
+    })
 }

@@ -31,7 +31,9 @@ pub async fn fold(
     let mut n = 0;
     for _ in 0..ATTEMPTS {
         let known = catalog.look_for_fold().await?;
-        let Some(root) = next_root(&known, nonce, now_ms) else { return Ok(None) };
+        let Some(root) = next_root(&known, nonce, now_ms) else {
+            return Ok(None);
+        };
         n = root.n;
         let created = put_create(store, &names::root(n), &root, nonce).await?;
         // A committer that stalled until root n+1 was superseded and collected would succeed in creating it again, below the
@@ -40,7 +42,10 @@ pub async fn fold(
             return Ok(Some(root));
         }
     }
-    Err(ArchiveError::Contended { object: names::root(n).to_string(), attempts: ATTEMPTS })
+    Err(ArchiveError::Contended {
+        object: names::root(n).to_string(),
+        attempts: ATTEMPTS,
+    })
 }
 
 fn next_root(known: &Known, nonce: &str, now_ms: i64) -> Option<Root> {
@@ -49,9 +54,15 @@ fn next_root(known: &Known, nonce: &str, now_ms: i64) -> Option<Root> {
     let mut watermarks: BTreeMap<String, Watermark> = before.map(|root| root.watermarks.clone()).unwrap_or_default();
     let is_folded = |receiver: &str, seq: u64| ends.get(receiver).is_some_and(|end| seq <= *end);
     let mut any = false;
-    for ((receiver, seq), record) in known.unfolded.iter().filter(|((receiver, seq), _)| is_folded(receiver, *seq)) {
+    for ((receiver, seq), record) in known
+        .unfolded
+        .iter()
+        .filter(|((receiver, seq), _)| is_folded(receiver, *seq))
+    {
         any = true;
-        let mark = watermarks.entry(receiver.clone()).or_insert(Watermark { seq: 0, epoch: 0 });
+        let mark = watermarks
+            .entry(receiver.clone())
+            .or_insert(Watermark { seq: 0, epoch: 0 });
         mark.seq = mark.seq.max(*seq);
         mark.epoch = mark.epoch.max(record.record.epoch);
     }
@@ -60,7 +71,11 @@ fn next_root(known: &Known, nonce: &str, now_ms: i64) -> Option<Root> {
         nonce: nonce.to_owned(),
         created_at: now_ms,
         watermarks,
-        level0: known.parts(is_folded).iter().map(|part| part.as_ref().clone()).collect(),
+        level0: known
+            .parts(is_folded)
+            .iter()
+            .map(|part| part.as_ref().clone())
+            .collect(),
         manifests: before.map(|root| root.manifests.clone()).unwrap_or_default(),
     })
 }

@@ -45,7 +45,11 @@ impl Format {
         if let Some(format) = Self::load(store).await? {
             return Ok(format);
         }
-        let format = Self { nonce: fresh_nonce(), dataset: fresh_nonce(), created_at: now_ms };
+        let format = Self {
+            nonce: fresh_nonce(),
+            dataset: fresh_nonce(),
+            created_at: now_ms,
+        };
         match put_create(store, &names::format(), &format, &format.nonce).await? {
             Created::Ours => Ok(format),
             Created::Theirs(bytes) => parse(&names::format(), &bytes),

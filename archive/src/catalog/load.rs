@@ -48,7 +48,10 @@ pub(super) async fn load_root(store: &dyn ObjectStore, n: u64) -> Result<Root, A
     let path = names::root(n);
     let root: Root = load(store, &path).await?;
     if root.n != n {
-        return Err(ArchiveError::corrupt(path, format!("it says that it is root {}", root.n)));
+        return Err(ArchiveError::corrupt(
+            path,
+            format!("it says that it is root {}", root.n),
+        ));
     }
     Ok(root)
 }

@@ -1,1 +1,87 @@
-//! Tests.
+//! The catalog against races, lost answers, stalls and gaps.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod faults;
+mod folding;
+mod receiving;
+mod viewing;
+
+use std::collections::BTreeMap;
+
+use object_store::ObjectStore;
+use ulid::Ulid;
+
+use super::{CommitRecord, Committed, FileEntry, PartEntry, Root, WalRange, Watermark, commit};
+use crate::part::{TenantSummary, part_number};
+use crate::{FileKind, names};
+
+/// An entry whose files need not exist: the catalog never opens them.
+pub(crate) fn entry_of(receiver: &str, seq: u64, ulid: Ulid) -> PartEntry {
+    let file = |kind| FileEntry {
+        kind,
+        path: names::level0(receiver, seq, ulid, kind).to_string(),
+        rows: 10,
+        bytes: 1000,
+        crc32c: 7,
+    };
+    let tenant = TenantSummary {
+        min_time: 1000,
+        max_time: 2000,
+        series: 2,
+        samples: 10,
+    };
+    PartEntry {
+        ulid,
+        part: part_number(ulid),
+        level: 0,
+        receiver: Some(receiver.to_owned()),
+        min_time: 1000,
+        max_time: 2000,
+        tenants: BTreeMap::from([("anonymous".to_owned(), tenant)]),
+        files: FileKind::ALL.map(file).to_vec(),
+    }
+}
+
+pub(crate) fn record_of(receiver: &str, epoch: u64, seq: u64, ulid: Ulid) -> CommitRecord {
+    CommitRecord {
+        nonce: format!("nonce of {ulid}"),
+        receiver: receiver.to_owned(),
+        epoch,
+        seq,
+        wal: WalRange {
+            id: "w".to_owned(),
+            from: seq * 10,
+            to: seq * 10 + 10,
+        },
+        committed_at: 3000,
+        newest_arrival: 2500,
+        parts: vec![entry_of(receiver, seq, ulid)],
+    }
+}
+
+pub(crate) fn root_of(n: u64, records: &[CommitRecord]) -> Root {
+    let mark = |record: &CommitRecord| {
+        (
+            record.receiver.clone(),
+            Watermark {
+                seq: record.seq,
+                epoch: record.epoch,
+            },
+        )
+    };
+    Root {
+        n,
+        nonce: format!("root {n}"),
+        created_at: 4000,
+        watermarks: records.iter().map(mark).collect(),
+        level0: records.iter().flat_map(|record| record.parts.clone()).collect(),
+        manifests: vec![],
+    }
+}
+
+/// Commits a record that nothing disputes.
+async fn commit_one(store: &dyn ObjectStore, receiver: &str, epoch: u64, seq: u64) {
+    let record = record_of(receiver, epoch, seq, Ulid(u128::from(seq)));
+    assert_eq!(commit(store, &record).await.unwrap(), Committed::Done);
+}

@@ -78,7 +78,11 @@ impl Catalog {
     /// A catalog of which nothing is known yet.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, view: RwLock::new(None), known: Mutex::default() }
+        Self {
+            store,
+            view: RwLock::new(None),
+            known: Mutex::default(),
+        }
     }
 
     /// The store it lies in.
@@ -136,7 +140,10 @@ impl Catalog {
                 marks.and_then(|marks| marks.get(receiver)).map_or(0, |mark| mark.seq)
             };
             let log = list_log(&*self.store).await?;
-            let unfolded: Vec<_> = log.into_iter().filter(|(receiver, seq)| *seq > watermark(receiver)).collect();
+            let unfolded: Vec<_> = log
+                .into_iter()
+                .filter(|(receiver, seq)| *seq > watermark(receiver))
+                .collect();
             match self.records(known, unfolded).await {
                 Err(error) if error.is_not_found() && attempt < ATTEMPTS => continue,
                 Err(error) => return Err(error),
@@ -181,7 +188,10 @@ impl Catalog {
                 Ok((key, record))
             }
         });
-        futures::stream::iter(reads.collect::<Vec<_>>()).buffer_unordered(PARALLEL_READS).try_collect().await
+        futures::stream::iter(reads.collect::<Vec<_>>())
+            .buffer_unordered(PARALLEL_READS)
+            .try_collect()
+            .await
     }
 }
 
@@ -189,8 +199,11 @@ impl Known {
     /// The last sequence of each receiver up to which nothing is missing.
     pub(super) fn contiguous(&self) -> BTreeMap<String, u64> {
         let marks = self.root.as_ref().map(|known| &known.root.watermarks);
-        let mut ends: BTreeMap<String, u64> =
-            marks.into_iter().flatten().map(|(receiver, mark)| (receiver.clone(), mark.seq)).collect();
+        let mut ends: BTreeMap<String, u64> = marks
+            .into_iter()
+            .flatten()
+            .map(|(receiver, mark)| (receiver.clone(), mark.seq))
+            .collect();
         for (receiver, seq) in self.unfolded.keys() {
             let end = ends.entry(receiver.clone()).or_insert(0);
             if *seq == *end + 1 {
@@ -202,14 +215,22 @@ impl Known {
 
     fn has_gap(&self) -> bool {
         let ends = self.contiguous();
-        self.unfolded.keys().any(|(receiver, seq)| ends.get(receiver).is_none_or(|end| seq > end))
+        self.unfolded
+            .keys()
+            .any(|(receiver, seq)| ends.get(receiver).is_none_or(|end| seq > end))
     }
 
     /// The root that this look would be folded into: all parts of the newest root and of the contiguous records above it.
     pub(super) fn parts(&self, wanted: impl Fn(&str, u64) -> bool) -> Vec<Arc<PartEntry>> {
         let rooted = self.root.iter().flat_map(|known| known.parts.iter());
-        let records = self.unfolded.iter().filter(|((receiver, seq), _)| wanted(receiver, *seq));
-        rooted.chain(records.flat_map(|(_, known)| known.parts.iter())).cloned().collect()
+        let records = self
+            .unfolded
+            .iter()
+            .filter(|((receiver, seq), _)| wanted(receiver, *seq));
+        rooted
+            .chain(records.flat_map(|(_, known)| known.parts.iter()))
+            .cloned()
+            .collect()
     }
 }
 

@@ -41,6 +41,15 @@ impl Files {
         Ok(files)
     }
 
+    /// A store that was opened long ago, so that a test sees only what an operation syncs itself.
+    #[cfg(test)]
+    pub(super) fn without_sync(fs: impl FileSystem, root: impl Into<PathBuf>) -> Self {
+        Self {
+            fs: Arc::new(fs),
+            root: root.into(),
+        }
+    }
+
     pub(super) fn root(&self) -> &FilePath {
         &self.root
     }
@@ -48,18 +57,24 @@ impl Files {
     /// Creates an object; `AlreadyExists` when the name is taken.
     pub(super) fn create(&self, location: &Path, payload: &PutPayload) -> Result<()> {
         let temporary = self.begin(location)?;
-        self.write(location, &temporary, payload)?;
-        let linked = self.link(location, &temporary);
-        // The object lives by its new name; without one it is litter either way.
+        let written = self
+            .write(location, &temporary, payload)
+            .and_then(|()| self.link(location, &temporary));
+        // The object lives by its new name; without one it is litter.
         let _ = self.fs.remove_file(&temporary.path);
-        linked
+        written
     }
 
     /// Creates or replaces an object.
     pub(super) fn overwrite(&self, location: &Path, payload: &PutPayload) -> Result<()> {
         let temporary = self.begin(location)?;
-        self.write(location, &temporary, payload)?;
-        self.publish(location, &temporary)
+        let written = self
+            .write(location, &temporary, payload)
+            .and_then(|()| self.publish(location, &temporary));
+        if written.is_err() {
+            let _ = self.fs.remove_file(&temporary.path);
+        }
+        written
     }
 
     /// A new file without a name.
@@ -140,13 +155,25 @@ impl Files {
         let file = self.fs.open(&target).map_err(error_of(location))?;
         // The length of the opened file: the name may stand for another one by now.
         let size = file.len().map_err(error_of(location))?;
-        Ok((ObjectMeta { size, ..meta(location.clone(), &entry) }, file))
+        Ok((
+            ObjectMeta {
+                size,
+                ..meta(location.clone(), &entry)
+            },
+            file,
+        ))
     }
 
     pub(super) fn read_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let (meta, file) = self.open_object(location)?;
-        if let Some(outside) = ranges.iter().find(|range| range.start > range.end || range.end > meta.size) {
-            return Err(generic(format!("`{location}` has {} bytes, asked for {outside:?}", meta.size)));
+        if let Some(outside) = ranges
+            .iter()
+            .find(|range| range.start > range.end || range.end > meta.size)
+        {
+            return Err(generic(format!(
+                "`{location}` has {} bytes, asked for {outside:?}",
+                meta.size
+            )));
         }
         ranges.iter().map(|range| read_range(&*file, range)).collect()
     }
@@ -194,10 +221,16 @@ impl Files {
             entries => entries.map_err(error_of(prefix))?,
         };
         let is_root = prefix.as_ref().is_empty();
-        let entries = entries.into_iter().filter(|entry| !(is_root && entry.name_str() == Some(TEMPORARY)));
+        let entries = entries
+            .into_iter()
+            .filter(|entry| !(is_root && entry.name_str() == Some(TEMPORARY)));
         let named = entries.filter_map(|entry| {
             let name = entry.name_str()?;
-            let text = if is_root { name.to_owned() } else { format!("{prefix}/{name}") };
+            let text = if is_root {
+                name.to_owned()
+            } else {
+                format!("{prefix}/{name}")
+            };
             Some((Path::parse(text).ok()?, entry))
         });
         Ok(named.collect())
@@ -243,7 +276,10 @@ pub(super) fn read_range(file: &dyn File, range: &Range<u64>) -> Result<Bytes> {
     let mut bytes = vec![0; length];
     let mut filled = 0;
     while filled < length {
-        match file.read_at(&mut bytes[filled..], range.start + filled as u64).map_err(generic)? {
+        match file
+            .read_at(&mut bytes[filled..], range.start + filled as u64)
+            .map_err(generic)?
+        {
             0 => return Err(generic(format!("file ends before byte {}", range.end))),
             count => filled += count,
         }
@@ -252,15 +288,27 @@ pub(super) fn read_range(file: &dyn File, range: &Range<u64>) -> Result<Bytes> {
 }
 
 fn meta(location: Path, entry: &Entry) -> ObjectMeta {
-    ObjectMeta { location, last_modified: entry.modified.into(), size: entry.len, e_tag: None, version: None }
+    ObjectMeta {
+        location,
+        last_modified: entry.modified.into(),
+        size: entry.len,
+        e_tag: None,
+        version: None,
+    }
 }
 
 pub(super) fn generic(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
-    Error::Generic { store: "directory", source: source.into() }
+    Error::Generic {
+        store: "directory",
+        source: source.into(),
+    }
 }
 
 pub(super) fn not_implemented(operation: &str) -> Error {
-    Error::NotImplemented { operation: operation.to_owned(), implementer: "directory".to_owned() }
+    Error::NotImplemented {
+        operation: operation.to_owned(),
+        implementer: "directory".to_owned(),
+    }
 }
 
 pub(super) fn error_of(location: &Path) -> impl FnOnce(io::Error) -> Error {
@@ -272,7 +320,10 @@ pub(super) fn error_of(location: &Path) -> impl FnOnce(io::Error) -> Error {
             ErrorKind::NotFound | ErrorKind::NotADirectory => Error::NotFound { path, source },
             ErrorKind::AlreadyExists => Error::AlreadyExists { path, source },
             ErrorKind::PermissionDenied => Error::PermissionDenied { path, source },
-            _ => Error::Generic { store: "directory", source },
+            _ => Error::Generic {
+                store: "directory",
+                source,
+            },
         }
     }
 }

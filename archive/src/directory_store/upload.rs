@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::files::{Temporary, error_of, generic};
 use super::{DirectoryStore, put_result};
 
-/// An upload in progress. Dropped without an end it leaves a file that no listing shows.
+/// An upload in progress. Aborted or dropped without an end it leaves nothing; a process that dies leaves a file that no listing
+/// shows.
 #[derive(Debug)]
 pub(super) struct DirectoryUpload {
     store: DirectoryStore,
@@ -20,11 +21,18 @@ pub(super) struct DirectoryUpload {
 
 impl DirectoryUpload {
     pub(super) fn new(store: DirectoryStore, location: Path, temporary: Temporary) -> Self {
-        Self { store, location, temporary: Some(Arc::new(temporary)), offset: 0 }
+        Self {
+            store,
+            location,
+            temporary: Some(Arc::new(temporary)),
+            offset: 0,
+        }
     }
 
     fn take(&mut self) -> Result<Arc<Temporary>> {
-        self.temporary.take().ok_or_else(|| generic("the upload has ended already"))
+        self.temporary
+            .take()
+            .ok_or_else(|| generic("the upload has ended already"))
     }
 }
 
@@ -37,7 +45,10 @@ impl MultipartUpload for DirectoryUpload {
             let temporary = temporary.ok_or_else(|| generic("the upload has ended already"))?;
             let write = move |_: &super::Files| {
                 for bytes in &data {
-                    temporary.file.write_all_at(bytes, offset).map_err(error_of(&location))?;
+                    temporary
+                        .file
+                        .write_all_at(bytes, offset)
+                        .map_err(error_of(&location))?;
                     offset += bytes.len() as u64;
                 }
                 Ok(())
@@ -53,7 +64,14 @@ impl MultipartUpload for DirectoryUpload {
     {
         Box::pin(async move {
             let (temporary, location) = (self.take()?, self.location.clone());
-            self.store.run(move |files| files.publish(&location, &temporary)).await?;
+            let publish = move |files: &super::Files| {
+                let published = files.publish(&location, &temporary);
+                if published.is_err() {
+                    let _ = files.discard(&location, &temporary);
+                }
+                published
+            };
+            self.store.run(publish).await?;
             Ok(put_result())
         })
     }
@@ -67,5 +85,14 @@ impl MultipartUpload for DirectoryUpload {
             let (temporary, location) = (self.take()?, self.location.clone());
             self.store.run(move |files| files.discard(&location, &temporary)).await
         })
+    }
+}
+
+impl Drop for DirectoryUpload {
+    fn drop(&mut self) {
+        if let Some(temporary) = self.temporary.take() {
+            // Nobody is left who could be told.
+            let _ = self.store.files.discard(&self.location, &temporary);
+        }
     }
 }

@@ -1,1 +1,150 @@
-//! Tests.
+//! The envelope against damage, and the catalog objects of version 1 as files that every later program must read.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::fmt::Debug;
+use std::path::Path;
+
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use super::*;
+use crate::catalog::tests::{record_of, root_of};
+use crate::catalog::{EpochClaim, Format};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sample {
+    nonce: String,
+    numbers: Vec<i64>,
+}
+
+impl CatalogObject for Sample {
+    const VERSION: u64 = 1;
+}
+
+/// The same object as a later program would write it.
+#[derive(Debug, Serialize, Deserialize)]
+struct LaterSample {
+    nonce: String,
+    unheard_of: bool,
+}
+
+impl CatalogObject for LaterSample {
+    const VERSION: u64 = 2;
+}
+
+proptest! {
+    #[test]
+    fn what_was_sealed_opens(nonce in ".{0,20}", numbers in prop::collection::vec(any::<i64>(), 0..20_000)) {
+        let object = Sample { nonce: nonce.clone(), numbers };
+        let bytes = seal_envelope(&object).unwrap();
+        prop_assert_eq!(open_envelope::<Sample>("o", &bytes).unwrap(), object);
+        prop_assert_eq!(nonce_in("o", &bytes, 1).unwrap(), nonce);
+    }
+
+    #[test]
+    fn damage_is_noticed_wherever_it_is(at: prop::sample::Index, bit in 0..8_u8, large: bool) {
+        let numbers = if large { (0..20_000).collect() } else { vec![1, 2, 3] };
+        let object = Sample { nonce: "n".to_owned(), numbers };
+        let mut bytes = seal_envelope(&object).unwrap().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        // A bit of a compressed frame that decides nothing may change and leave the object whole; never another object.
+        match open_envelope::<Sample>("o", &bytes) {
+            Ok(opened) => prop_assert_eq!(opened, object),
+            Err(error) => {
+                let is_corrupt = matches!(error, ArchiveError::Corrupt { .. });
+                prop_assert!(is_corrupt, "{error}");
+            }
+        }
+        let cut = open_envelope::<Sample>("o", &bytes[..at]);
+        let is_corrupt = matches!(cut, Err(ArchiveError::Corrupt { .. }));
+        prop_assert!(is_corrupt);
+    }
+
+    #[test]
+    fn foreign_bytes_are_corrupt(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        prop_assert!(open_envelope::<Sample>("o", &bytes).is_err());
+    }
+}
+
+#[test]
+fn a_newer_version_is_refused_by_name() {
+    let later = seal_envelope(&LaterSample {
+        nonce: "n".to_owned(),
+        unheard_of: true,
+    })
+    .unwrap();
+    let error = open_envelope::<Sample>("_archive/roots/7", &later).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`_archive/roots/7` has version 2, this program reads 1: upgrade"
+    );
+}
+
+#[test]
+fn an_unknown_field_of_the_same_version_is_refused() {
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Extended {
+        nonce: String,
+        numbers: Vec<i64>,
+        more: bool,
+    }
+    impl CatalogObject for Extended {
+        const VERSION: u64 = 1;
+    }
+    let bytes = seal_envelope(&Extended {
+        nonce: "n".to_owned(),
+        numbers: vec![],
+        more: true,
+    })
+    .unwrap();
+    let error = open_envelope::<Sample>("o", &bytes).unwrap_err();
+    assert!(error.to_string().contains("more"), "{error}");
+}
+
+#[test]
+fn a_bomb_is_refused() {
+    let bomb = zstd::bulk::compress(&vec![b' '; usize::try_from(MAX_BYTES).unwrap() + 2], 1).unwrap();
+    assert!(matches!(
+        open_envelope::<Sample>("o", &bomb),
+        Err(ArchiveError::Corrupt { .. })
+    ));
+}
+
+/// The bytes of each kind of object as version 1 wrote them. A change that cannot read them loses archives.
+#[test]
+fn version_1_of_every_object_is_read_and_written_as_ever() {
+    let format = Format {
+        nonce: "n-1".to_owned(),
+        dataset: "01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned(),
+        created_at: 1_700_000_000_000,
+    };
+    golden("format", &format);
+    golden(
+        "epoch",
+        &EpochClaim {
+            nonce: "n-2".to_owned(),
+            receiver: "r-1".to_owned(),
+            epoch: 3,
+        },
+    );
+    golden("commit_record", &record_of("r-1", 3, 7, Ulid(42)));
+    golden("root", &root_of(5, &[record_of("r-1", 3, 7, Ulid(42))]));
+}
+
+fn golden<T: CatalogObject + PartialEq + Debug>(name: &str, object: &T) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/catalog-v1/{name}.json"));
+    let written = seal_envelope(object).unwrap();
+    let golden = std::fs::read(&path).unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}; its content would be\n{}",
+            path.display(),
+            String::from_utf8_lossy(&written)
+        )
+    });
+    assert_eq!(open_envelope::<T>(name, &golden).unwrap(), *object);
+    assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&golden));
+}

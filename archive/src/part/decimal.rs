@@ -11,8 +11,9 @@ pub const MAX_SCALE: u8 = 15;
 pub const MAX_UNSCALED: i64 = 1 << 53;
 
 /// 10^0 to 10^15; all of them are exact floats.
-const POWERS: [f64; MAX_SCALE as usize + 1] =
-    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+const POWERS: [f64; MAX_SCALE as usize + 1] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+];
 
 /// The value of a stored pair; `None` for a scale that no writer of ours uses.
 #[must_use]
@@ -37,7 +38,11 @@ pub fn unscaled(value: f64, scale: u8) -> Option<i64> {
     let power = POWERS[usize::from(scale)];
     let shifted = value * power;
     // From 2^52 on a float is an integer already, and adding a half would move odd ones to their neighbour.
-    let rounded = if shifted.abs() < 4_503_599_627_370_496.0 { shifted + 0.5_f64.copysign(shifted) } else { shifted };
+    let rounded = if shifted.abs() < 4_503_599_627_370_496.0 {
+        shifted + 0.5_f64.copysign(shifted)
+    } else {
+        shifted
+    };
     // Saturates, and gives 0 for NaN; the comparison refuses both.
     let candidate = rounded as i64;
     let is_exact = candidate.unsigned_abs() <= MAX_UNSCALED.unsigned_abs()
@@ -100,7 +105,11 @@ mod tests {
     }
 
     fn any_bits() -> impl Strategy<Value = f64> {
-        prop_oneof![any::<u64>().prop_map(f64::from_bits), any::<i64>().prop_map(|n| n as f64), any::<i16>().prop_map(f64::from)]
+        prop_oneof![
+            any::<u64>().prop_map(f64::from_bits),
+            any::<i64>().prop_map(|n| n as f64),
+            any::<i16>().prop_map(f64::from)
+        ]
     }
 
     fn decimal() -> impl Strategy<Value = (f64, usize, u32)> {
@@ -157,8 +166,20 @@ mod tests {
     #[test]
     fn what_is_no_decimal_is_left_alone() {
         let nan = f64::from_bits(0x7ff0_0000_0000_0002);
-        for value in [-0.0, f64::NAN, nan, f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE / 2.0, 1e300, 1e-300] {
-            assert!((0..=MAX_SCALE).all(|scale| unscaled(value, scale).is_none()), "{value:?}");
+        for value in [
+            -0.0,
+            f64::NAN,
+            nan,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::MIN_POSITIVE / 2.0,
+            1e300,
+            1e-300,
+        ] {
+            assert!(
+                (0..=MAX_SCALE).all(|scale| unscaled(value, scale).is_none()),
+                "{value:?}"
+            );
             assert_eq!(scale_of(&[0.25, value]), 2, "{value:?}");
         }
     }

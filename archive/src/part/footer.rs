@@ -39,7 +39,11 @@ impl Footer {
             dataset: info.dataset.clone(),
             level: 0,
             receiver: info.receiver.clone(),
-            wal: WalRange { id: info.wal_id.clone(), from: info.wal_from, to: info.wal_to },
+            wal: WalRange {
+                id: info.wal_id.clone(),
+                from: info.wal_from,
+                to: info.wal_to,
+            },
             ulid: info.ulid.to_string(),
             part: part_number(info.ulid),
             min_time,
@@ -60,7 +64,11 @@ impl Footer {
         let corrupt = |error| ArchiveError::corrupt(object, format!("its footer entry `{KEY}`: {error}"));
         let Version { version: found } = serde_json::from_str(json).map_err(corrupt)?;
         if found > VERSION {
-            return Err(ArchiveError::NewerVersion { object: object.to_owned(), found, supported: VERSION });
+            return Err(ArchiveError::NewerVersion {
+                object: object.to_owned(),
+                found,
+                supported: VERSION,
+            });
         }
         serde_json::from_str(json).map_err(corrupt)
     }

@@ -11,9 +11,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection};
 use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
 
@@ -37,7 +35,9 @@ pub(super) struct PartFile {
 
 impl fmt::Debug for PartFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PartFile").field("location", &self.location).finish_non_exhaustive()
+        f.debug_struct("PartFile")
+            .field("location", &self.location)
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,7 +58,10 @@ impl PartFile {
         }
         let pairs = parquet.file_metadata().key_value_metadata();
         let json = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == KEY)?.value.as_deref());
-        let footer = Footer::parse(location.as_ref(), json.ok_or_else(|| corrupt(format!("no footer entry `{KEY}`")))?)?;
+        let footer = Footer::parse(
+            location.as_ref(),
+            json.ok_or_else(|| corrupt(format!("no footer entry `{KEY}`")))?,
+        )?;
         if footer.kind != entry.kind || footer.part != part {
             let (kind, number) = (footer.kind.as_str(), footer.part);
             return Err(corrupt(format!("it says that it is `{kind}` of part {number}")));
@@ -76,9 +79,17 @@ impl PartFile {
             if found.is_ok_and(|found| found.data_type() == field.data_type()) {
                 continue;
             }
-            return Err(corrupt(format!("column `{}` is missing or has another type", field.name())));
+            return Err(corrupt(format!(
+                "column `{}` is missing or has another type",
+                field.name()
+            )));
         }
-        Ok(Self { store, location, bytes: entry.bytes, metadata })
+        Ok(Self {
+            store,
+            location,
+            bytes: entry.bytes,
+            metadata,
+        })
     }
 
     pub(super) fn metadata(&self) -> &Arc<ParquetMetaData> {
@@ -122,7 +133,9 @@ impl PartFile {
                 DecodeResult::Finished => return Err(self.corrupt("the selected rows are not there")),
                 DecodeResult::NeedsData(ranges) => {
                     let bytes = fetch(&*self.store, &self.location, self.bytes, &ranges).await?;
-                    decoder.push_ranges(ranges, bytes).map_err(|error| self.corrupt(error))?;
+                    decoder
+                        .push_ranges(ranges, bytes)
+                        .map_err(|error| self.corrupt(error))?;
                 }
             }
         }
@@ -137,8 +150,9 @@ async fn load(
 ) -> Result<ParquetMetaData, ArchiveError> {
     let corrupt = |error| ArchiveError::corrupt(location, error);
     let decoder = ParquetMetaDataPushDecoder::try_new(bytes).map_err(corrupt)?;
-    let mut decoder =
-        decoder.with_offset_index_policy(PageIndexPolicy::Optional).with_column_index_policy(column_index);
+    let mut decoder = decoder
+        .with_offset_index_policy(PageIndexPolicy::Optional)
+        .with_column_index_policy(column_index);
     let mut ranges = vec![bytes.saturating_sub(TAIL_BYTES)..bytes];
     loop {
         let fetched = fetch(store, location, bytes, &ranges).await?;
@@ -159,12 +173,18 @@ async fn fetch(
     ranges: &[Range<u64>],
 ) -> Result<Vec<Bytes>, ArchiveError> {
     if let Some(outside) = ranges.iter().find(|range| range.start > range.end || range.end > bytes) {
-        return Err(ArchiveError::corrupt(location, format!("it points to bytes {outside:?} of {bytes}")));
+        return Err(ArchiveError::corrupt(
+            location,
+            format!("it points to bytes {outside:?} of {bytes}"),
+        ));
     }
     let answer = store.get_ranges(location, ranges).await;
     let is_whole = |fetched: &Vec<Bytes>| {
         fetched.len() == ranges.len()
-            && fetched.iter().zip(ranges).all(|(got, asked)| got.len() as u64 == asked.end - asked.start)
+            && fetched
+                .iter()
+                .zip(ranges)
+                .all(|(got, asked)| got.len() as u64 == asked.end - asked.start)
     };
     let source = match answer {
         Ok(fetched) if is_whole(&fetched) => return Ok(fetched),
@@ -176,6 +196,9 @@ async fn fetch(
     let length = store.head(location).await.map_err(ArchiveError::store(location))?.size;
     match source {
         Some(source) if length == bytes => Err(ArchiveError::store(location)(source)),
-        _ => Err(ArchiveError::corrupt(location, format!("it has {length} bytes, the catalog says {bytes}"))),
+        _ => Err(ArchiveError::corrupt(
+            location,
+            format!("it has {length} bytes, the catalog says {bytes}"),
+        )),
     }
 }

@@ -40,7 +40,13 @@ impl PartReader {
         let series = open(FileKind::Series, PageIndexPolicy::Optional);
         let (samples, series) = futures::try_join!(samples, series)?;
         let groups = SampleGroups::new(&samples)?;
-        Ok(Self { files: Arc::new(OpenFiles { samples, series, groups }) })
+        Ok(Self {
+            files: Arc::new(OpenFiles {
+                samples,
+                series,
+                groups,
+            }),
+        })
     }
 
     /// Bytes that the footers and page indexes take in memory.

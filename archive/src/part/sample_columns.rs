@@ -35,7 +35,8 @@ impl SampleColumns {
         let before = self.len();
         let count = rows.len();
         self.series_ids.resize(before + count, series_id);
-        self.scales.resize(before + count, i8::try_from(scale).expect("a scale is at most 15"));
+        self.scales
+            .resize(before + count, i8::try_from(scale).expect("a scale is at most 15"));
         self.timestamps.extend_from_slice(&run.timestamps[rows.clone()]);
         self.unscaled.reserve(count);
         for (i, &value) in run.values[rows.clone()].iter().enumerate() {
@@ -88,7 +89,10 @@ fn raw_columns(raw: Vec<(usize, f64)>, rows: usize) -> (Option<NullBuffer>, Floa
         values[row] = value;
     }
     let is_raw = BooleanBuffer::from(is_raw);
-    (Some(NullBuffer::new(!&is_raw)), Float64Array::new(values.into(), Some(NullBuffer::new(is_raw))))
+    (
+        Some(NullBuffer::new(!&is_raw)),
+        Float64Array::new(values.into(), Some(NullBuffer::new(is_raw))),
+    )
 }
 
 fn start_column(starts: Vec<i64>, rows: usize) -> TimestampMillisecondArray {

@@ -54,8 +54,16 @@ impl SampleGroups {
             for (_, bytes) in &mut pages {
                 *bytes = u64::try_from(u128::from(*bytes) * u128::from(all) / u128::from(own)).unwrap_or(u64::MAX);
             }
-            let nulls = group.column(start_timestamp).statistics().and_then(|statistics| statistics.null_count_opt());
-            groups.push(SampleGroup { start, rows, pages, has_start_timestamps: nulls != Some(rows as u64) });
+            let nulls = group
+                .column(start_timestamp)
+                .statistics()
+                .and_then(|statistics| statistics.null_count_opt());
+            groups.push(SampleGroup {
+                start,
+                rows,
+                pages,
+                has_start_timestamps: nulls != Some(rows as u64),
+            });
             start = start.saturating_add(rows as u64);
         }
         Ok(Self { groups })
@@ -76,7 +84,9 @@ impl SampleGroups {
 
 impl SampleGroup {
     fn page_at(&self, row: usize) -> usize {
-        self.pages.partition_point(|(rows, _)| rows.start <= row).saturating_sub(1)
+        self.pages
+            .partition_point(|(rows, _)| rows.start <= row)
+            .saturating_sub(1)
     }
 }
 
@@ -94,7 +104,13 @@ pub(super) struct SampleWindow {
 
 impl SampleWindow {
     pub(super) fn new(window_rows: usize) -> Self {
-        Self { window_rows: window_rows.max(1), selected: VecDeque::new(), decoder: None, batch: None, position: 0 }
+        Self {
+            window_rows: window_rows.max(1),
+            selected: VecDeque::new(),
+            decoder: None,
+            batch: None,
+            position: 0,
+        }
     }
 
     /// Appends the samples of `rows` that lie in the time range. The rows are of one series, so their times rise.
@@ -109,7 +125,10 @@ impl SampleWindow {
         out: &mut Run,
     ) -> Result<(), ArchiveError> {
         if rows.start < self.position {
-            let reason = format!("rows {rows:?} lie before row {}, samples are read forward only", self.position);
+            let reason = format!(
+                "rows {rows:?} lie before row {}, samples are read forward only",
+                self.position
+            );
             return Err(ArchiveError::Invalid(reason));
         }
         let mut next = rows.start;
@@ -118,7 +137,9 @@ impl SampleWindow {
             if self.selected.front().is_none_or(|front| front.start != next) {
                 self.open(file, groups, next..rows.end, upcoming.clone()).await?;
             }
-            let Some(front) = self.selected.front().cloned() else { return Err(file.corrupt("rows are missing")) };
+            let Some(front) = self.selected.front().cloned() else {
+                return Err(file.corrupt("rows are missing"));
+            };
             let end = front.end.min(rows.end);
             self.take(file, end - next, Some((range, &mut *out)))?;
             next = end;
@@ -161,7 +182,9 @@ impl SampleWindow {
                 self.batch = Some(Columns::new(file, &decoded.map_err(|error| file.corrupt(error))?)?);
             }
             let Some(batch) = &mut self.batch else { continue };
-            let here = usize::try_from(count).unwrap_or(usize::MAX).min(batch.rows() - batch.at);
+            let here = usize::try_from(count)
+                .unwrap_or(usize::MAX)
+                .min(batch.rows() - batch.at);
             if let Some((range, out)) = &mut into {
                 batch.append(file, batch.at..batch.at + here, *range, out)?;
             }
@@ -186,7 +209,11 @@ impl SampleWindow {
         let Some((number, group)) = groups.group_at(rows.start) else {
             return Err(file.corrupt(format!("it has no row {}", rows.start)));
         };
-        let local = |row: u64| usize::try_from(row.saturating_sub(group.start)).unwrap_or(usize::MAX).min(group.rows);
+        let local = |row: u64| {
+            usize::try_from(row.saturating_sub(group.start))
+                .unwrap_or(usize::MAX)
+                .min(group.rows)
+        };
         let mut chosen = vec![local(rows.start)..local(rows.end)];
         let mut count = chosen[0].len();
         let mut page = group.page_at(chosen[0].end.saturating_sub(1));
@@ -200,12 +227,21 @@ impl SampleWindow {
             let most_bytes = (self.window_rows as u64).saturating_mul(WINDOW_BYTES_PER_ROW);
             for next in upcoming {
                 let next = local(next.start)..local(next.end);
-                let Some(last) = chosen.last_mut().filter(|last| next.start >= last.end && !next.is_empty()) else {
+                let Some(last) = chosen
+                    .last_mut()
+                    .filter(|last| next.start >= last.end && !next.is_empty())
+                else {
                     break;
                 };
                 let last_page = group.page_at(next.end - 1);
                 let first_new = group.page_at(next.start).max(page + 1);
-                let more: u64 = group.pages.get(first_new..=last_page).into_iter().flatten().map(|(_, b)| *b).sum();
+                let more: u64 = group
+                    .pages
+                    .get(first_new..=last_page)
+                    .into_iter()
+                    .flatten()
+                    .map(|(_, b)| *b)
+                    .sum();
                 count += next.len();
                 bytes = bytes.saturating_add(more);
                 if count > self.window_rows || (more > 0 && bytes > most_bytes) {
@@ -227,7 +263,10 @@ impl SampleWindow {
         let projection = file.projection(&columns);
         self.decoder = Some(file.read(number, selection, projection, self.window_rows).await?);
         let global = |row: usize| group.start + row as u64;
-        self.selected = chosen.into_iter().map(|rows| global(rows.start)..global(rows.end)).collect();
+        self.selected = chosen
+            .into_iter()
+            .map(|rows| global(rows.start)..global(rows.end))
+            .collect();
         Ok(())
     }
 }
@@ -282,7 +321,13 @@ impl Columns {
         match &self.starts {
             Some(starts) if rows.clone().any(|row| starts.is_valid(row)) => {
                 out.start_timestamps.resize(before, UNSET_START_TIMESTAMP);
-                let start = |row| if starts.is_valid(row) { starts.value(row) } else { UNSET_START_TIMESTAMP };
+                let start = |row| {
+                    if starts.is_valid(row) {
+                        starts.value(row)
+                    } else {
+                        UNSET_START_TIMESTAMP
+                    }
+                };
                 out.start_timestamps.extend(rows.map(start));
             }
             _ if !out.start_timestamps.is_empty() => out.start_timestamps.resize(out.len(), UNSET_START_TIMESTAMP),

@@ -70,7 +70,10 @@ pub struct PartScan {
 
 impl fmt::Debug for PartScan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PartScan").field("files", &self.files).field("query", &self.query).finish_non_exhaustive()
+        f.debug_struct("PartScan")
+            .field("files", &self.files)
+            .field("query", &self.query)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,7 +81,16 @@ impl PartScan {
     pub(super) fn new(files: Arc<OpenFiles>, query: ScanQuery, window_rows: usize) -> Self {
         let window_bytes = (window_rows as u64).saturating_mul(8).clamp(64 << 10, 1 << 20);
         let samples = SampleWindow::new(window_rows);
-        Self { files, query, window_bytes, windows: None, decoder: None, queue: VecDeque::new(), last: None, samples }
+        Self {
+            files,
+            query,
+            window_bytes,
+            windows: None,
+            decoder: None,
+            queue: VecDeque::new(),
+            last: None,
+            samples,
+        }
     }
 
     /// The next matching series that may have samples in the time range, in label order.
@@ -102,7 +114,9 @@ impl PartScan {
     /// [`PartReader::open`](super::PartReader::open).
     pub async fn samples(&mut self, rows: Range<u64>, range: TimeRange, out: &mut Run) -> Result<(), ArchiveError> {
         let upcoming = self.queue.iter().map(|series| series.rows.clone());
-        self.samples.read(&self.files.samples, &self.files.groups, rows, upcoming, range, out).await
+        self.samples
+            .read(&self.files.samples, &self.files.groups, rows, upcoming, range, out)
+            .await
     }
 
     /// Decodes one more batch of the series table into the queue; false when there is none.
@@ -122,23 +136,34 @@ impl PartScan {
             if self.windows.is_none() {
                 self.windows = Some(windows(file, &self.query, self.window_bytes)?.into());
             }
-            let Some(window) = self.windows.as_mut().and_then(VecDeque::pop_front) else { return Ok(false) };
+            let Some(window) = self.windows.as_mut().and_then(VecDeque::pop_front) else {
+                return Ok(false);
+            };
             let selection = RowSelection::from_consecutive_ranges(window.rows.into_iter(), window.row_count);
-            let decoder = file.read(window.row_group, selection, file.projection(&COLUMNS), BATCH_SERIES).await?;
+            let decoder = file
+                .read(window.row_group, selection, file.projection(&COLUMNS), BATCH_SERIES)
+                .await?;
             self.decoder = Some(decoder);
         }
     }
 
     fn enqueue(&mut self, batch: &RecordBatch) -> Result<(), ArchiveError> {
         let file = &self.files.series;
-        let table = SeriesTable::new(batch).ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
+        let table =
+            SeriesTable::new(batch).ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
         for row in 0..batch.num_rows() {
             let (min_time, max_time) = (table.min_times.value(row), table.max_times.value(row));
-            if table.tenants.value(row) != self.query.tenant.as_str() || !self.query.range.overlaps(min_time, max_time) {
+            if table.tenants.value(row) != self.query.tenant.as_str() || !self.query.range.overlaps(min_time, max_time)
+            {
                 continue;
             }
             let pairs = table.pairs(row);
-            if !self.query.matchers.iter().all(|matcher| matcher.matches(value_of(&table, pairs.clone(), matcher.name()))) {
+            if !self
+                .query
+                .matchers
+                .iter()
+                .all(|matcher| matcher.matches(value_of(&table, pairs.clone(), matcher.name())))
+            {
                 continue;
             }
             let labels = Labels::from_pairs(pairs.map(|i| (table.names.value(i), table.values.value(i))));
@@ -149,7 +174,12 @@ impl PartScan {
             self.last = Some(labels.clone());
             let rows = table.rows(row).filter(|rows| rows.end <= self.files.groups.rows());
             let rows = rows.ok_or_else(|| file.corrupt(format!("series {labels} points outside of `samples`")))?;
-            self.queue.push_back(SeriesRows { labels, rows, min_time, max_time });
+            self.queue.push_back(SeriesRows {
+                labels,
+                rows,
+                min_time,
+                max_time,
+            });
         }
         Ok(())
     }
@@ -157,7 +187,9 @@ impl PartScan {
 
 /// The value of a label among the pairs, empty when it is absent.
 fn value_of<'a>(table: &'a SeriesTable<'_>, mut pairs: Range<usize>, name: &str) -> &'a str {
-    pairs.find(|&i| table.names.value(i) == name).map_or("", |i| table.values.value(i))
+    pairs
+        .find(|&i| table.names.value(i) == name)
+        .map_or("", |i| table.values.value(i))
 }
 
 /// The columns of one batch of the series table.

@@ -69,7 +69,10 @@ pub(super) fn label_entries() -> Arc<Field> {
 }
 
 pub(super) fn label_fields() -> Fields {
-    Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, false)])
+    Fields::from(vec![
+        Field::new("key", DataType::Utf8, false),
+        Field::new("value", DataType::Utf8, false),
+    ])
 }
 
 pub(super) fn samples_properties(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {

@@ -45,8 +45,10 @@ impl SeriesColumns {
         self.label_counts.push(count);
         self.min_times.extend(run.timestamps.first());
         self.max_times.extend(run.timestamps.last());
-        self.row_starts.push(i64::try_from(row_start).expect("a file has fewer than 2^63 rows"));
-        self.row_counts.push(i64::try_from(run.len()).expect("a run has fewer than 2^63 rows"));
+        self.row_starts
+            .push(i64::try_from(row_start).expect("a file has fewer than 2^63 rows"));
+        self.row_counts
+            .push(i64::try_from(run.len()).expect("a run has fewer than 2^63 rows"));
     }
 
     /// The rows as Arrow columns; none are left.
@@ -56,8 +58,10 @@ impl SeriesColumns {
             Arc::new(TimestampMillisecondArray::from(std::mem::take(times)).with_timezone("UTC"))
         };
         let number = |numbers: &mut Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(std::mem::take(numbers))) };
-        let entries: Vec<ArrayRef> =
-            vec![Arc::new(self.label_names.finish()), Arc::new(self.label_values.finish())];
+        let entries: Vec<ArrayRef> = vec![
+            Arc::new(self.label_names.finish()),
+            Arc::new(self.label_values.finish()),
+        ];
         let labels = MapArray::try_new(
             schema::label_entries(),
             OffsetBuffer::from_lengths(std::mem::take(&mut self.label_counts)),

@@ -30,7 +30,10 @@ pub(super) fn windows(
     let labels = file.leaf(&format!("{}.key_value.value", schema::LABELS))?;
     let mut windows = Vec::new();
     for row_group in 0..file.metadata().num_row_groups() {
-        let row_count = file.metadata().row_group_num_rows(row_group).map_err(|error| file.corrupt(error))?;
+        let row_count = file
+            .metadata()
+            .row_group_num_rows(row_group)
+            .map_err(|error| file.corrupt(error))?;
         let mut open: Option<(SeriesWindow, u64)> = None;
         for (page, bytes) in pages(file, row_group, labels, row_count)? {
             if !may_match(file, query, row_group, &page)? {
@@ -43,7 +46,14 @@ pub(super) fn windows(
                 }
                 full => {
                     windows.extend(full.map(|(window, _)| window));
-                    Some((SeriesWindow { row_group, row_count, rows: vec![page] }, bytes))
+                    Some((
+                        SeriesWindow {
+                            row_group,
+                            row_count,
+                            rows: vec![page],
+                        },
+                        bytes,
+                    ))
                 }
             };
         }
@@ -70,11 +80,22 @@ pub(super) fn pages(
     };
     let pages = locations.iter().enumerate();
     let pages: Vec<_> = pages
-        .map(|(i, page)| (start(i)..start(i + 1), u64::try_from(page.compressed_page_size).unwrap_or(0)))
+        .map(|(i, page)| {
+            (
+                start(i)..start(i + 1),
+                u64::try_from(page.compressed_page_size).unwrap_or(0),
+            )
+        })
         .collect();
-    let in_order = pages.iter().all(|(rows, _)| rows.start < rows.end && rows.end <= row_count);
+    let in_order = pages
+        .iter()
+        .all(|(rows, _)| rows.start < rows.end && rows.end <= row_count);
     let covers = pages.first().map_or(row_count == 0, |(rows, _)| rows.start == 0);
-    if in_order && covers { Ok(pages) } else { Err(file.corrupt("its page index is out of order")) }
+    if in_order && covers {
+        Ok(pages)
+    } else {
+        Err(file.corrupt("its page index is out of order"))
+    }
 }
 
 fn may_match(file: &PartFile, query: &ScanQuery, row_group: usize, rows: &Range<usize>) -> Result<bool, ArchiveError> {
@@ -83,7 +104,8 @@ fn may_match(file: &PartFile, query: &ScanQuery, row_group: usize, rows: &Range<
         return Ok(false);
     }
     for matcher in query.matchers.iter().filter(|matcher| matcher.op() == MatchOp::Equal) {
-        if matcher.name() == "__name__" && !may_hold_text(file, row_group, schema::METRIC_NAME, rows, matcher.value())? {
+        if matcher.name() == "__name__" && !may_hold_text(file, row_group, schema::METRIC_NAME, rows, matcher.value())?
+        {
             return Ok(false);
         }
     }
@@ -115,7 +137,9 @@ fn may_hold_text(
 fn least_number(file: &PartFile, row_group: usize, column: &str, rows: &Range<usize>) -> Result<i64, ArchiveError> {
     let mut least = i64::MAX;
     let is_indexed = over_pages(file, row_group, column, rows, |index, page| {
-        let ColumnIndexMetaData::INT64(index) = index else { return least = i64::MIN };
+        let ColumnIndexMetaData::INT64(index) = index else {
+            return least = i64::MIN;
+        };
         least = least.min(index.min_value(page).copied().unwrap_or(i64::MIN));
     })?;
     Ok(if is_indexed { least } else { i64::MIN })
@@ -124,7 +148,9 @@ fn least_number(file: &PartFile, row_group: usize, column: &str, rows: &Range<us
 fn greatest_number(file: &PartFile, row_group: usize, column: &str, rows: &Range<usize>) -> Result<i64, ArchiveError> {
     let mut greatest = i64::MIN;
     let is_indexed = over_pages(file, row_group, column, rows, |index, page| {
-        let ColumnIndexMetaData::INT64(index) = index else { return greatest = i64::MAX };
+        let ColumnIndexMetaData::INT64(index) = index else {
+            return greatest = i64::MAX;
+        };
         greatest = greatest.max(index.max_value(page).copied().unwrap_or(i64::MAX));
     })?;
     Ok(if is_indexed { greatest } else { i64::MAX })
@@ -146,7 +172,11 @@ fn over_pages(
     if index.num_pages() != locations.len() as u64 {
         return Err(file.corrupt("its column index and offset index differ"));
     }
-    let row = |page: usize| locations.get(page).map_or(usize::MAX, |l| usize::try_from(l.first_row_index).unwrap_or(0));
+    let row = |page: usize| {
+        locations
+            .get(page)
+            .map_or(usize::MAX, |l| usize::try_from(l.first_row_index).unwrap_or(0))
+    };
     for page in 0..locations.len() {
         if row(page) < rows.end && rows.start < row(page + 1) {
             see(index, page);

@@ -44,7 +44,10 @@ pub struct PartWriter<W: Write + Send> {
 
 impl<W: Write + Send> fmt::Debug for PartWriter<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PartWriter").field("info", &self.info).field("rows", &self.rows).finish_non_exhaustive()
+        f.debug_struct("PartWriter")
+            .field("info", &self.info)
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,7 +94,9 @@ impl<W: Write + Send> PartWriter<W> {
             return Err(ArchiveError::Invalid(format!("series {labels} has an empty run")));
         };
         if !run.is_settled() {
-            return Err(ArchiveError::Invalid(format!("the run of series {labels} is not settled")));
+            return Err(ArchiveError::Invalid(format!(
+                "the run of series {labels} is not settled"
+            )));
         }
         self.advance(tenant, labels)?;
 
@@ -119,7 +124,12 @@ impl<W: Write + Send> PartWriter<W> {
         let samples = run.len() as u64;
         self.rows += samples;
         let summary = self.tenants.entry(tenant.as_str().to_owned());
-        let summary = summary.or_insert(TenantSummary { min_time, max_time, series: 0, samples: 0 });
+        let summary = summary.or_insert(TenantSummary {
+            min_time,
+            max_time,
+            series: 0,
+            samples: 0,
+        });
         summary.min_time = summary.min_time.min(min_time);
         summary.max_time = summary.max_time.max(max_time);
         summary.series += 1;
@@ -140,8 +150,18 @@ impl<W: Write + Send> PartWriter<W> {
     pub fn finish(mut self) -> Result<(PartSummary, PartFiles<W>), ArchiveError> {
         self.write_samples()?;
         self.write_series()?;
-        let min_time = self.tenants.values().map(|tenant| tenant.min_time).min().unwrap_or(i64::MAX);
-        let max_time = self.tenants.values().map(|tenant| tenant.max_time).max().unwrap_or(i64::MIN);
+        let min_time = self
+            .tenants
+            .values()
+            .map(|tenant| tenant.min_time)
+            .min()
+            .unwrap_or(i64::MAX);
+        let max_time = self
+            .tenants
+            .values()
+            .map(|tenant| tenant.max_time)
+            .max()
+            .unwrap_or(i64::MIN);
         let series_rows = self.tenants.values().map(|tenant| tenant.series).sum();
         let footer = |kind| Footer::new(&self.info, kind, min_time, max_time).to_json();
         let (samples, samples_file) = close(self.samples, FileKind::Samples, self.rows, footer(FileKind::Samples))?;
@@ -154,7 +174,13 @@ impl<W: Write + Send> PartWriter<W> {
             tenants: self.tenants,
             files: vec![samples, series],
         };
-        Ok((summary, PartFiles { samples: samples_file, series: series_file }))
+        Ok((
+            summary,
+            PartFiles {
+                samples: samples_file,
+                series: series_file,
+            },
+        ))
     }
 
     /// Checks the order of series; batches hold one tenant, so a new one ends them.
@@ -162,13 +188,17 @@ impl<W: Write + Send> PartWriter<W> {
         match &mut self.last {
             Some((last_tenant, last_labels)) if last_tenant == tenant => {
                 if *last_labels >= *labels {
-                    return Err(ArchiveError::Invalid(format!("series {labels} comes after {last_labels}")));
+                    return Err(ArchiveError::Invalid(format!(
+                        "series {labels} comes after {last_labels}"
+                    )));
                 }
                 last_labels.clone_from(labels);
                 return Ok(());
             }
             Some((last_tenant, _)) if *last_tenant > *tenant => {
-                return Err(ArchiveError::Invalid(format!("tenant `{tenant}` comes after `{last_tenant}`")));
+                return Err(ArchiveError::Invalid(format!(
+                    "tenant `{tenant}` comes after `{last_tenant}`"
+                )));
             }
             Some(_) => {
                 self.write_samples()?;
@@ -182,8 +212,13 @@ impl<W: Write + Send> PartWriter<W> {
 
     fn write_samples(&mut self) -> Result<(), ArchiveError> {
         let rows = self.sample_columns.len();
-        let (Some((tenant, _)), true) = (&self.last, rows > 0) else { return Ok(()) };
-        let batch = self.sample_columns.take_batch(tenant.as_str(), self.part).map_err(write_error)?;
+        let (Some((tenant, _)), true) = (&self.last, rows > 0) else {
+            return Ok(());
+        };
+        let batch = self
+            .sample_columns
+            .take_batch(tenant.as_str(), self.part)
+            .map_err(write_error)?;
         // A row group ends between batches, never inside one.
         if self.samples.in_progress_rows() + rows > self.settings.sample_group_rows
             || self.samples.in_progress_size() > self.settings.group_bytes
@@ -195,8 +230,13 @@ impl<W: Write + Send> PartWriter<W> {
 
     fn write_series(&mut self) -> Result<(), ArchiveError> {
         let rows = self.series_columns.len();
-        let (Some((tenant, _)), true) = (&self.last, rows > 0) else { return Ok(()) };
-        let batch = self.series_columns.take_batch(tenant.as_str(), self.part).map_err(write_error)?;
+        let (Some((tenant, _)), true) = (&self.last, rows > 0) else {
+            return Ok(());
+        };
+        let batch = self
+            .series_columns
+            .take_batch(tenant.as_str(), self.part)
+            .map_err(write_error)?;
         if self.series.in_progress_rows() + rows > self.settings.series_group_rows
             || self.series.in_progress_size() > self.settings.group_bytes
         {
@@ -212,7 +252,9 @@ fn open<W: Write + Send>(
     properties: WriterProperties,
 ) -> Result<ArrowWriter<Checksummed<W>>, ArchiveError> {
     // The Arrow schema in the footer would only tell Arrow what the Parquet schema says already.
-    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties)
+        .with_skip_arrow_metadata(true);
     ArrowWriter::try_new_with_options(Checksummed::new(file), schema.clone(), options).map_err(write_error)
 }
 
@@ -225,7 +267,12 @@ fn close<W: Write + Send>(
     writer.append_key_value_metadata(KeyValue::new(KEY.to_owned(), footer));
     let mut file = writer.into_inner().map_err(write_error)?;
     file.flush().map_err(ArchiveError::Write)?;
-    let summary = FileSummary { kind, rows, bytes: file.bytes(), crc32c: file.crc32c() };
+    let summary = FileSummary {
+        kind,
+        rows,
+        bytes: file.bytes(),
+        crc32c: file.crc32c(),
+    };
     Ok((summary, file.into_inner()))
 }
 

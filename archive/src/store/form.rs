@@ -108,7 +108,9 @@ pub(super) struct Azure {
 /// Reads the form.
 pub(super) fn parse(yaml: &str) -> Result<Form, ArchiveError> {
     if yaml.lines().filter(|line| line.trim_end() == "---").count() > 1 {
-        return Err(config("it holds several YAML documents, of which all but the first would be ignored: keep one"));
+        return Err(config(
+            "it holds several YAML documents, of which all but the first would be ignored: keep one",
+        ));
     }
     let header: Header = read(yaml)?;
     let kind = match header.r#type.as_str() {
@@ -117,7 +119,14 @@ pub(super) fn parse(yaml: &str) -> Result<Form, ArchiveError> {
         "GCS" => {
             let gcs = read::<Body<Gcs>>(yaml)?.config;
             require("bucket", &gcs.bucket)?;
-            let Gcs { http_config, use_grpc, grpc_conn_pool_size, chunk_size_bytes, max_retries, .. } = &gcs;
+            let Gcs {
+                http_config,
+                use_grpc,
+                grpc_conn_pool_size,
+                chunk_size_bytes,
+                max_retries,
+                ..
+            } = &gcs;
             pass_over(&[
                 ("http_config", http_config),
                 ("use_grpc", use_grpc),
@@ -131,7 +140,14 @@ pub(super) fn parse(yaml: &str) -> Result<Form, ArchiveError> {
             let azure = read::<Body<Azure>>(yaml)?.config;
             require("storage_account", &azure.storage_account)?;
             require("container", &azure.container)?;
-            let Azure { http_config, pipeline_config, reader_config, max_retries, storage_create_container, .. } = &azure;
+            let Azure {
+                http_config,
+                pipeline_config,
+                reader_config,
+                max_retries,
+                storage_create_container,
+                ..
+            } = &azure;
             pass_over(&[
                 ("http_config", http_config),
                 ("pipeline_config", pipeline_config),
@@ -143,19 +159,28 @@ pub(super) fn parse(yaml: &str) -> Result<Form, ArchiveError> {
         }
         other => return Err(config(format!("type `{other}` is none of FILESYSTEM, S3, GCS, AZURE"))),
     };
-    Ok(Form { kind, prefix: header.prefix.trim_matches('/').to_owned() })
+    Ok(Form {
+        kind,
+        prefix: header.prefix.trim_matches('/').to_owned(),
+    })
 }
 
 fn check_s3(s3: S3) -> Result<S3, ArchiveError> {
     require("bucket", &s3.bucket)?;
     if s3.access_key.is_empty() != s3.secret_key.is_empty() {
-        return Err(config("`access_key` and `secret_key` go together: give both or neither"));
+        return Err(config(
+            "`access_key` and `secret_key` go together: give both or neither",
+        ));
     }
     if s3.signature_version2 {
-        return Err(config("`signature_version2: true` is not supported: remove it, version 4 is used"));
+        return Err(config(
+            "`signature_version2: true` is not supported: remove it, version 4 is used",
+        ));
     }
     if s3.sse_config.as_ref().is_some_and(|sse| !sse.r#type.is_empty()) {
-        return Err(config("`sse_config` is not supported: set the encryption as the bucket's default and remove it"));
+        return Err(config(
+            "`sse_config` is not supported: set the encryption as the bucket's default and remove it",
+        ));
     }
     pass_over(&[
         ("aws_sdk_auth", &s3.aws_sdk_auth),
@@ -179,7 +204,11 @@ fn read<'de, T: Deserialize<'de>>(yaml: &'de str) -> Result<T, ArchiveError> {
 }
 
 fn require(field: &str, value: &str) -> Result<(), ArchiveError> {
-    if value.is_empty() { Err(config(format!("`{field}` is missing in `config`"))) } else { Ok(()) }
+    if value.is_empty() {
+        Err(config(format!("`{field}` is missing in `config`")))
+    } else {
+        Ok(())
+    }
 }
 
 /// They tune Thanos' own client and change nothing that is stored.

@@ -35,7 +35,10 @@ prefix: /a/b/
     assert_eq!(StoreConfig::parse(azure).unwrap().location("x"), "az://c/x");
     assert!(StoreConfig::parse(azure).unwrap().open().is_ok());
     let directory = "type: FILESYSTEM\nconfig: {directory: /some/where}";
-    assert_eq!(StoreConfig::parse(directory).unwrap().location("x/y"), "/some/where/x/y");
+    assert_eq!(
+        StoreConfig::parse(directory).unwrap().location("x/y"),
+        "/some/where/x/y"
+    );
 }
 
 #[test]
@@ -63,9 +66,15 @@ async fn a_prefix_keeps_archives_apart() {
     use object_store::ObjectStoreExt;
     let scratch = tempfile::tempdir().unwrap();
     let yaml = |prefix: &str| {
-        format!("type: FILESYSTEM\nconfig: {{directory: \"{}\"}}\nprefix: {prefix}", scratch.path().display())
+        format!(
+            "type: FILESYSTEM\nconfig: {{directory: \"{}\"}}\nprefix: {prefix}",
+            scratch.path().display()
+        )
     };
-    let (a, b) = (StoreConfig::parse(&yaml("a")).unwrap().open().unwrap(), StoreConfig::parse(&yaml("b")).unwrap().open().unwrap());
+    let (a, b) = (
+        StoreConfig::parse(&yaml("a")).unwrap().open().unwrap(),
+        StoreConfig::parse(&yaml("b")).unwrap().open().unwrap(),
+    );
     a.put(&"x".into(), "1".into()).await.unwrap();
     assert!(b.head(&"x".into()).await.is_err());
     assert!(scratch.path().join("a/x").exists());

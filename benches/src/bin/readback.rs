@@ -70,7 +70,11 @@ fn main() -> Result<()> {
     ensure!(status == 200, "the server answered {status}: {}", text.trim());
     ensure!(count.waiting.is_empty(), "the answer ends inside a frame");
     if let Some(expected) = flags.expect {
-        ensure!(count.samples == expected, "{} samples came back, not {expected}", count.samples);
+        ensure!(
+            count.samples == expected,
+            "{} samples came back, not {expected}",
+            count.samples
+        );
     }
     writeln!(
         std::io::stdout(),

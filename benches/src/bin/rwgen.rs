@@ -59,25 +59,49 @@ struct Seen {
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
-    ensure!(flags.connections > 0 && flags.per_request > 0, "`--connections` and `--per-request` begin at 1");
+    ensure!(
+        flags.connections > 0 && flags.per_request > 0,
+        "`--connections` and `--per-request` begin at 1"
+    );
     ensure!(flags.series >= flags.connections, "each connection needs a series");
     let steps = flags.samples.div_ceil(flags.series) as i64;
-    let start = flags.start.unwrap_or_else(|| SystemClock.now_ms() - (steps + 1) * INTERVAL_MS);
+    let start = flags
+        .start
+        .unwrap_or_else(|| SystemClock.now_ms() - (steps + 1) * INTERVAL_MS);
     let workload = Workload::new(flags.seed, flags.series, start);
-    let queues: Vec<Queue> = (0..flags.connections).map(|connection| encode(&flags, &workload, connection)).collect();
+    let queues: Vec<Queue> = (0..flags.connections)
+        .map(|connection| encode(&flags, &workload, connection))
+        .collect();
 
-    let samples: usize = queues.iter().flat_map(|queue| &queue.requests).map(|(samples, _)| samples).sum();
-    let bytes: usize = queues.iter().flat_map(|queue| &queue.requests).map(|(_, request)| request.len()).sum();
+    let samples: usize = queues
+        .iter()
+        .flat_map(|queue| &queue.requests)
+        .map(|(samples, _)| samples)
+        .sum();
+    let bytes: usize = queues
+        .iter()
+        .flat_map(|queue| &queue.requests)
+        .map(|(_, request)| request.len())
+        .sum();
     let begin = Barrier::new(flags.connections + 1);
     let (started, seen) = std::thread::scope(|scope| {
-        let senders: Vec<_> = queues.iter().map(|queue| scope.spawn(|| send(&flags.url, queue, &begin))).collect();
+        let senders: Vec<_> = queues
+            .iter()
+            .map(|queue| scope.spawn(|| send(&flags.url, queue, &begin)))
+            .collect();
         begin.wait();
         let started = Instant::now();
-        let seen: Result<Vec<Seen>> =
-            senders.into_iter().map(|sender| sender.join().unwrap_or_else(|_| bail!("a sender panicked"))).collect();
+        let seen: Result<Vec<Seen>> = senders
+            .into_iter()
+            .map(|sender| sender.join().unwrap_or_else(|_| bail!("a sender panicked")))
+            .collect();
         seen.map(|seen| (started, seen))
     })?;
-    let finished = seen.iter().filter_map(|seen| seen.finished).max().context("nothing was sent")?;
+    let finished = seen
+        .iter()
+        .filter_map(|seen| seen.finished)
+        .max()
+        .context("nothing was sent")?;
     let seconds = (finished - started).as_secs_f64();
     let mut latencies: Vec<Duration> = seen.into_iter().flat_map(|seen| seen.latencies).collect();
     latencies.sort_unstable();
@@ -126,7 +150,11 @@ fn send(url: &Url, queue: &Queue, begin: &Barrier) -> Result<Seen> {
             text.extend_from_slice(piece);
             Ok(())
         })?;
-        ensure!((200..300).contains(&status), "the server answered {status}: {}", String::from_utf8_lossy(&text).trim());
+        ensure!(
+            (200..300).contains(&status),
+            "the server answered {status}: {}",
+            String::from_utf8_lossy(&text).trim()
+        );
         let answered = Instant::now();
         seen.latencies.push(answered - sent);
         seen.finished = Some(answered);

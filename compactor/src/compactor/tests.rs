@@ -35,7 +35,11 @@ async fn commit_record(store: &dyn ObjectStore, receiver: &str, seq: u64) {
         receiver: receiver.to_owned(),
         epoch: 1,
         seq,
-        wal: WalRange { id: "00112233445566778899aabbccddeeff".to_owned(), from: seq, to: seq + 1 },
+        wal: WalRange {
+            id: "00112233445566778899aabbccddeeff".to_owned(),
+            from: seq,
+            to: seq + 1,
+        },
         committed_at: NOW_MS,
         newest_arrival: NOW_MS,
         parts: Vec::new(),
@@ -50,7 +54,9 @@ struct Breakable {
 
 impl Breakable {
     fn new() -> Self {
-        Self { scratch: tempfile::tempdir().unwrap() }
+        Self {
+            scratch: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn store(&self) -> Arc<dyn ObjectStore> {
@@ -58,13 +64,21 @@ impl Breakable {
     }
 
     fn take_away(&self) {
-        std::fs::rename(self.scratch.path().join("archive"), self.scratch.path().join("elsewhere")).unwrap();
+        std::fs::rename(
+            self.scratch.path().join("archive"),
+            self.scratch.path().join("elsewhere"),
+        )
+        .unwrap();
         std::fs::write(self.scratch.path().join("archive"), "").unwrap();
     }
 
     fn bring_back(&self) {
         std::fs::remove_file(self.scratch.path().join("archive")).unwrap();
-        std::fs::rename(self.scratch.path().join("elsewhere"), self.scratch.path().join("archive")).unwrap();
+        std::fs::rename(
+            self.scratch.path().join("elsewhere"),
+            self.scratch.path().join("archive"),
+        )
+        .unwrap();
     }
 }
 
@@ -74,7 +88,11 @@ async fn folds_what_there_is_and_then_nothing() {
     let store = store(scratch.path());
     let compactor = compactor(store.clone());
     compactor.ready().unwrap_err();
-    assert_eq!(compactor.fold_all().await.unwrap(), 0, "an empty archive has nothing to fold");
+    assert_eq!(
+        compactor.fold_all().await.unwrap(),
+        0,
+        "an empty archive has nothing to fold"
+    );
     compactor.ready().unwrap();
     for seq in 1..=3 {
         commit_record(&*store, "a", seq).await;
@@ -83,7 +101,11 @@ async fn folds_what_there_is_and_then_nothing() {
     // A gap: record 2 is not visible yet, so 3 must wait.
     commit_record(&*store, "b", 3).await;
     let root = compactor.fold_once().await.unwrap().unwrap();
-    let marks: Vec<(&str, u64)> = root.watermarks.iter().map(|(name, mark)| (name.as_str(), mark.seq)).collect();
+    let marks: Vec<(&str, u64)> = root
+        .watermarks
+        .iter()
+        .map(|(name, mark)| (name.as_str(), mark.seq))
+        .collect();
     assert_eq!((root.n, root.created_at, marks), (1, NOW_MS, vec![("a", 3), ("b", 1)]));
     assert_eq!(compactor.fold_all().await.unwrap(), 0);
     commit_record(&*store, "b", 2).await;
@@ -133,21 +155,40 @@ async fn a_store_that_fails_and_heals() {
         let (compactor, shutdown) = (compactor.clone(), shutdown.clone());
         tokio::spawn(async move { compactor.run(&shutdown).await })
     };
-    state.wait_for(|state| matches!(state, State::Failing { failures: 3.., .. })).await.unwrap();
-    assert!(compactor.ready().unwrap_err().contains("object store"), "{:?}", compactor.ready());
+    state
+        .wait_for(|state| matches!(state, State::Failing { failures: 3.., .. }))
+        .await
+        .unwrap();
+    assert!(
+        compactor.ready().unwrap_err().contains("object store"),
+        "{:?}",
+        compactor.ready()
+    );
     let out = exposed.expose(Exposition::Text);
-    assert!(out.contains("emberkeep_compactor_last_fold_timestamp_seconds 0"), "{out}");
+    assert!(
+        out.contains("emberkeep_compactor_last_fold_timestamp_seconds 0"),
+        "{out}"
+    );
     assert!(out.contains("emberkeep_compactor_roots_total 0\n"), "{out}");
 
     breakable.bring_back();
     state.wait_for(|state| matches!(state, State::Working)).await.unwrap();
     compactor.ready().unwrap();
     let out = exposed.expose(Exposition::Text);
-    let failures = out.lines().find_map(|line| line.strip_prefix("emberkeep_compactor_fold_failures_total ")).unwrap();
+    let failures = out
+        .lines()
+        .find_map(|line| line.strip_prefix("emberkeep_compactor_fold_failures_total "))
+        .unwrap();
     assert!(failures.parse::<u64>().unwrap() >= 3, "{out}");
     assert!(out.contains("emberkeep_compactor_roots_total 1\n"), "{out}");
     assert!(out.contains("emberkeep_compactor_root_number 1\n"), "{out}");
-    assert!(out.contains(&format!("emberkeep_compactor_last_fold_timestamp_seconds {}", NOW_MS / 1000)), "{out}");
+    assert!(
+        out.contains(&format!(
+            "emberkeep_compactor_last_fold_timestamp_seconds {}",
+            NOW_MS / 1000
+        )),
+        "{out}"
+    );
 
     shutdown.trigger();
     running.await.unwrap();

@@ -29,7 +29,10 @@ fn empty_values_are_absent_labels() {
 
 #[test]
 fn bad_labels_are_refused_with_their_name() {
-    assert_eq!(Labels::from_pairs([("a", "1"), ("b", "2"), ("a", "3")]), Err(LabelsError::DuplicateName("a".into())));
+    assert_eq!(
+        Labels::from_pairs([("a", "1"), ("b", "2"), ("a", "3")]),
+        Err(LabelsError::DuplicateName("a".into()))
+    );
     assert_eq!(Labels::from_pairs([("", "1")]), Err(LabelsError::EmptyName));
     let mut builder = LabelsBuilder::default();
     builder.push(b"a\xc3", b"\xa4");

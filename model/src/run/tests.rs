@@ -76,7 +76,11 @@ proptest! {
 
 #[test]
 fn conflicts_are_counted_and_duplicates_are_not() {
-    let at = |timestamp, value| Sample { timestamp, value, start_timestamp: 0 };
+    let at = |timestamp, value| Sample {
+        timestamp,
+        value,
+        start_timestamp: 0,
+    };
     let mut run: Run = [at(2, 1.0), at(1, 1.0), at(1, 1.0), at(2, 3.0)].into_iter().collect();
     assert_eq!(run.settle(), 1);
     assert_eq!(run.values, [1.0, 3.0]);

@@ -73,8 +73,18 @@ pub(super) fn answer<T: Serialize>(
 ) -> Response {
     let (code, body) = match result {
         Ok((data, truncated)) => {
-            let warnings = if truncated { vec!["results truncated due to limit"] } else { Vec::new() };
-            let envelope = Envelope { status: "success", data: Some(data), error_type: None, error: None, warnings };
+            let warnings = if truncated {
+                vec!["results truncated due to limit"]
+            } else {
+                Vec::new()
+            };
+            let envelope = Envelope {
+                status: "success",
+                data: Some(data),
+                error_type: None,
+                error: None,
+                warnings,
+            };
             (StatusCode::OK, serde_json::to_vec(&envelope))
         }
         Err(error) => {

@@ -21,7 +21,10 @@ fn unescape(escaped: &str) -> Option<String> {
             name.push('_');
         } else {
             let is_code = code.len() <= 6 && code.bytes().all(|b| b.is_ascii_hexdigit());
-            let c = is_code.then(|| u32::from_str_radix(code, 16).ok()).flatten().and_then(char::from_u32)?;
+            let c = is_code
+                .then(|| u32::from_str_radix(code, 16).ok())
+                .flatten()
+                .and_then(char::from_u32)?;
             name.push(c);
         }
         rest = left;

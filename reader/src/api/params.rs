@@ -33,7 +33,12 @@ impl Params {
     pub(super) async fn of(request: Request, rule: MatchRule) -> Result<Self, ReaderError> {
         let tenant = tenant_of(request.headers())?;
         let pairs = pairs_of(request).await?;
-        let of = |name: &'static str| pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str());
+        let of = |name: &'static str| {
+            pairs
+                .iter()
+                .filter(move |(key, _)| key == name)
+                .map(|(_, value)| value.as_str())
+        };
         let selectors: Vec<&str> = of("match[]").collect();
         if selectors.is_empty() && rule == MatchRule::Required {
             return Err(ReaderError::Bad("no match[] parameter provided".to_owned()));
@@ -50,10 +55,19 @@ impl Params {
         let limit = match of("limit").next() {
             None | Some("") => None,
             Some(text) => Some(text.parse::<usize>().map_err(|_| {
-                ReaderError::Bad(format!("invalid parameter `limit`: `{text}` is not a number of entries"))
+                ReaderError::Bad(format!(
+                    "invalid parameter `limit`: `{text}` is not a number of entries"
+                ))
             })?),
         };
-        Ok(Self { query: Query { tenant, range, selection }, limit: limit.filter(|&limit| limit > 0) })
+        Ok(Self {
+            query: Query {
+                tenant,
+                range,
+                selection,
+            },
+            limit: limit.filter(|&limit| limit > 0),
+        })
     }
 
     /// Whether so many entries are all that is wanted.
@@ -76,10 +90,13 @@ async fn pairs_of(request: Request) -> Result<Vec<(String, String)>, ReaderError
         return Ok(from_url);
     }
     let (head, body) = request.into_parts();
-    let bytes = to_bytes(body, FORM_BYTES_MAX).await.map_err(|error| bad(error.to_string()))?;
+    let bytes = to_bytes(body, FORM_BYTES_MAX)
+        .await
+        .map_err(|error| bad(error.to_string()))?;
     let whole = Request::from_parts(head, bytes.into());
-    let axum::Form(mut pairs) =
-        axum::Form::<Vec<(String, String)>>::from_request(whole, &()).await.map_err(|error| bad(error.to_string()))?;
+    let axum::Form(mut pairs) = axum::Form::<Vec<(String, String)>>::from_request(whole, &())
+        .await
+        .map_err(|error| bad(error.to_string()))?;
     pairs.extend(from_url);
     Ok(pairs)
 }

@@ -42,13 +42,21 @@ pub async fn windows_with_data(
     }
     count(store, &[], &look.heads, query, &mut starts).await?;
     let end_of = |start: i64| start.saturating_add(BLOCK_DURATION_MS);
-    Ok(starts.into_iter().map(|start| TimeRange { start, end: end_of(start) }).collect())
+    Ok(starts
+        .into_iter()
+        .map(|start| TimeRange {
+            start,
+            end: end_of(start),
+        })
+        .collect())
 }
 
 /// The part of the range that the tenant's samples of the part span.
 fn span_of(part: &PartEntry, query: &Query) -> TimeRange {
     let held = part.tenants.get(query.tenant.as_str());
-    let span = held.map_or(TimeRange { start: 0, end: 0 }, |held| TimeRange::from_inclusive(held.min_time, held.max_time));
+    let span = held.map_or(TimeRange { start: 0, end: 0 }, |held| {
+        TimeRange::from_inclusive(held.min_time, held.max_time)
+    });
     span.intersect(query.range)
 }
 

@@ -70,7 +70,11 @@ impl Output {
         if self.state.blocks().is_empty() {
             self.state.begin(root);
         } else if self.state.root() != root {
-            tracing::info!(began = self.state.root(), now = root, "the archive has a newer root than when the export began; finished blocks stay as they are");
+            tracing::info!(
+                began = self.state.root(),
+                now = root,
+                "the archive has a newer root than when the export began; finished blocks stay as they are"
+            );
         }
         self.state.save(&self.directory)
     }
@@ -88,7 +92,10 @@ impl Output {
 
     /// Remembers the name of a block before there is anything of it.
     pub(super) fn start_block(&mut self, window: TimeRange, ulid: Ulid) -> Result<(), ReaderError> {
-        let block = BlockState { ulid: ulid.to_string(), finished: false };
+        let block = BlockState {
+            ulid: ulid.to_string(),
+            finished: false,
+        };
         self.state.blocks_mut().insert(window.start, block);
         self.state.save(&self.directory)
     }
@@ -135,7 +142,10 @@ impl Output {
             let finished = self.directory.join(&block.ulid);
             let temporary = self.directory.join(format!("{}{TEMPORARY_SUFFIX}", block.ulid));
             if block.finished && !finished.is_dir() {
-                let why = format!("block `{}` of an interrupted export is missing: give an empty directory", block.ulid);
+                let why = format!(
+                    "block `{}` of an interrupted export is missing: give an empty directory",
+                    block.ulid
+                );
                 return Err(ReaderError::output(&self.directory, why));
             }
             let leftovers = [(!block.finished).then_some(finished), Some(temporary)];

@@ -17,12 +17,27 @@ pub(super) fn write(err: &mut dyn Write, export: &Export, query: &Query, summary
     let output = export.output.display();
     let range = format!("[{}, {})", moment(query.range.start), moment(query.range.end));
     let (Some(first), Some(last)) = (summary.blocks.first(), summary.blocks.last()) else {
-        return writeln!(err, "no samples of tenant {} in {range}: no block written to {output}", query.tenant);
+        return writeln!(
+            err,
+            "no samples of tenant {} in {range}: no block written to {output}",
+            query.tenant
+        );
     };
     let samples: u64 = summary.blocks.iter().map(|block| block.stats.num_samples).sum();
-    let kept = if summary.kept == 0 { String::new() } else { format!(", {} of them from the interrupted run", summary.kept) };
-    writeln!(err, "{} blocks{kept} with {samples} samples of {range} in {output}, each read back and compared", summary.blocks.len())?;
-    writeln!(err, "not in the blocks, because TSDB blocks cannot hold them: exemplars, metadata (type, unit, help), start timestamps")?;
+    let kept = if summary.kept == 0 {
+        String::new()
+    } else {
+        format!(", {} of them from the interrupted run", summary.kept)
+    };
+    writeln!(
+        err,
+        "{} blocks{kept} with {samples} samples of {range} in {output}, each read back and compared",
+        summary.blocks.len()
+    )?;
+    writeln!(
+        err,
+        "not in the blocks, because TSDB blocks cannot hold them: exemplars, metadata (type, unit, help), start timestamps"
+    )?;
     if summary.start_timestamps > 0 {
         writeln!(err, "{} samples had a start timestamp", summary.start_timestamps)?;
     }
@@ -59,7 +74,11 @@ mod tests {
 
     #[test]
     fn retention_covers_everything_that_was_exported() {
-        for (oldest, newest, now) in [(0, DAY_MS, 100 * DAY_MS), (0, 20 * DAY_MS, 5 * DAY_MS), (-62_135_596_800_000, 0, 0)] {
+        for (oldest, newest, now) in [
+            (0, DAY_MS, 100 * DAY_MS),
+            (0, 20 * DAY_MS, 5 * DAY_MS),
+            (-62_135_596_800_000, 0, 0),
+        ] {
             let days = retention_days(oldest, newest, now);
             assert!(days * DAY_MS > newest.max(now) - oldest, "{days}");
         }

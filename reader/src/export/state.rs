@@ -87,7 +87,10 @@ impl ExportState {
     /// The range that is exported.
     #[must_use]
     pub fn range(&self) -> TimeRange {
-        TimeRange { start: self.start_ms, end: self.end_ms }
+        TimeRange {
+            start: self.start_ms,
+            end: self.end_ms,
+        }
     }
 
     /// The root that was read when the export began.
@@ -110,7 +113,13 @@ impl ExportState {
 
     /// Where this state answers another question: the name of the first argument that differs, and its value there.
     pub(super) fn difference(&self, arguments: &ExportArguments) -> Option<(&'static str, String)> {
-        let shown = |texts: &[String]| if texts.is_empty() { "not given".to_owned() } else { format!("`{}`", texts.join("` `")) };
+        let shown = |texts: &[String]| {
+            if texts.is_empty() {
+                "not given".to_owned()
+            } else {
+                format!("`{}`", texts.join("` `"))
+            }
+        };
         if self.tenant != arguments.tenant.as_str() {
             Some(("--tenant", format!("`{}`", self.tenant)))
         } else if self.from != arguments.from {
@@ -135,11 +144,14 @@ impl ExportState {
         match fs::metadata(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(ReaderError::file(path)(error)),
-            Ok(found) if found.len() > BYTES_MAX => return Err(ReaderError::output(path, "it is not the state of an export")),
+            Ok(found) if found.len() > BYTES_MAX => {
+                return Err(ReaderError::output(path, "it is not the state of an export"));
+            }
             Ok(_) => {}
         }
         let content = fs::read(&path).map_err(ReaderError::file(&path))?;
-        let bad = |error: serde_json::Error| ReaderError::output(&path, format!("it is not the state of an export: {error}"));
+        let bad =
+            |error: serde_json::Error| ReaderError::output(&path, format!("it is not the state of an export: {error}"));
         #[derive(Deserialize)]
         struct Versioned {
             version: u64,
@@ -152,7 +164,10 @@ impl ExportState {
         let state: Self = serde_json::from_slice(&content).map_err(bad)?;
         for block in state.blocks.values() {
             if Ulid::from_string(&block.ulid).is_err() {
-                return Err(ReaderError::output(&path, format!("`{}` in it is not the name of a block", block.ulid)));
+                return Err(ReaderError::output(
+                    &path,
+                    format!("`{}` in it is not the name of a block", block.ulid),
+                ));
             }
         }
         Ok(Some(state))
@@ -185,5 +200,7 @@ impl ExportState {
 }
 
 fn sync_directory(directory: &Path) -> Result<(), ReaderError> {
-    File::open(directory).and_then(|file| file.sync_all()).map_err(ReaderError::file(directory))
+    File::open(directory)
+        .and_then(|file| file.sync_all())
+        .map_err(ReaderError::file(directory))
 }

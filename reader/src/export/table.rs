@@ -17,7 +17,16 @@ pub(super) struct Row {
 }
 
 pub(super) fn write_head(out: &mut dyn Write) -> io::Result<()> {
-    let columns = ["BLOCK ULID", "MIN TIME", "MAX TIME", "DURATION", "NUM SAMPLES", "NUM CHUNKS", "NUM SERIES", "SIZE"];
+    let columns = [
+        "BLOCK ULID",
+        "MIN TIME",
+        "MAX TIME",
+        "DURATION",
+        "NUM SAMPLES",
+        "NUM CHUNKS",
+        "NUM SERIES",
+        "SIZE",
+    ];
     write_columns(out, columns.map(str::to_owned))
 }
 
@@ -43,7 +52,10 @@ pub(super) fn write_row(out: &mut dyn Write, row: &Row) -> io::Result<()> {
 
 fn write_columns(out: &mut dyn Write, columns: [String; 8]) -> io::Result<()> {
     let [ulid, min, max, length, samples, chunks, series, size] = columns;
-    writeln!(out, "{ulid:<26}  {min:<24}  {max:<24}  {length:<14}  {samples:<12}  {chunks:<10}  {series:<10}  {size}")
+    writeln!(
+        out,
+        "{ulid:<26}  {min:<24}  {max:<24}  {length:<14}  {samples:<12}  {chunks:<10}  {series:<10}  {size}"
+    )
 }
 
 /// RFC 3339 with milliseconds only where there are any.
@@ -76,7 +88,10 @@ mod tests {
 
     #[test]
     fn sizes_and_moments_are_for_people() {
-        assert_eq!([0, 1023, 1024, 1536, 5 << 20, 3 << 40].map(size), ["0B", "1023B", "1.0KiB", "1.5KiB", "5.0MiB", "3.0TiB"]);
+        assert_eq!(
+            [0, 1023, 1024, 1536, 5 << 20, 3 << 40].map(size),
+            ["0B", "1023B", "1.0KiB", "1.5KiB", "5.0MiB", "3.0TiB"]
+        );
         assert_eq!(moment(0), "1970-01-01T00:00:00Z");
         assert_eq!(moment(1), "1970-01-01T00:00:00.001Z");
     }

@@ -62,7 +62,14 @@ mod tests {
     fn digest(series: &[(&str, &[(i64, f64)])]) -> u128 {
         let mut tally = Tally::default();
         for (name, samples) in series {
-            let run = samples.iter().map(|&(timestamp, value)| Sample { timestamp, value, start_timestamp: 0 }).collect();
+            let run = samples
+                .iter()
+                .map(|&(timestamp, value)| Sample {
+                    timestamp,
+                    value,
+                    start_timestamp: 0,
+                })
+                .collect();
             tally.add(&Labels::from_pairs([("__name__", *name)]).unwrap(), &run);
         }
         tally.digest()

@@ -45,34 +45,54 @@ impl RemoteHead {
         url.set_path(&path);
         // Another component may have chosen the provider already, and then it is the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
+        let client = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .build();
         let client = client.map_err(|error| bad(chain(&error)))?;
         Ok(Self { url, client })
     }
 
     pub(super) async fn read(&self, query: &HeadQuery) -> Result<HeadAnswer, ReaderError> {
-        let down = |why: String| ReaderError::Unavailable(format!("the head at `{}` cannot be read now: {why}", self.url));
+        let down =
+            |why: String| ReaderError::Unavailable(format!("the head at `{}` cannot be read now: {why}", self.url));
         let request = self.client.post(self.url.clone());
-        let request = request.header(CONTENT_TYPE, REQUEST_CONTENT_TYPE).header(CONTENT_ENCODING, "snappy");
-        let mut response =
-            request.body(encode_request(&encode(query))).send().await.map_err(|error| down(chain(&error)))?;
+        let request = request
+            .header(CONTENT_TYPE, REQUEST_CONTENT_TYPE)
+            .header(CONTENT_ENCODING, "snappy");
+        let mut response = request
+            .body(encode_request(&encode(query)))
+            .send()
+            .await
+            .map_err(|error| down(chain(&error)))?;
         let status = response.status();
         if status != StatusCode::OK {
             let text = response.text().await.unwrap_or_default();
             let said = format!("{status}: {}", text.trim().chars().take(500).collect::<String>());
             // The head is healthy then, and refuses this query.
             let is_refusal = matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY);
-            return Err(if is_refusal { ReaderError::TooMuch(said) } else { down(said) });
+            return Err(if is_refusal {
+                ReaderError::TooMuch(said)
+            } else {
+                down(said)
+            });
         }
-        if response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != ANSWER_CONTENT_TYPE) {
-            return Err(down("its answer is not one of a head; is this the URL of a receiver?".to_owned()));
+        if response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_none_or(|kind| kind != ANSWER_CONTENT_TYPE)
+        {
+            return Err(down(
+                "its answer is not one of a head; is this the URL of a receiver?".to_owned(),
+            ));
         }
         let (mut reader, mut series, mut bytes) = (HeadAnswerReader::new(FRAME_BYTES_MAX), Vec::new(), 0usize);
         while let Some(arrived) = response.chunk().await.map_err(|error| down(chain(&error)))? {
             bytes = bytes.saturating_add(arrived.len());
             if bytes > ANSWER_BYTES_MAX {
                 return Err(ReaderError::TooMuch(format!(
-                    "the query selects more than {ANSWER_BYTES_MAX} bytes of the head at `{}`: narrow it", self.url
+                    "the query selects more than {ANSWER_BYTES_MAX} bytes of the head at `{}`: narrow it",
+                    self.url
                 )));
             }
             reader.push(&arrived);
@@ -81,7 +101,11 @@ impl RemoteHead {
             }
         }
         let end = reader.finish().map_err(|error| down(chain(&error)))?;
-        let position = HeadPosition { receiver: end.receiver, epoch: end.epoch, committed: end.committed };
+        let position = HeadPosition {
+            receiver: end.receiver,
+            epoch: end.epoch,
+            committed: end.committed,
+        };
         Ok(HeadAnswer { position, series })
     }
 }
@@ -103,7 +127,11 @@ fn encode_matcher(matcher: &Matcher) -> wire::HeadMatcher {
         MatchOp::Regex => WireOp::Regex,
         MatchOp::NotRegex => WireOp::NotRegex,
     };
-    wire::HeadMatcher { name: matcher.name().to_owned(), op: op.into(), value: matcher.value().to_owned() }
+    wire::HeadMatcher {
+        name: matcher.name().to_owned(),
+        op: op.into(),
+        value: matcher.value().to_owned(),
+    }
 }
 
 fn decode(series: wire::HeadSeries) -> Result<HeadSeries, String> {

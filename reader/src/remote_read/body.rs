@@ -45,8 +45,18 @@ pub(super) struct BodyReceiver {
 pub(super) fn channel(metrics: &ReaderMetrics) -> (BodySender, BodyReceiver) {
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
     let batch = Vec::with_capacity(BATCH_BYTES);
-    let sender = BodySender { parts: sender, batch, metrics: metrics.clone() };
-    (sender, BodyReceiver { parts: receiver, metrics: metrics.clone() })
+    let sender = BodySender {
+        parts: sender,
+        batch,
+        metrics: metrics.clone(),
+    };
+    (
+        sender,
+        BodyReceiver {
+            parts: receiver,
+            metrics: metrics.clone(),
+        },
+    )
 }
 
 impl BodySender {
@@ -104,7 +114,9 @@ impl BodyReceiver {
             }
             Some(Part::Complete) => Ok(Body::empty()),
             Some(Part::Failed(error)) => Err(error),
-            None => Err(ReaderError::Inconsistent("the task that reads the answer was lost".to_owned())),
+            None => Err(ReaderError::Inconsistent(
+                "the task that reads the answer was lost".to_owned(),
+            )),
         }
     }
 

@@ -28,11 +28,16 @@ pub(super) struct ReadQueries {
 impl ReadQueries {
     pub(super) async fn of(request: Request) -> Result<Self, ReaderError> {
         let tenant = tenant_of(request.headers())?;
-        let encoding = request.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("not text"));
+        let encoding = request
+            .headers()
+            .get(header::CONTENT_ENCODING)
+            .map(|value| value.to_str().unwrap_or("not text"));
         check_content_encoding(encoding).map_err(|error| ReaderError::Bad(error.to_string()))?;
-        let body = to_bytes(request.into_body(), BODY_BYTES_MAX)
-            .await
-            .map_err(|error| ReaderError::Bad(format!("the body cannot be read, or has more than {BODY_BYTES_MAX} bytes: {error}")))?;
+        let body = to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|error| {
+            ReaderError::Bad(format!(
+                "the body cannot be read, or has more than {BODY_BYTES_MAX} bytes: {error}"
+            ))
+        })?;
         let message = ReadRequest::decode(&body, BODY_BYTES_MAX)
             .map_err(|error| ReaderError::Bad(format!("the body is not a remote read request: {}", chain(&error))))?;
         Self::decode(message, &tenant)
@@ -41,7 +46,11 @@ impl ReadQueries {
     fn decode(message: ReadRequest, tenant: &TenantId) -> Result<Self, ReaderError> {
         let answer = ReadResponseType::negotiate(&message.accepted_response_types)
             .map_err(|error| ReaderError::Bad(error.to_string()))?;
-        let queries = message.queries.into_iter().map(|query| decode_query(query, tenant)).collect::<Result<_, _>>()?;
+        let queries = message
+            .queries
+            .into_iter()
+            .map(|query| decode_query(query, tenant))
+            .collect::<Result<_, _>>()?;
         Ok(Self { queries, answer })
     }
 }
@@ -55,8 +64,16 @@ fn decode_query(query: wire::ReadQuery, tenant: &TenantId) -> Result<Query, Read
     {
         range = range.intersect(TimeRange::from_inclusive(hints.start_ms, hints.end_ms));
     }
-    let matchers = query.matchers.into_iter().map(decode_matcher).collect::<Result<Vec<_>, _>>()?;
-    Ok(Query { tenant: tenant.clone(), range, selection: Selection::of(matchers.into()) })
+    let matchers = query
+        .matchers
+        .into_iter()
+        .map(decode_matcher)
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Query {
+        tenant: tenant.clone(),
+        range,
+        selection: Selection::of(matchers.into()),
+    })
 }
 
 fn decode_matcher(matcher: wire::ReadMatcher) -> Result<Matcher, ReaderError> {

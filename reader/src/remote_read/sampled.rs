@@ -23,7 +23,11 @@ pub(super) struct SampledAnswer {
 impl SampledAnswer {
     /// An answer whose queries may select `sample_limit` samples each.
     pub(super) fn new(sample_limit: u64) -> Self {
-        Self { rope: SnappyRope::new(), sample_limit, series: Vec::new() }
+        Self {
+            rope: SnappyRope::new(),
+            sample_limit,
+            series: Vec::new(),
+        }
     }
 
     /// Adds the result of a query: all series of the scan.

@@ -59,7 +59,9 @@ impl Chunks {
             }
         }
         let whole = timestamps.len() - timestamps.len() % SAMPLES_PER_CHUNK;
-        let cut = timestamps[..whole].chunks_exact(SAMPLES_PER_CHUNK).zip(values[..whole].chunks_exact(SAMPLES_PER_CHUNK));
+        let cut = timestamps[..whole]
+            .chunks_exact(SAMPLES_PER_CHUNK)
+            .zip(values[..whole].chunks_exact(SAMPLES_PER_CHUNK));
         for (timestamps, values) in cut {
             encode(timestamps, values, &mut self.data, frame)?;
         }

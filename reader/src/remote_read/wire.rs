@@ -72,7 +72,17 @@ mod tests {
 
     #[test]
     fn lengths_are_those_of_the_bytes() {
-        for value in [0, 1, 127, 128, 16_383, 16_384, u64::from(u32::MAX), i64::MAX.cast_unsigned(), u64::MAX] {
+        for value in [
+            0,
+            1,
+            127,
+            128,
+            16_383,
+            16_384,
+            u64::from(u32::MAX),
+            i64::MAX.cast_unsigned(),
+            u64::MAX,
+        ] {
             let mut bytes = Vec::new();
             varint(value, &mut bytes);
             assert_eq!(bytes.len(), varint_len(value), "{value}");

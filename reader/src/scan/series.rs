@@ -35,7 +35,13 @@ pub(super) struct Member {
 impl Member {
     /// `rows` of the source that has the number `source`, none of them older than `min_time`.
     pub(super) fn new(source: usize, rows: Range<u64>, min_time: i64) -> Self {
-        Self { source, rows, min_time, buffer: Run::default(), taken: 0 }
+        Self {
+            source,
+            rows,
+            min_time,
+            buffer: Run::default(),
+            taken: 0,
+        }
     }
 
     fn waiting(&self) -> &[i64] {
@@ -48,7 +54,9 @@ impl Member {
             self.buffer.clear();
             self.taken = 0;
             let end = self.rows.start.saturating_add(share).min(self.rows.end);
-            sources[self.source].read(self.rows.start..end, range, &mut self.buffer).await?;
+            sources[self.source]
+                .read(self.rows.start..end, range, &mut self.buffer)
+                .await?;
             self.rows.start = end;
         }
         Ok(())
@@ -104,7 +112,13 @@ impl SeriesMerge {
                 break;
             }
             self.refill(sources, range).await?;
-            let Some(lowest) = self.active.iter().filter_map(|member| member.waiting().first()).min().copied() else {
+            let Some(lowest) = self
+                .active
+                .iter()
+                .filter_map(|member| member.waiting().first())
+                .min()
+                .copied()
+            else {
                 continue;
             };
             let horizon = self.horizon();
@@ -118,7 +132,9 @@ impl SeriesMerge {
     }
 
     fn activate(&mut self) -> bool {
-        let Some(mut member) = self.pending.pop_front() else { return false };
+        let Some(mut member) = self.pending.pop_front() else {
+            return false;
+        };
         member.buffer = std::mem::take(&mut self.spare);
         member.buffer.clear();
         self.active.push(member);
@@ -142,8 +158,15 @@ impl SeriesMerge {
     fn horizon(&self) -> i64 {
         let unread = self.active.iter().filter(|member| !member.rows.is_empty());
         // A row that is not read may share the timestamp of the last one read only if its part breaks its own order.
-        let of_active = unread.filter_map(|member| member.waiting().last()).copied().min().unwrap_or(i64::MAX);
-        let of_pending = self.pending.front().map_or(i64::MAX, |member| member.min_time.saturating_sub(1));
+        let of_active = unread
+            .filter_map(|member| member.waiting().last())
+            .copied()
+            .min()
+            .unwrap_or(i64::MAX);
+        let of_pending = self
+            .pending
+            .front()
+            .map_or(i64::MAX, |member| member.min_time.saturating_sub(1));
         of_active.min(of_pending)
     }
 
@@ -156,7 +179,9 @@ impl SeriesMerge {
         if let (Some(&first), Some(before)) = (self.scratch.timestamps.first(), self.emitted)
             && first <= before
         {
-            return Err(ReaderError::Inconsistent(format!("a row at {first} comes after one at {before}")));
+            return Err(ReaderError::Inconsistent(format!(
+                "a row at {first} comes after one at {before}"
+            )));
         }
         self.emitted = self.scratch.timestamps.last().copied().or(self.emitted);
         out.append(&self.scratch);

@@ -24,18 +24,35 @@ pub(super) struct Source {
 }
 
 enum Cursor {
-    Part { scan: Box<PartScan>, at: Option<SeriesRows> },
-    Head { answer: Arc<HeadAnswer>, next: usize },
+    Part {
+        scan: Box<PartScan>,
+        at: Option<SeriesRows>,
+    },
+    Head {
+        answer: Arc<HeadAnswer>,
+        next: usize,
+    },
 }
 
 impl Source {
     pub(super) fn part(scan: PartScan, name: String) -> Self {
-        Self { name: format!("part {name}"), cursor: Cursor::Part { scan: Box::new(scan), at: None }, labels: None }
+        Self {
+            name: format!("part {name}"),
+            cursor: Cursor::Part {
+                scan: Box::new(scan),
+                at: None,
+            },
+            labels: None,
+        }
     }
 
     pub(super) fn head(answer: Arc<HeadAnswer>) -> Self {
         let name = format!("head of {}", answer.position.receiver);
-        Self { name, cursor: Cursor::Head { answer, next: 0 }, labels: None }
+        Self {
+            name,
+            cursor: Cursor::Head { answer, next: 0 },
+            labels: None,
+        }
     }
 
     /// Goes on to the next series.
@@ -53,7 +70,10 @@ impl Source {
         if let (Some(before), Some(now)) = (&self.labels, &labels)
             && before >= now
         {
-            return Err(ReaderError::Inconsistent(format!("{}: series {now} comes after {before}", self.name)));
+            return Err(ReaderError::Inconsistent(format!(
+                "{}: series {now} comes after {before}",
+                self.name
+            )));
         }
         self.labels.clone_from(&labels);
         Ok(labels)
@@ -65,7 +85,9 @@ impl Source {
             Cursor::Part { at, .. } => at.as_ref().map(|at| Member::new(index, at.rows.clone(), at.min_time)),
             Cursor::Head { answer, next } => {
                 let run = &answer.series.get(next.checked_sub(1)?)?.samples;
-                run.timestamps.first().map(|&first| Member::new(index, 0..run.len() as u64, first))
+                run.timestamps
+                    .first()
+                    .map(|&first| Member::new(index, 0..run.len() as u64, first))
             }
         }
     }
@@ -78,8 +100,14 @@ impl Source {
                 let samples = &answer.series[*next - 1].samples;
                 // The rows are positions in a vector, so they fit.
                 let position = |row: u64| usize::try_from(row).unwrap_or(usize::MAX).min(samples.len());
-                let from = samples.timestamps.partition_point(|&t| t < range.start).max(position(rows.start));
-                let to = samples.timestamps.partition_point(|&t| t < range.end).min(position(rows.end));
+                let from = samples
+                    .timestamps
+                    .partition_point(|&t| t < range.start)
+                    .max(position(rows.start));
+                let to = samples
+                    .timestamps
+                    .partition_point(|&t| t < range.end)
+                    .min(position(rows.end));
                 for i in from..to {
                     out.push(samples.sample(i));
                 }
@@ -91,6 +119,9 @@ impl Source {
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("name", &self.name).field("labels", &self.labels).finish_non_exhaustive()
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("labels", &self.labels)
+            .finish_non_exhaustive()
     }
 }

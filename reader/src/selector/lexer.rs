@@ -72,7 +72,11 @@ impl<'a> Lexer<'a> {
             Some(',') => Ok(self.single(Token::Comma)),
             Some('=') => {
                 self.at += 1;
-                Ok(Token::Operator(if self.take('~') { MatchOp::Regex } else { MatchOp::Equal }))
+                Ok(Token::Operator(if self.take('~') {
+                    MatchOp::Regex
+                } else {
+                    MatchOp::Equal
+                }))
             }
             Some('!') => {
                 self.at += 1;
@@ -119,7 +123,9 @@ impl<'a> Lexer<'a> {
                 Some(c) => push(c, &mut bytes),
             }
         }
-        String::from_utf8(bytes).map(Token::Text).map_err(|_| "the text is not UTF-8".to_owned())
+        String::from_utf8(bytes)
+            .map(Token::Text)
+            .map_err(|_| "the text is not UTF-8".to_owned())
     }
 
     /// What follows a backslash. Octal and `\x` name one byte, `\u` and `\U` one character.
@@ -160,7 +166,10 @@ impl<'a> Lexer<'a> {
     fn digits(&mut self, count: usize, radix: u32) -> Result<u32, String> {
         let mut code = 0u32;
         for _ in 0..count {
-            let digit = self.next_char().and_then(|c| c.to_digit(radix)).ok_or("the escape has too few digits")?;
+            let digit = self
+                .next_char()
+                .and_then(|c| c.to_digit(radix))
+                .ok_or("the escape has too few digits")?;
             code = code.wrapping_mul(radix).wrapping_add(digit);
         }
         Ok(code)

@@ -15,10 +15,16 @@ fn selectors_of_promql_are_understood() {
         ("up", r#"__name__="up""#),
         ("a:b:rate5m{}", r#"__name__="a:b:rate5m""#),
         (r#"up{job="x"}"#, r#"__name__="up" job="x""#),
-        (r#" up { job != 'x' , instance=~`a\d+`, } "#, r#"__name__="up" job!="x" instance=~"a\\d+""#),
+        (
+            r#" up { job != 'x' , instance=~`a\d+`, } "#,
+            r#"__name__="up" job!="x" instance=~"a\\d+""#,
+        ),
         (r#"{__name__=~"a.+",b!~"c"}"#, r#"__name__=~"a.+" b!~"c""#),
         (r#"{"my.metric"}"#, r#"__name__="my.metric""#),
-        (r#"{"my.metric","label name"="x",}"#, r#"__name__="my.metric" label name="x""#),
+        (
+            r#"{"my.metric","label name"="x",}"#,
+            r#"__name__="my.metric" label name="x""#,
+        ),
         (r#"{a="x\"\\\n\x41\u00e9\101"}"#, r#"a="x\"\\\nAéA""#),
         (r"{a='it\'s'}", r#"a="it's""#),
         ("{a=\"x\"} # a comment", r#"a="x""#),
@@ -74,7 +80,10 @@ fn what_promql_refuses_is_refused() {
 #[test]
 fn a_selector_must_refuse_the_empty_value_somewhere() {
     for text in ["{a=\"\"}", "{a!=\"x\"}", "{a=~\".*\"}", "{a!~\".+\"}"] {
-        assert!(matches!(parse_selector(text), Err(SelectorError::MatchesEmpty { .. })), "{text}");
+        assert!(
+            matches!(parse_selector(text), Err(SelectorError::MatchesEmpty { .. })),
+            "{text}"
+        );
     }
     assert!(parse_selector("{a=~\".*\",b=~\".+\"}").is_ok());
 }
@@ -85,7 +94,10 @@ fn messages_name_the_place_and_the_pattern() {
         shown("up{jöb=\"x\"}"),
         "ERROR selector `up{jöb=\"x\"}`: expected one of = != =~ !~, found "
             .to_owned()
-            .replace("expected one of = != =~ !~, found ", "unexpected character `ö` at character 5")
+            .replace(
+                "expected one of = != =~ !~, found ",
+                "unexpected character `ö` at character 5"
+            )
     );
     assert!(shown("{a=~\"(\"}").contains('('));
 }
@@ -98,5 +110,9 @@ fn a_selection_is_the_union_of_its_selectors() {
     assert!(of(&[("a", "1")]) && of(&[("b", "2"), ("c", "3")]));
     assert!(!of(&[("a", "2")]) && !of(&[("c", "3")]));
     assert_eq!(Selection::parse(&["{a=\"1\"}"]).unwrap().common().len(), 1);
-    assert!(Selection::parse::<&str>(&[]).unwrap().accepts(&Labels::from_pairs([("x", "y")]).unwrap()));
+    assert!(
+        Selection::parse::<&str>(&[])
+            .unwrap()
+            .accepts(&Labels::from_pairs([("x", "y")]).unwrap())
+    );
 }

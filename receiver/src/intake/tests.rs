@@ -38,14 +38,27 @@ type Requested = Vec<(Vec<(String, String)>, Vec<(i64, u64, i64)>)>;
 
 fn body_v1(requested: &Requested) -> Vec<u8> {
     let timeseries = requested.iter().map(|(labels, samples)| v1::TimeSeries {
-        labels: labels.iter().map(|(n, v)| v1::Label { name: n.clone(), value: v.clone() }).collect(),
+        labels: labels
+            .iter()
+            .map(|(n, v)| v1::Label {
+                name: n.clone(),
+                value: v.clone(),
+            })
+            .collect(),
         samples: samples
             .iter()
-            .map(|&(timestamp, bits, _)| v1::Sample { value: f64::from_bits(bits), timestamp })
+            .map(|&(timestamp, bits, _)| v1::Sample {
+                value: f64::from_bits(bits),
+                timestamp,
+            })
             .collect(),
         ..Default::default()
     });
-    v1::WriteRequest { timeseries: timeseries.collect(), ..Default::default() }.encode_to_vec()
+    v1::WriteRequest {
+        timeseries: timeseries.collect(),
+        ..Default::default()
+    }
+    .encode_to_vec()
 }
 
 fn body_v2(requested: &Requested) -> Vec<u8> {
@@ -62,13 +75,21 @@ fn body_v2(requested: &Requested) -> Vec<u8> {
             timestamp,
             start_timestamp,
         });
-        timeseries.push(v2::TimeSeries { labels_refs, samples: samples.collect(), ..Default::default() });
+        timeseries.push(v2::TimeSeries {
+            labels_refs,
+            samples: samples.collect(),
+            ..Default::default()
+        });
     }
     v2::Request { symbols, timeseries }.encode_to_vec()
 }
 
 fn content(intake: &Intake) -> Vec<(Vec<u8>, Vec<Sample>)> {
-    intake.batch.iter().map(|(labels, samples)| (labels.to_vec(), samples.to_vec())).collect()
+    intake
+        .batch
+        .iter()
+        .map(|(labels, samples)| (labels.to_vec(), samples.to_vec()))
+        .collect()
 }
 
 /// What must be kept, by the rules as they are written down.
@@ -76,7 +97,9 @@ fn expected(requested: &Requested, with_starts: bool) -> Vec<(Vec<u8>, Vec<Sampl
     let mut kept = Vec::new();
     for (labels, samples) in requested {
         let pairs = labels.iter().map(|(n, v)| (n.as_str(), v.as_str()));
-        let Ok(labels) = emberkeep_model::Labels::from_pairs(pairs) else { continue };
+        let Ok(labels) = emberkeep_model::Labels::from_pairs(pairs) else {
+            continue;
+        };
         if labels.metric_name().is_empty() {
             continue;
         }
@@ -116,12 +139,18 @@ proptest! {
 fn a_refusal_names_the_series_and_the_reason() {
     let requested = vec![(vec![("job".to_owned(), "x".to_owned())], vec![(NOW, 0, 0)])];
     let intake = judge(WriteProtocol::V1, &body_v1(&requested), NOW).unwrap();
-    assert_eq!(intake.first_refusal.as_deref(), Some(r#"series {job="x"} has no metric name"#));
+    assert_eq!(
+        intake.first_refusal.as_deref(),
+        Some(r#"series {job="x"} has no metric name"#)
+    );
     assert!(judge(WriteProtocol::V1, b"\xff", NOW).is_err());
 }
 
 #[test]
 fn a_verdict_of_a_newer_validator_is_refused() {
     let verdict = Verdict::new(VALIDATOR_VERSION + 1);
-    assert!(matches!(replay(WriteProtocol::V1, &[], &verdict), Err(IntakeError::NewerValidator(_))));
+    assert!(matches!(
+        replay(WriteProtocol::V1, &[], &verdict),
+        Err(IntakeError::NewerValidator(_))
+    ));
 }

@@ -16,7 +16,11 @@ pub(crate) fn place(fs: &ForgetfulFs, kind: SyncKind, path: &Path) -> String {
     }
     let steps: Vec<_> = text.split('/').skip(1).map(step).collect();
     let text = format!("/{}", steps.join("/"));
-    if kind == SyncKind::Directory && text != "/" { format!("{text}/") } else { text }
+    if kind == SyncKind::Directory && text != "/" {
+        format!("{text}/")
+    } else {
+        text
+    }
 }
 
 /// Random or numbered names by what they stand for.
@@ -49,14 +53,20 @@ fn object(fs: &ForgetfulFs, path: &Path) -> &'static str {
     }
 }
 
-/// The innermost functions of ours that asked for the sync, outermost last: those of the durable sequences, and the first other one.
+/// The innermost functions of ours that asked for the sync, from the outside in: the first one that is not one of the durable
+/// sequences of `disk`, and those.
 pub(crate) fn call_site() -> String {
     let stack = Backtrace::force_capture().to_string();
     let mut path: Vec<String> = Vec::new();
-    let frames = stack.lines().filter_map(|line| line.trim().split_once(": ")).filter(|(number, _)| number.parse::<u32>().is_ok());
-    for (_, name) in frames {
-        let Some(name) = ours(name) else { continue };
-        let is_sequence = name.starts_with("disk::durable::");
+    let mut lines = stack.lines().map(str::trim).peekable();
+    while let Some(line) = lines.next() {
+        let Some(place) = lines.peek().and_then(|place| place.strip_prefix("at ")) else {
+            continue;
+        };
+        let Some(name) = line.split_once(": ").and_then(|(_, name)| ours(name, place)) else {
+            continue;
+        };
+        let is_sequence = name.starts_with("disk::") || name == "receiver::identity::store";
         if path.last() != Some(&name) {
             path.push(name);
         }
@@ -64,17 +74,22 @@ pub(crate) fn call_site() -> String {
             break;
         }
     }
-    // From the outside in; the recursion of a sequence shows once.
     path.iter().rev().map(String::as_str).collect::<Vec<_>>().join(" > ")
 }
 
-/// A function of the product as `crate::module::function`; nothing for other code and for the file system itself.
-fn ours(frame: &str) -> Option<String> {
-    let frame = frame.trim_start_matches('<');
-    let name = frame.strip_prefix("emberkeep_")?;
-    if name.starts_with("disk::forgetful") {
-        return None;
-    }
-    let steps: Vec<_> = name.split("::").filter(|step| !step.starts_with('{') && !step.starts_with('h')).collect();
-    Some(steps.join("::"))
+/// A function of the product as `crate::module::function`; nothing for other code, and for the file system itself.
+fn ours(name: &str, place: &str) -> Option<String> {
+    let (before, file) = place.rsplit_once("/src/")?;
+    let krate = before
+        .rsplit('/')
+        .next()
+        .filter(|krate| ["disk", "wal", "archive", "receiver"].contains(krate))?;
+    let module = file.split(".rs").next()?.replace('/', "::");
+    // Generic arguments and closures say nothing.
+    let plain = name.split('<').next().filter(|plain| !plain.is_empty()).unwrap_or(name);
+    let function = plain
+        .split("::")
+        .filter(|step| !step.starts_with('{') && !step.is_empty())
+        .last()?;
+    (krate != "disk" || !module.starts_with("forgetful")).then(|| format!("{krate}::{module}::{function}"))
 }

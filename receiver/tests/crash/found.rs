@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use emberkeep_archive::{Catalog, CommitRecord, PartReader, ScanQuery, open_envelope};
+use emberkeep_archive::{ArchiveError, Catalog, CommitRecord, PartEntry, PartReader, ScanQuery, Ulid, open_envelope};
 use emberkeep_disk::{FileSystem, read_to_vec};
 use emberkeep_model::head::HeadQuery;
 use emberkeep_model::{Run, TenantId, TimeRange};
@@ -13,19 +13,30 @@ use crate::life::{ARCHIVE, Life, names};
 use crate::request::{Key, key};
 
 /// What was found at one moment.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) head: BTreeSet<Key>,
     /// Each sample of the archive, with the number of live parts that hold it.
     pub(crate) parts: BTreeMap<Key, usize>,
+    /// The live parts.
+    pub(crate) live: BTreeMap<Ulid, Vec<Key>>,
 }
 
 impl Found {
     /// Reads the head first and the archive after, as readers do: what moves in between is seen twice.
     pub(crate) fn read(life: &Life) -> Result<Self, String> {
+        Self::default().again(life)
+    }
+
+    /// Reads again; parts that were read before are not opened again, since nothing may ever change one.
+    pub(crate) fn again(&self, life: &Life) -> Result<Self, String> {
         let head = read_head(life)?;
-        let parts = read_parts(life)?;
-        Ok(Self { head, parts })
+        let live = read_parts(life, &self.live)?;
+        let mut parts = BTreeMap::new();
+        for key in live.values().flatten() {
+            *parts.entry(key.clone()).or_default() += 1;
+        }
+        Ok(Self { head, parts, live })
     }
 
     pub(crate) fn holds(&self, key: &Key) -> bool {
@@ -40,10 +51,15 @@ impl Found {
 fn read_head(life: &Life) -> Result<BTreeSet<Key>, String> {
     let mut found = BTreeSet::new();
     for tenant in ["anonymous", "tenant-2"] {
-        let query =
-            HeadQuery { tenant: TenantId::parse(tenant).unwrap(), range: TimeRange::ALL, matchers: Arc::from([]) };
+        let query = HeadQuery {
+            tenant: TenantId::parse(tenant).unwrap(),
+            range: TimeRange::ALL,
+            matchers: Arc::from([]),
+        };
         let head = life.receiver.head();
-        let read = life.runtime.block_on(async { tokio::task::spawn_blocking(move || head.read(&query)).await });
+        let read = life
+            .runtime
+            .block_on(async { tokio::task::spawn_blocking(move || head.read(&query)).await });
         for series in read.unwrap().map_err(|error| error.to_string())?.series {
             for sample in series.samples.iter() {
                 if !found.insert(key(tenant, &series.labels, sample)) {
@@ -55,31 +71,42 @@ fn read_head(life: &Life) -> Result<BTreeSet<Key>, String> {
     Ok(found)
 }
 
-fn read_parts(life: &Life) -> Result<BTreeMap<Key, usize>, String> {
+fn read_parts(life: &Life, known: &BTreeMap<Ulid, Vec<Key>>) -> Result<BTreeMap<Ulid, Vec<Key>>, String> {
     let read = async {
-        let mut found = BTreeMap::new();
-        let mut ulids = BTreeSet::new();
+        let mut live = BTreeMap::new();
         let view = Catalog::new(life.store.clone()).refresh().await?;
         for part in &view.parts {
-            assert!(ulids.insert(part.ulid), "part {} is live twice", part.ulid);
-            let reader = PartReader::open(life.store.clone(), part).await?;
-            for name in part.tenants.keys() {
-                let tenant = TenantId::parse(name).unwrap();
-                let query = ScanQuery { tenant, range: TimeRange::ALL, matchers: Arc::from([]) };
-                let mut scan = reader.scan(query, 1024);
-                while let Some(series) = scan.next().await? {
-                    let mut run = Run::default();
-                    scan.samples(series.rows, TimeRange::ALL, &mut run).await?;
-                    for sample in run.iter() {
-                        *found.entry(key(name, &series.labels, sample)).or_default() += 1;
-                    }
-                }
+            let keys = match known.get(&part.ulid) {
+                Some(keys) => keys.clone(),
+                None => read_part(life, part).await?,
+            };
+            if live.insert(part.ulid, keys).is_some() {
+                return Err(ArchiveError::Invalid(format!("part {} is live twice", part.ulid)));
             }
         }
-        Ok(found)
+        Ok(live)
     };
-    let found: Result<_, emberkeep_archive::ArchiveError> = life.runtime.block_on(read);
-    found.map_err(|error| error.to_string())
+    life.runtime.block_on(read).map_err(|error| error.to_string())
+}
+
+async fn read_part(life: &Life, part: &PartEntry) -> Result<Vec<Key>, ArchiveError> {
+    let mut keys = Vec::new();
+    let reader = PartReader::open(life.store.clone(), part).await?;
+    for name in part.tenants.keys() {
+        let tenant = TenantId::parse(name).unwrap();
+        let query = ScanQuery {
+            tenant,
+            range: TimeRange::ALL,
+            matchers: Arc::from([]),
+        };
+        let mut scan = reader.scan(query, 1024);
+        while let Some(series) = scan.next().await? {
+            let mut run = Run::default();
+            scan.samples(series.rows, TimeRange::ALL, &mut run).await?;
+            keys.extend(run.iter().map(|sample| key(name, &series.labels, sample)));
+        }
+    }
+    Ok(keys)
 }
 
 /// All commit records of the archive, by name.

@@ -53,7 +53,11 @@ impl Ground {
     pub(crate) fn settings(&self) -> Settings {
         let never = Duration::from_secs(10 * 365 * 86_400);
         // Two requests fill a segment.
-        Settings { segment_bytes: 1600, flush_interval: never, ..Settings::new(self.data.clone()) }
+        Settings {
+            segment_bytes: 1600,
+            flush_interval: never,
+            ..Settings::new(self.data.clone())
+        }
     }
 }
 
@@ -79,7 +83,10 @@ pub(crate) struct Life {
 impl Life {
     /// Starts; the text says why it cannot.
     pub(crate) fn start(ground: Ground) -> Result<Self, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let fatal = Arc::new(AtomicUsize::new(0));
         let started = runtime.block_on(async {
             let store = DirectoryStore::open(ground.store_fs.clone(), ARCHIVE).map_err(|error| error.to_string())?;
@@ -95,11 +102,20 @@ impl Life {
                 pause: ground.pause.clone(),
             };
             let receiver = Receiver::start(components, ground.settings(), &mut Registry::default()).await;
-            receiver.map(|receiver| (receiver, store)).map_err(|error| error.to_string())
+            receiver
+                .map(|receiver| (receiver, store))
+                .map_err(|error| error.to_string())
         });
         let (receiver, store) = started?;
         let route = any_service(receiver.router());
-        Ok(Self { runtime, receiver, store, ground, route, fatal })
+        Ok(Self {
+            runtime,
+            receiver,
+            store,
+            ground,
+            route,
+            fatal,
+        })
     }
 
     /// How often the receiver said that its process must end.
@@ -130,14 +146,22 @@ impl Life {
             }
             let retry_after = response.headers().contains_key("Retry-After");
             let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-            Answer { status, retry_after, text: String::from_utf8(body.to_vec()).unwrap() }
+            Answer {
+                status,
+                retry_after,
+                text: String::from_utf8(body.to_vec()).unwrap(),
+            }
         }
     }
 
     /// Sends a request that must be accepted, unless the machine crashes.
     pub(crate) fn write(&self, request: &Request) -> Result<(), String> {
         let answer = self.post(request);
-        if answer.status == 204 { Ok(()) } else { Err(format!("{}: {}", answer.status, answer.text)) }
+        if answer.status == 204 {
+            Ok(())
+        } else {
+            Err(format!("{}: {}", answer.status, answer.text))
+        }
     }
 
     /// Stages everything. An error when the machine crashed meanwhile.
@@ -152,7 +176,8 @@ impl Life {
 
     /// Refuses writes and waits until nothing is left local.
     pub(crate) fn drain(&self) -> Result<(), String> {
-        self.unless_crashed(self.receiver.drain())?.map_err(|error| error.to_string())?;
+        self.unless_crashed(self.receiver.drain())?
+            .map_err(|error| error.to_string())?;
         self.settle()
     }
 
@@ -173,12 +198,18 @@ impl Life {
 
     /// Names of the staged parts on disk; none when they cannot be listed.
     pub(crate) fn staged_parts(&self) -> Vec<String> {
-        names(&self.ground.fs, &self.ground.data.join("staging")).into_iter().filter(|name| !name.starts_with('.')).collect()
+        names(&self.ground.fs, &self.ground.data.join("staging"))
+            .into_iter()
+            .filter(|name| !name.starts_with('.'))
+            .collect()
     }
 
     /// Names of the log's segments.
     pub(crate) fn segments(&self) -> Vec<String> {
-        names(&self.ground.fs, &self.ground.data.join("wal")).into_iter().filter(|name| name.ends_with(".wal")).collect()
+        names(&self.ground.fs, &self.ground.data.join("wal"))
+            .into_iter()
+            .filter(|name| name.ends_with(".wal"))
+            .collect()
     }
 
     fn unless_crashed<T>(&self, work: impl Future<Output = T>) -> Result<T, String> {
@@ -201,5 +232,8 @@ impl Life {
 /// What a directory lists; nothing when it cannot be read.
 pub(crate) fn names(fs: &dyn FileSystem, directory: &Path) -> Vec<String> {
     let entries = fs.read_dir(directory).unwrap_or_default();
-    entries.iter().map(|entry| entry.name_str().unwrap().to_owned()).collect()
+    entries
+        .iter()
+        .map(|entry| entry.name_str().unwrap().to_owned())
+        .collect()
 }

@@ -4,6 +4,7 @@
 //! judge by `verdict`: what a new start finds against what the sender was told. Nothing here may look inside of the receiver.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod call_site;
 mod everywhere;
 mod found;
 mod ledger;
@@ -11,4 +12,5 @@ mod life;
 mod record;
 mod request;
 mod story;
+mod syncs;
 mod verdict;

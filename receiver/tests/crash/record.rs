@@ -48,7 +48,13 @@ pub(crate) fn photograph<T>(
         let mut film = film.lock().unwrap();
         let (is_after_omission, number) = (film.0, film.1.len());
         let before = Some((kind, path.display().to_string()));
-        film.1.push(Shot { number, before, is_after_omission, machine, told });
+        film.1.push(Shot {
+            number,
+            before,
+            is_after_omission,
+            machine,
+            told,
+        });
         film.0 |= is_omitted;
         is_omitted
     });
@@ -59,6 +65,12 @@ pub(crate) fn photograph<T>(
         let mut shots = shots.lock().unwrap();
         (shots.0, std::mem::take(&mut shots.1))
     };
-    film.push(Shot { number: film.len(), before: None, is_after_omission, machine: fs.restart(), told: ledger.told() });
+    film.push(Shot {
+        number: film.len(),
+        before: None,
+        is_after_omission,
+        machine: fs.restart(),
+        told: ledger.told(),
+    });
     (result, film)
 }

@@ -32,10 +32,21 @@ impl Request {
         let tenant = if number % 3 == 2 { "tenant-2" } else { "anonymous" };
         let mut series = Vec::new();
         for s in 0..4 {
-            let name = if s == 3 { format!("own_{number}") } else { format!("shared_{s}_total") };
+            let name = if s == 3 {
+                format!("own_{number}")
+            } else {
+                format!("shared_{s}_total")
+            };
             // Not in the order of names, which 1.0 senders do not owe us.
-            let labels = [("job", "crash".to_owned()), ("__name__", name), ("instance", format!("host-{s}:9100"))];
-            let labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            let labels = [
+                ("job", "crash".to_owned()),
+                ("__name__", name),
+                ("instance", format!("host-{s}:9100")),
+            ];
+            let labels = labels
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect();
             let samples = (0..5).map(|i| sample(wire, number, s * 5 + i)).collect();
             series.push((labels, samples));
         }
@@ -70,15 +81,24 @@ impl Request {
         let timeseries = self.series.iter().map(|(labels, samples)| prometheus::TimeSeries {
             labels: labels
                 .iter()
-                .map(|(name, value)| prometheus::Label { name: name.clone(), value: value.clone() })
+                .map(|(name, value)| prometheus::Label {
+                    name: name.clone(),
+                    value: value.clone(),
+                })
                 .collect(),
             samples: samples
                 .iter()
-                .map(|sample| prometheus::Sample { value: sample.value, timestamp: sample.timestamp })
+                .map(|sample| prometheus::Sample {
+                    value: sample.value,
+                    timestamp: sample.timestamp,
+                })
                 .collect(),
             ..Default::default()
         });
-        prometheus::WriteRequest { timeseries: timeseries.collect(), ..Default::default() }
+        prometheus::WriteRequest {
+            timeseries: timeseries.collect(),
+            ..Default::default()
+        }
     }
 
     fn v2(&self) -> write_v2::Request {
@@ -92,7 +112,10 @@ impl Request {
             u32::try_from(position).unwrap()
         };
         let timeseries = self.series.iter().map(|(labels, samples)| write_v2::TimeSeries {
-            labels_refs: labels.iter().flat_map(|(name, value)| [symbol(name), symbol(value)]).collect(),
+            labels_refs: labels
+                .iter()
+                .flat_map(|(name, value)| [symbol(name), symbol(value)])
+                .collect(),
             samples: samples
                 .iter()
                 .map(|sample| write_v2::Sample {
@@ -109,7 +132,13 @@ impl Request {
 }
 
 pub(crate) fn key(tenant: &str, labels: &Labels, sample: Sample) -> Key {
-    (tenant.to_owned(), labels.clone(), sample.timestamp, sample.value.to_bits(), sample.start_timestamp)
+    (
+        tenant.to_owned(),
+        labels.clone(),
+        sample.timestamp,
+        sample.value.to_bits(),
+        sample.start_timestamp,
+    )
 }
 
 /// Values that a careless path would change, then plain ones; some samples of each request are years old.
@@ -127,6 +156,14 @@ fn sample(wire: Wire, number: usize, i: usize) -> Sample {
     let (number, i) = (i64::try_from(number).unwrap(), i64::try_from(i).unwrap());
     let age = if i == 7 { 800 * 86_400_000 } else { 0 };
     let timestamp = NOW - 3_600_000 + number * 15_000 + i - age;
-    let start_timestamp = if wire == Wire::V2 && i % 2 == 0 { timestamp - 60_000 } else { 0 };
-    Sample { timestamp, value: f64::from_bits(bits), start_timestamp }
+    let start_timestamp = if wire == Wire::V2 && i % 2 == 0 {
+        timestamp - 60_000
+    } else {
+        0
+    };
+    Sample {
+        timestamp,
+        value: f64::from_bits(bits),
+        start_timestamp,
+    }
 }

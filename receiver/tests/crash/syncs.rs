@@ -31,3 +31,38 @@ pub(crate) fn classes() -> BTreeSet<Class> {
     let seen = seen.lock().unwrap();
     seen.clone()
 }
+
+/// Plays the story without the syncs of a class, and answers what the first crash that shows it did.
+fn without(class: &Class) -> Option<String> {
+    let (fs, ledger) = (ForgetfulFs::new(), Ledger::default());
+    let omitted = class.clone();
+    let omit = move |fs: &ForgetfulFs, kind: SyncKind, path: &Path| {
+        kind == omitted.0 && place(fs, kind, path) == omitted.1 && call_site() == omitted.2
+    };
+    let (played, shots) = photograph(&fs, &ledger, omit, || play(&fs, &ledger));
+    played.unwrap();
+    let suspects: Vec<_> = shots.iter().filter(|shot| shot.is_after_omission).collect();
+    assert!(!suspects.is_empty(), "{class:?} was not seen");
+    let judged = |mode: &dyn Fn(&Shot) -> CrashMode| {
+        suspects.iter().find_map(|shot| {
+            let wrong = judge(&shot.crash(mode(shot)), &shot.told).err()?;
+            Some(format!(
+                "{:?} before sync {} {:?}: {wrong}",
+                mode(shot),
+                shot.number,
+                shot.before
+            ))
+        })
+    };
+    let torn = |turn: u64| judged(&move |shot: &Shot| CrashMode::Torn(shot.number as u64 + turn * 1000));
+    judged(&|_| CrashMode::LoseAll).or_else(|| (0..4).find_map(torn))
+}
+
+#[test]
+fn list() {
+    for class in classes() {
+        let t = std::time::Instant::now();
+        let w = std::panic::catch_unwind(|| without(&class));
+        println!("{class:?}\n   {:?} => {w:?}", t.elapsed());
+    }
+}
