@@ -265,7 +265,8 @@ impl DirectoryStore {
                 Some((store.run(move |_| files::read_range(&*file, &piece)).await, rest))
             }
         });
-        pieces.boxed()
+        // An empty object is polled once more than it has pieces.
+        pieces.fuse().boxed()
     }
 }
 

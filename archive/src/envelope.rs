@@ -75,7 +75,7 @@ pub(crate) fn nonce_in(object: &str, bytes: &[u8], supported: u64) -> Result<Str
 
 /// Takes the envelope off: what is left is the JSON that the object's own type wrote.
 fn checked_json(object: &str, bytes: &[u8], supported: u64) -> Result<String, ArchiveError> {
-    let text = plain_text(object, bytes)?;
+    let text = plain_text(object, bytes, MAX_BYTES)?;
     let version_digits = text.strip_prefix(VERSION_START).and_then(|rest| rest.split_once(','));
     let version = version_digits.and_then(|(digits, rest)| Some((digits.parse::<u64>().ok()?, rest)));
     let (found, fields) = version.ok_or_else(|| ArchiveError::corrupt(object, "it does not start with a version"))?;
@@ -103,7 +103,7 @@ fn checked_json(object: &str, bytes: &[u8], supported: u64) -> Result<String, Ar
     }
 }
 
-fn plain_text(object: &str, bytes: &[u8]) -> Result<String, ArchiveError> {
+fn plain_text(object: &str, bytes: &[u8], max_bytes: u64) -> Result<String, ArchiveError> {
     let not_utf8 = |_| ArchiveError::corrupt(object, "it is not UTF-8");
     if !bytes.starts_with(&ZSTD_MAGIC) {
         return std::str::from_utf8(bytes)
@@ -112,7 +112,7 @@ fn plain_text(object: &str, bytes: &[u8]) -> Result<String, ArchiveError> {
     }
     let mut plain = Vec::new();
     let decoder = zstd::Decoder::with_buffer(bytes).map_err(|error| ArchiveError::corrupt(object, error))?;
-    let read = decoder.take(MAX_BYTES + 1).read_to_end(&mut plain);
+    let read = decoder.take(max_bytes.saturating_add(1)).read_to_end(&mut plain);
     let count = read.map_err(|error| ArchiveError::corrupt(object, error))?;
     if count as u64 > MAX_BYTES {
         return Err(ArchiveError::corrupt(

@@ -8,6 +8,7 @@ mod form;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use emberkeep_disk::{FileSystem, RealFs};
 use object_store::ObjectStore;
@@ -15,6 +16,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::prefix::PrefixStore;
+use object_store::{BackoffConfig, RetryConfig};
 
 use crate::{ArchiveError, DirectoryStore};
 use form::{Azure, Filesystem, Form, Gcs, S3};
@@ -122,9 +124,20 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
+/// A client repeats a failed request for a few seconds only: whoever waits for a query wants to hear of a dead store, and commits and folds
+/// have a backoff of their own.
+fn retry() -> RetryConfig {
+    RetryConfig {
+        max_retries: 4,
+        retry_timeout: Duration::from_secs(10),
+        backoff: BackoffConfig::default(),
+    }
+}
+
 /// Without a key in the configuration the default chain of the environment is used, as Thanos does.
 fn s3(config: &S3) -> AmazonS3Builder {
     let mut builder = AmazonS3Builder::from_env()
+        .with_retry(retry())
         .with_bucket_name(&config.bucket)
         .with_allow_http(config.insecure);
     if !config.region.is_empty() {
@@ -156,7 +169,9 @@ fn s3(config: &S3) -> AmazonS3Builder {
 }
 
 fn gcs(config: &Gcs) -> GoogleCloudStorageBuilder {
-    let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(&config.bucket);
+    let builder = GoogleCloudStorageBuilder::from_env()
+        .with_retry(retry())
+        .with_bucket_name(&config.bucket);
     let account = config.service_account.trim();
     match account {
         "" => builder,
@@ -167,6 +182,7 @@ fn gcs(config: &Gcs) -> GoogleCloudStorageBuilder {
 
 fn azure(config: &Azure) -> MicrosoftAzureBuilder {
     let mut builder = MicrosoftAzureBuilder::from_env()
+        .with_retry(retry())
         .with_account(&config.storage_account)
         .with_container_name(&config.container);
     if !config.storage_account_key.is_empty() {

@@ -7,11 +7,12 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use emberkeep_archive::{FileKind, PartEntry, PartFiles, PartInfo, PartSettings, PartSummary, PartWriter, WalRange};
+use emberkeep_archive::{
+    FileKind, PartEntry, PartFiles, PartInfo, PartSettings, PartSummary, PartWriter, Ulid, WalRange, fresh_nonce,
+};
 use emberkeep_disk::{FileSystem, Sequential, create_dir_all_durable, remove_dir_all};
 use emberkeep_wal::{SegmentRange, WalId};
 use parking_lot::Mutex;
-use ulid::Ulid;
 
 use crate::error::ReceiverError;
 use crate::generations::Generation;
@@ -62,7 +63,7 @@ impl Flush {
         remove_dir_all(&*self.fs, &temporary).map_err(ReceiverError::disk(&temporary))?;
         create_dir_all_durable(&*self.fs, &temporary).map_err(ReceiverError::disk(&temporary))?;
 
-        let ulid = Ulid::from_bytes(rand::random());
+        let ulid = Ulid::generate();
         let info = PartInfo {
             dataset,
             receiver: receiver.clone(),
@@ -74,7 +75,7 @@ impl Flush {
         let frozen = generation.table.freeze();
         let (summary, conflicts) = self.write(&temporary, info, &frozen.sorted())?;
         let manifest = Manifest {
-            nonce: Ulid::from_bytes(rand::random()).to_string(),
+            nonce: fresh_nonce(),
             wal,
             newest_arrival: generation.newest_arrival(),
             part: PartEntry::level0(ulid, &receiver, &summary, |kind| file_name(kind).into()),

@@ -51,23 +51,26 @@ impl Flusher {
         let mut backoff = backoff();
         let mut not_before = Instant::now();
         while !*stop.borrow() {
+            let mut is_asked = false;
             tokio::select! {
-                Some(request) = requests.recv() => asked.push(request),
+                Some(request) = requests.recv() => {
+                    asked.push(request);
+                    is_asked = true;
+                }
                 _ = look.tick() => {}
                 _ = stop.changed() => return,
             }
             self.observe();
             let now = Instant::now();
-            let full = self.generations.head_bytes().0 >= self.settings.flush_bytes;
-            if now < not_before || !(full || now >= due || !asked.is_empty() || !self.waiting.is_empty()) {
-                continue;
-            }
-            if full || now >= due || !asked.is_empty() {
+            if is_asked || now >= due || self.generations.head_bytes().0 >= self.settings.flush_bytes {
                 due = now + self.settings.flush_interval;
                 match self.generations.rotate().await {
                     Ok(frozen) => self.waiting.push_back(frozen),
                     Err(error) => tracing::warn!(%error, "the write-ahead log does not rotate"),
                 }
+            }
+            if now < not_before || self.waiting.is_empty() {
+                continue;
             }
             match self.stage_waiting().await {
                 Ok(()) => {

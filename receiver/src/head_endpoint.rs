@@ -79,7 +79,7 @@ fn stream(answer: HeadAnswer) -> Response<Body> {
             let rest = match series.next() {
                 Some(HeadSeries { labels, samples }) => {
                     let frame = WireSeries {
-                        labels: labels.as_bytes().to_vec().into(),
+                        labels: labels.as_bytes().to_vec(),
                         timestamps: samples.timestamps,
                         value_bits: samples.values.iter().map(|value| value.to_bits()).collect(),
                         start_timestamps: samples.start_timestamps,

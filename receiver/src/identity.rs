@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use emberkeep_archive::fresh_nonce;
 use emberkeep_disk::{FileSystem, read_to_vec, replace_durable};
 use emberkeep_wal::WalId;
 use serde::{Deserialize, Serialize};
@@ -66,7 +67,7 @@ impl Identity {
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let wal_id = WalId::from_bytes(rand::random());
-                let receiver = ulid::Ulid::from_bytes(rand::random()).to_string().to_lowercase();
+                let receiver = fresh_nonce().to_lowercase();
                 let stored = Stored {
                     version: VERSION,
                     receiver,

@@ -185,7 +185,6 @@ impl Receiver {
     }
 
     /// The routes of remote write and of the head.
-    #[must_use]
     pub fn router(&self) -> Router {
         http::routes(self.ingest.clone()).merge(head_endpoint::routes(self.head.clone()))
     }

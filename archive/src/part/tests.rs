@@ -1,1 +1,124 @@
-//! Tests.
+//! A part gives back exactly what went in, whatever it is, and refuses damage without a panic.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod damage;
+mod layout;
+mod round_trip;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use ulid::Ulid;
+
+use emberkeep_model::{Labels, Matcher, Run, TenantId, TimeRange};
+
+use super::{PartFiles, PartInfo, PartReader, PartScan, PartSettings, PartSummary, PartWriter, ScanQuery};
+use crate::{ArchiveError, FileKind, PartEntry, names};
+
+/// What a part holds, in row order.
+type Content = BTreeMap<(TenantId, Labels), Run>;
+
+fn info() -> PartInfo {
+    PartInfo {
+        dataset: "d".to_owned(),
+        receiver: "r".to_owned(),
+        wal_id: "w".to_owned(),
+        wal_from: 3,
+        wal_to: 9,
+        ulid: Ulid(77),
+    }
+}
+
+/// Pages and row groups so small that a few thousand rows have several.
+fn small() -> PartSettings {
+    PartSettings {
+        sample_page_rows: 4096,
+        sample_group_rows: 12_000,
+        series_page_rows: 256,
+        series_group_rows: 700,
+        ..PartSettings::default()
+    }
+}
+
+fn writer(settings: PartSettings) -> PartWriter<Vec<u8>> {
+    PartWriter::create(
+        PartFiles {
+            samples: Vec::new(),
+            series: Vec::new(),
+        },
+        info(),
+        settings,
+    )
+    .unwrap()
+}
+
+fn fill(mut writer: PartWriter<Vec<u8>>, content: &Content) -> (PartSummary, PartFiles<Vec<u8>>) {
+    for ((tenant, labels), run) in content {
+        writer.push(tenant, labels, run).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+/// The files in a store, and the entry that names them.
+async fn stored(summary: &PartSummary, files: PartFiles<Vec<u8>>) -> (Arc<dyn ObjectStore>, PartEntry) {
+    let store = InMemory::new();
+    let entry = PartEntry::level0(Ulid(77), "r", summary, |kind| names::level0("r", 1, Ulid(77), kind));
+    for (kind, bytes) in [(FileKind::Samples, files.samples), (FileKind::Series, files.series)] {
+        let path = entry.file(kind).unwrap().location().unwrap();
+        store
+            .put(&path, PutPayload::from_bytes(Bytes::from(bytes)))
+            .await
+            .unwrap();
+    }
+    (Arc::new(store), entry)
+}
+
+async fn opened(content: &Content, settings: PartSettings) -> PartReader {
+    let (summary, files) = fill(writer(settings), content);
+    let (store, entry) = stored(&summary, files).await;
+    PartReader::open(store, &entry).await.unwrap()
+}
+
+fn query(tenant: &str, range: TimeRange, matchers: Vec<Matcher>) -> ScanQuery {
+    ScanQuery {
+        tenant: TenantId::parse(tenant).unwrap(),
+        range,
+        matchers: matchers.into(),
+    }
+}
+
+/// Everything that a scan gives, with its samples.
+async fn drain(mut scan: PartScan, range: TimeRange) -> Result<Vec<(Labels, Run)>, ArchiveError> {
+    let mut found = Vec::new();
+    while let Some(series) = scan.next().await? {
+        let mut run = Run::default();
+        scan.samples(series.rows, range, &mut run).await?;
+        found.push((series.labels, run));
+    }
+    Ok(found)
+}
+
+/// Bits, because a NaN is unequal to itself.
+fn bits(found: &[(Labels, Run)]) -> Vec<(Labels, Vec<(i64, u64, i64)>)> {
+    let row = |sample: emberkeep_model::Sample| (sample.timestamp, sample.value.to_bits(), sample.start_timestamp);
+    found
+        .iter()
+        .map(|(labels, run)| (labels.clone(), run.iter().map(row).collect()))
+        .collect()
+}
+
+/// What a scan must give, from the content itself.
+fn expected(content: &Content, query: &ScanQuery) -> Vec<(Labels, Run)> {
+    let of_tenant = content.iter().filter(|((tenant, _), _)| *tenant == query.tenant);
+    let matching = of_tenant.filter(|((_, labels), _)| query.matchers.iter().all(|m| m.matches_labels(labels)));
+    let in_range = matching.map(|((_, labels), run)| {
+        let mut run = run.clone();
+        run.retain_range(query.range);
+        (labels.clone(), run)
+    });
+    in_range.filter(|(_, run)| !run.is_empty()).collect()
+}

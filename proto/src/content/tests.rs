@@ -1,3 +1,5 @@
+//! Tests of content negotiation, header by header.
+
 use super::*;
 
 fn protocol(value: &str) -> Option<WriteProtocol> {

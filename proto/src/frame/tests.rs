@@ -1,3 +1,5 @@
+//! Tests of frames: round trips, damage and limits.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of head read: whole answers, cut answers, wrong ends.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of remote read: requests in, frames and messages out, against prost.
+
 use proptest::prelude::*;
 use prost::Message;
 

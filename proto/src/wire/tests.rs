@@ -1,3 +1,5 @@
+//! Tests of the field reader against damaged and hostile bytes.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -11,7 +11,11 @@ use super::*;
 
 const NOW: i64 = 1_800_000_000_000;
 
-fn series() -> impl Strategy<Value = (Vec<(String, String)>, Vec<(i64, u64, i64)>)> {
+/// Labels and samples (timestamp, value bits, start timestamp) of one series entry.
+type Entry = (Vec<(String, String)>, Vec<(i64, u64, i64)>);
+type Requested = Vec<Entry>;
+
+fn series() -> impl Strategy<Value = Entry> {
     let name = prop_oneof![
         3 => Just(vec![("__name__".to_owned(), "m".to_owned())]),
         1 => Just(vec![]),
@@ -33,8 +37,6 @@ fn series() -> impl Strategy<Value = (Vec<(String, String)>, Vec<(i64, u64, i64)
     });
     (labels, vec((timestamp, any::<u64>(), 0i64..3), 0..5))
 }
-
-type Requested = Vec<(Vec<(String, String)>, Vec<(i64, u64, i64)>)>;
 
 fn body_v1(requested: &Requested) -> Vec<u8> {
     let timeseries = requested.iter().map(|(labels, samples)| v1::TimeSeries {
