@@ -114,10 +114,10 @@ fn plain_text(object: &str, bytes: &[u8], max_bytes: u64) -> Result<String, Arch
     let decoder = zstd::Decoder::with_buffer(bytes).map_err(|error| ArchiveError::corrupt(object, error))?;
     let read = decoder.take(max_bytes.saturating_add(1)).read_to_end(&mut plain);
     let count = read.map_err(|error| ArchiveError::corrupt(object, error))?;
-    if count as u64 > MAX_BYTES {
+    if count as u64 > max_bytes {
         return Err(ArchiveError::corrupt(
             object,
-            format!("it has more than {MAX_BYTES} bytes"),
+            format!("it has more than {max_bytes} bytes"),
         ));
     }
     String::from_utf8(plain).map_err(|error| not_utf8(error.to_string()))

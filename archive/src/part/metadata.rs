@@ -1,11 +1,14 @@
 //! One file of a part, opened for reading: its footer, its page index, and ranges of its bytes.
 //!
 //! Whatever the bytes say, a reader gets an error and not a panic; and what does not fit the catalog's entry is refused here.
+//! The decoder asserts some of what a footer says, so it is called behind [`guarded`] only.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -52,9 +55,15 @@ impl PartFile {
         let location = entry.location()?;
         let parquet = load(&*store, &location, entry.bytes, column_index).await?;
         let corrupt = |reason: String| ArchiveError::corrupt(&location, reason);
-        let rows: i64 = parquet.row_groups().iter().map(|group| group.num_rows().max(0)).sum();
-        if u64::try_from(rows) != Ok(entry.rows) || parquet.row_groups().iter().any(|group| group.num_rows() < 0) {
-            return Err(corrupt(format!("it has {rows} rows, the catalog says {}", entry.rows)));
+        let mut groups = parquet.row_groups().iter();
+        let rows = groups.try_fold(0_u64, |sum, group| {
+            sum.checked_add(u64::try_from(group.num_rows()).ok()?)
+        });
+        if rows != Some(entry.rows) {
+            return Err(corrupt(format!(
+                "its row groups do not have the {} rows that the catalog says",
+                entry.rows
+            )));
         }
         let pairs = parquet.file_metadata().key_value_metadata();
         let json = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == KEY)?.value.as_deref());
@@ -67,13 +76,12 @@ impl PartFile {
             return Err(corrupt(format!("it says that it is `{kind}` of part {number}")));
         }
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata = ArrowReaderMetadata::try_new(Arc::new(parquet), options);
-        let metadata = metadata.map_err(|error| corrupt(error.to_string()))?;
+        let metadata = guarded(&location, || ArrowReaderMetadata::try_new(Arc::new(parquet), options))?;
         let expected = match entry.kind {
             FileKind::Samples => &*super::schema::SAMPLES,
             FileKind::Series => &*super::schema::SERIES,
         };
-        // Level 1 and above will not have the tenant; everything else is there, with its type, or it is not a part.
+        // Every column is there, with its type, or it is not a part of level 0.
         for field in expected.fields() {
             let found = metadata.schema().field_with_name(field.name());
             if found.is_ok_and(|found| found.data_type() == field.data_type()) {
@@ -121,24 +129,32 @@ impl PartFile {
         projection: ProjectionMask,
         batch_rows: usize,
     ) -> Result<ParquetRecordBatchReader, ArchiveError> {
-        let builder = ParquetPushDecoderBuilder::new_with_metadata(self.metadata.clone())
-            .with_row_groups(vec![row_group])
-            .with_row_selection(selection)
-            .with_projection(projection)
-            .with_batch_size(batch_rows.clamp(1, BATCH_ROWS));
-        let mut decoder = builder.build().map_err(|error| self.corrupt(error))?;
+        let mut decoder = guarded(&self.location, || {
+            ParquetPushDecoderBuilder::new_with_metadata(self.metadata.clone())
+                .with_row_groups(vec![row_group])
+                .with_row_selection(selection)
+                .with_projection(projection)
+                .with_batch_size(batch_rows.clamp(1, BATCH_ROWS))
+                .build()
+        })?;
         loop {
-            match decoder.try_next_reader().map_err(|error| self.corrupt(error))? {
+            match guarded(&self.location, || decoder.try_next_reader())? {
                 DecodeResult::Data(reader) => return Ok(reader),
                 DecodeResult::Finished => return Err(self.corrupt("the selected rows are not there")),
                 DecodeResult::NeedsData(ranges) => {
                     let bytes = fetch(&*self.store, &self.location, self.bytes, &ranges).await?;
-                    decoder
-                        .push_ranges(ranges, bytes)
-                        .map_err(|error| self.corrupt(error))?;
+                    guarded(&self.location, || decoder.push_ranges(ranges, bytes))?;
                 }
             }
         }
+    }
+
+    /// The next batch out of a reader of this file; `None` when there is none left.
+    pub(super) fn next_batch(
+        &self,
+        reader: &mut ParquetRecordBatchReader,
+    ) -> Result<Option<RecordBatch>, ArchiveError> {
+        guarded(&self.location, || reader.next().transpose())
     }
 }
 
@@ -148,19 +164,33 @@ async fn load(
     bytes: u64,
     column_index: PageIndexPolicy,
 ) -> Result<ParquetMetaData, ArchiveError> {
-    let corrupt = |error| ArchiveError::corrupt(location, error);
-    let decoder = ParquetMetaDataPushDecoder::try_new(bytes).map_err(corrupt)?;
+    let decoder = guarded(location, || ParquetMetaDataPushDecoder::try_new(bytes))?;
     let mut decoder = decoder
         .with_offset_index_policy(PageIndexPolicy::Optional)
         .with_column_index_policy(column_index);
     let mut ranges = vec![bytes.saturating_sub(TAIL_BYTES)..bytes];
     loop {
         let fetched = fetch(store, location, bytes, &ranges).await?;
-        decoder.push_ranges(ranges, fetched).map_err(corrupt)?;
-        match decoder.try_decode().map_err(corrupt)? {
+        guarded(location, || decoder.push_ranges(ranges, fetched))?;
+        match guarded(location, || decoder.try_decode())? {
             DecodeResult::Data(metadata) => return Ok(metadata),
             DecodeResult::Finished => return Err(ArchiveError::corrupt(location, "it has no footer")),
             DecodeResult::NeedsData(more) => ranges = more,
+        }
+    }
+}
+
+/// Runs a step of the decoder: its errors, and its assertions about bytes that came from the outside, say that the file is
+/// corrupt. After either, whatever the step worked on is dropped by the caller.
+fn guarded<T, E: Display>(location: &Path, step: impl FnOnce() -> Result<T, E>) -> Result<T, ArchiveError> {
+    match catch_unwind(AssertUnwindSafe(step)) {
+        Ok(done) => done.map_err(|error| ArchiveError::corrupt(location, error)),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+            let text = text
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            Err(ArchiveError::corrupt(location, format!("the decoder gave up: {text}")))
         }
     }
 }

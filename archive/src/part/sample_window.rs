@@ -177,9 +177,12 @@ impl SampleWindow {
         }
         while count > 0 {
             if self.batch.as_ref().is_none_or(|batch| batch.at == batch.rows()) {
-                let decoded = self.decoder.as_mut().and_then(Iterator::next);
+                let decoded = match &mut self.decoder {
+                    Some(decoder) => file.next_batch(decoder)?,
+                    None => None,
+                };
                 let decoded = decoded.ok_or_else(|| file.corrupt("it has fewer rows than it says"))?;
-                self.batch = Some(Columns::new(file, &decoded.map_err(|error| file.corrupt(error))?)?);
+                self.batch = Some(Columns::new(file, &decoded)?);
             }
             let Some(batch) = &mut self.batch else { continue };
             let here = usize::try_from(count)
@@ -202,7 +205,7 @@ impl SampleWindow {
         rows: Range<u64>,
         upcoming: impl Iterator<Item = Range<u64>>,
     ) -> Result<(), ArchiveError> {
-        // Free what is left of the window before before the next one is fetched.
+        // Free what is left of the window before the next one is fetched.
         self.selected.clear();
         self.decoder = None;
         self.batch = None;

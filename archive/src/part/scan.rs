@@ -65,6 +65,8 @@ pub struct PartScan {
     decoder: Option<ParquetRecordBatchReader>,
     queue: VecDeque<SeriesRows>,
     last: Option<Labels>,
+    /// First row of `samples` that the next series may have.
+    next_row: u64,
     samples: SampleWindow,
 }
 
@@ -89,6 +91,7 @@ impl PartScan {
             decoder: None,
             queue: VecDeque::new(),
             last: None,
+            next_row: 0,
             samples,
         }
     }
@@ -124,9 +127,8 @@ impl PartScan {
         let file = &self.files.series;
         loop {
             if let Some(decoder) = &mut self.decoder {
-                match decoder.next() {
+                match file.next_batch(decoder)? {
                     Some(batch) => {
-                        let batch = batch.map_err(|error| file.corrupt(error))?;
                         self.enqueue(&batch)?;
                         return Ok(true);
                     }
@@ -172,8 +174,11 @@ impl PartScan {
                 return Err(file.corrupt(format!("series {labels} is out of order")));
             }
             self.last = Some(labels.clone());
-            let rows = table.rows(row).filter(|rows| rows.end <= self.files.groups.rows());
-            let rows = rows.ok_or_else(|| file.corrupt(format!("series {labels} points outside of `samples`")))?;
+            let rows = table.rows(row).filter(|rows| {
+                self.next_row <= rows.start && rows.start < rows.end && rows.end <= self.files.groups.rows()
+            });
+            let rows = rows.ok_or_else(|| file.corrupt(format!("series {labels} has impossible rows in `samples`")))?;
+            self.next_row = rows.end;
             self.queue.push_back(SeriesRows {
                 labels,
                 rows,

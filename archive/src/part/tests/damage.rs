@@ -1,17 +1,23 @@
 //! Files that are cut, changed or somebody else's.
 
+use std::sync::LazyLock;
+
 use object_store::{ObjectStoreExt, PutPayload};
 use proptest::prelude::*;
 
 use emberkeep_model::TimeRange;
 
-use super::super::{PartFiles, PartReader};
+use super::super::{PartFiles, PartReader, PartSummary};
 use super::round_trip::many_series;
 use super::{drain, fill, query, small, stored, writer};
 use crate::{ArchiveError, FileKind};
 
+/// The part that is damaged, whole.
+static WHOLE: LazyLock<(PartSummary, PartFiles<Vec<u8>>)> =
+    LazyLock::new(|| fill(writer(small()), &many_series(300, |i| 10 + i % 50)));
+
 /// Opens and reads everything.
-fn read_all(samples: Vec<u8>, series: Vec<u8>, summary: &super::PartSummary) -> Result<usize, ArchiveError> {
+fn read_all(samples: Vec<u8>, series: Vec<u8>, summary: &PartSummary) -> Result<usize, ArchiveError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let (store, entry) = stored(summary, PartFiles { samples, series }).await;
@@ -39,8 +45,7 @@ proptest! {
         tail: bool,
         in_samples: bool,
     ) {
-        let (summary, files) = fill(writer(small()), &many_series(300, |i| 10 + i % 50));
-        let PartFiles { mut samples, mut series } = files;
+        let (summary, PartFiles { mut samples, mut series }) = WHOLE.clone();
         let damaged = if in_samples { &mut samples } else { &mut series };
         // Footer and page index are where a reader could be led astray.
         let first = if tail { damaged.len().saturating_sub(3000) } else { 0 };
@@ -53,8 +58,7 @@ proptest! {
 
     #[test]
     fn a_cut_file_is_corrupt(at: prop::sample::Index, in_samples: bool) {
-        let (summary, files) = fill(writer(small()), &many_series(30, |i| 10 + i % 50));
-        let PartFiles { mut samples, mut series } = files;
+        let (summary, PartFiles { mut samples, mut series }) = WHOLE.clone();
         let cut = if in_samples { &mut samples } else { &mut series };
         cut.truncate(at.index(cut.len()));
         let result = read_all(samples, series, &summary);

@@ -111,6 +111,11 @@ proptest! {
         });
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+
     #[test]
     fn rows_can_be_left_out_and_read_in_pieces(
         picks in prop::collection::vec((any::<bool>(), 1_usize..5000), 300),
