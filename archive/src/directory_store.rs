@@ -24,6 +24,7 @@ use emberkeep_disk::FileSystem;
 use crate::ArchiveError;
 
 mod files;
+mod listing;
 mod upload;
 
 #[cfg(test)]

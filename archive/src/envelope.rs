@@ -90,7 +90,7 @@ fn checked_json(object: &str, bytes: &[u8], supported: u64) -> Result<String, Ar
     });
     match stored {
         // A checksum that does not fit comes before the version: a damaged digit must not ask for an upgrade.
-        Some((_, crc)) if crc != crc32c(text[..text.len() - TRAILER_BYTES].as_bytes()) => {
+        Some((_, crc)) if crc != crc32c(&text.as_bytes()[..text.len() - TRAILER_BYTES]) => {
             Err(ArchiveError::corrupt(object, "its CRC-32C does not match"))
         }
         _ if found > supported => Err(ArchiveError::NewerVersion {

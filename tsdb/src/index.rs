@@ -1,4 +1,4 @@
-//! The index of a block, format version 2 (Prometheus: `tsdb/index/index.go`; its `docs/format/index.md` is outdated).
+//! The index of a block, format version 2 (Prometheus: `tsdb/index/index.go`; its `tsdb/docs/format/index.md` is outdated).
 //!
 //! ```text
 //! u32 BAAAD700 | u8 2 | symbols | series | postings | postings offset table | table of contents

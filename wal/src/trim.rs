@@ -44,7 +44,11 @@ pub fn remove(fs: &dyn FileSystem, dir: &Path, range: SegmentRange) -> Result<()
         .filter(|(number, _)| range.contains(*number))
     {
         let path = dir.join(entry.name);
-        fs.remove_file(&path).map_err(WalError::io("remove", &path))?;
+        match fs.remove_file(&path) {
+            // Another call that trims the same range came first.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            result => result.map_err(WalError::io("remove", &path))?,
+        }
     }
     // Also when nothing was left to remove: an earlier call may have died before its sync.
     match fs.sync_dir(dir) {

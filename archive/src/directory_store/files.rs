@@ -14,7 +14,7 @@ use ulid::Ulid;
 use emberkeep_disk::{Entry, File, FileSystem, create_dir_all_durable};
 
 /// Files that have no name yet; below the root, so that a link or a rename stays inside one file system.
-const TEMPORARY: &str = ".tmp";
+pub(super) const TEMPORARY: &str = ".tmp";
 
 /// Where the catalog lies.
 const CATALOG: &str = "_archive";
@@ -22,7 +22,7 @@ const CATALOG: &str = "_archive";
 /// The root directory of a store.
 #[derive(Debug)]
 pub(super) struct Files {
-    fs: Arc<dyn FileSystem>,
+    pub(super) fs: Arc<dyn FileSystem>,
     root: PathBuf,
 }
 
@@ -178,66 +178,8 @@ impl Files {
         ranges.iter().map(|range| read_range(&*file, range)).collect()
     }
 
-    /// All objects below a prefix, in the order of names.
-    pub(super) fn list(&self, prefix: Option<&Path>, after: Option<&Path>) -> Result<Vec<ObjectMeta>> {
-        let mut found = Vec::new();
-        let prefix = prefix.cloned().unwrap_or_default();
-        self.walk(&prefix, &mut found)?;
-        found.retain(|object| after.is_none_or(|after| object.location > *after));
-        found.sort_by(|a, b| a.location.cmp(&b.location));
-        Ok(found)
-    }
-
-    /// Objects and directories directly below a prefix.
-    pub(super) fn list_level(&self, prefix: Option<&Path>) -> Result<(Vec<ObjectMeta>, Vec<Path>)> {
-        let prefix = prefix.cloned().unwrap_or_default();
-        let (mut objects, mut directories) = (Vec::new(), Vec::new());
-        for (location, entry) in self.children(&prefix)? {
-            if entry.is_file() {
-                objects.push(meta(location, &entry));
-            } else if entry.is_dir() {
-                directories.push(location);
-            }
-        }
-        Ok((objects, directories))
-    }
-
-    fn walk(&self, prefix: &Path, found: &mut Vec<ObjectMeta>) -> Result<()> {
-        for (location, entry) in self.children(prefix)? {
-            if entry.is_dir() {
-                self.walk(&location, found)?;
-            } else if entry.is_file() {
-                found.push(meta(location, &entry));
-            }
-        }
-        Ok(())
-    }
-
-    /// What lies directly below a prefix. Names that are no object names (another program's) are passed over.
-    fn children(&self, prefix: &Path) -> Result<Vec<(Path, Entry)>> {
-        let directory = self.path_of(prefix)?;
-        let entries = match self.fs.read_dir(&directory) {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Vec::new(),
-            entries => entries.map_err(error_of(prefix))?,
-        };
-        let is_root = prefix.as_ref().is_empty();
-        let entries = entries
-            .into_iter()
-            .filter(|entry| !(is_root && entry.name_str() == Some(TEMPORARY)));
-        let named = entries.filter_map(|entry| {
-            let name = entry.name_str()?;
-            let text = if is_root {
-                name.to_owned()
-            } else {
-                format!("{prefix}/{name}")
-            };
-            Some((Path::parse(text).ok()?, entry))
-        });
-        Ok(named.collect())
-    }
-
     /// The file of an object. Object names hold no `.` or `..`, so it lies below the root.
-    fn path_of(&self, location: &Path) -> Result<PathBuf> {
+    pub(super) fn path_of(&self, location: &Path) -> Result<PathBuf> {
         let mut path = self.root.clone();
         for (depth, step) in location.parts().enumerate() {
             if depth == 0 && step.as_ref() == TEMPORARY {
@@ -287,7 +229,7 @@ pub(super) fn read_range(file: &dyn File, range: &Range<u64>) -> Result<Bytes> {
     Ok(bytes.into())
 }
 
-fn meta(location: Path, entry: &Entry) -> ObjectMeta {
+pub(super) fn meta(location: Path, entry: &Entry) -> ObjectMeta {
     ObjectMeta {
         location,
         last_modified: entry.modified.into(),

@@ -168,7 +168,8 @@ async fn load(
     let mut decoder = decoder
         .with_offset_index_policy(PageIndexPolicy::Optional)
         .with_column_index_policy(column_index);
-    let mut ranges = vec![bytes.saturating_sub(TAIL_BYTES)..bytes];
+    let tail = bytes.saturating_sub(TAIL_BYTES)..bytes;
+    let mut ranges = Vec::from([tail]);
     loop {
         let fetched = fetch(store, location, bytes, &ranges).await?;
         guarded(location, || decoder.push_ranges(ranges, fetched))?;

@@ -6,7 +6,7 @@ use object_store::ObjectStore;
 use parquet::file::metadata::PageIndexPolicy;
 
 use super::metadata::PartFile;
-use super::sample_window::SampleGroups;
+use super::sample_groups::SampleGroups;
 use super::scan::{PartScan, ScanQuery};
 use crate::catalog::PartEntry;
 use crate::{ArchiveError, FileKind};

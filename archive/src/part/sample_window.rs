@@ -1,94 +1,20 @@
 //! Reading runs of samples by row number, forward only, with a bounded window of rows in memory.
-//!
-//! The hot loop of every read: whole runs at a time over typed slices, no access by row.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use arrow::array::{Array, AsArray, Float64Array, Int64Array};
-use arrow::datatypes::{Float64Type, Int8Type, Int64Type, TimestampMillisecondType};
-use arrow::record_batch::RecordBatch;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection};
 
-use emberkeep_model::{Run, TimeRange, UNSET_START_TIMESTAMP};
+use emberkeep_model::{Run, TimeRange};
 
 use super::metadata::PartFile;
-use super::{decimal, schema, series_pages};
+use super::sample_batch::SampleBatch;
+use super::sample_groups::{SampleGroups, bytes_of};
+use super::schema;
 use crate::ArchiveError;
 
 /// Compressed bytes that a window may hold for each of its rows; a sparse selection touches many pages for few rows.
 const WINDOW_BYTES_PER_ROW: u64 = 8;
-
-/// Where the row groups and pages of `samples` begin.
-#[derive(Debug)]
-pub(super) struct SampleGroups {
-    groups: Vec<SampleGroup>,
-}
-
-#[derive(Debug)]
-struct SampleGroup {
-    start: u64,
-    rows: usize,
-    /// Rows, and bytes of all columns that are read, of each page.
-    pages: Vec<(Range<usize>, u64)>,
-    has_start_timestamps: bool,
-}
-
-impl SampleGroups {
-    pub(super) fn new(file: &PartFile) -> Result<Self, ArchiveError> {
-        let timestamp = file.leaf(schema::TIMESTAMP)?;
-        let start_timestamp = file.leaf(schema::START_TIMESTAMP)?;
-        let read = [schema::UNSCALED, schema::SCALE, schema::RAW_VALUE].map(|name| file.leaf(name));
-        let mut start = 0_u64;
-        let mut groups = Vec::new();
-        for (i, group) in file.metadata().row_groups().iter().enumerate() {
-            let rows = usize::try_from(group.num_rows()).map_err(|error| file.corrupt(error))?;
-            let mut pages = series_pages::pages(file, i, timestamp, rows)?;
-            // Other columns are cut at the same rows, so the share of a page is near enough to what is fetched for it.
-            let bytes_of = |leaf: usize| u64::try_from(group.column(leaf).compressed_size()).unwrap_or(0);
-            let mut all = bytes_of(timestamp);
-            for leaf in &read {
-                all = all.saturating_add(leaf.as_ref().map_or(0, |&leaf| bytes_of(leaf)));
-            }
-            let own = bytes_of(timestamp).max(1);
-            for (_, bytes) in &mut pages {
-                *bytes = u64::try_from(u128::from(*bytes) * u128::from(all) / u128::from(own)).unwrap_or(u64::MAX);
-            }
-            let nulls = group
-                .column(start_timestamp)
-                .statistics()
-                .and_then(|statistics| statistics.null_count_opt());
-            groups.push(SampleGroup {
-                start,
-                rows,
-                pages,
-                has_start_timestamps: nulls != Some(rows as u64),
-            });
-            start = start.saturating_add(rows as u64);
-        }
-        Ok(Self { groups })
-    }
-
-    /// Number of rows of the file.
-    pub(super) fn rows(&self) -> u64 {
-        self.groups.last().map_or(0, |group| group.start + group.rows as u64)
-    }
-
-    fn group_at(&self, row: u64) -> Option<(usize, &SampleGroup)> {
-        let after = self.groups.partition_point(|group| group.start <= row);
-        let i = after.checked_sub(1)?;
-        let group = self.groups.get(i)?;
-        (row - group.start < group.rows as u64).then_some((i, group))
-    }
-}
-
-impl SampleGroup {
-    fn page_at(&self, row: usize) -> usize {
-        self.pages
-            .partition_point(|(rows, _)| rows.start <= row)
-            .saturating_sub(1)
-    }
-}
 
 /// A cursor over `samples`. Rows that were passed cannot be read again.
 #[derive(Debug)]
@@ -97,7 +23,7 @@ pub(super) struct SampleWindow {
     /// Rows of the file that are still to come out of `decoder` and `batch`, in order.
     selected: VecDeque<Range<u64>>,
     decoder: Option<ParquetRecordBatchReader>,
-    batch: Option<Columns>,
+    batch: Option<SampleBatch>,
     /// Row that may be read next.
     position: u64,
 }
@@ -182,7 +108,7 @@ impl SampleWindow {
                     None => None,
                 };
                 let decoded = decoded.ok_or_else(|| file.corrupt("it has fewer rows than it says"))?;
-                self.batch = Some(Columns::new(file, &decoded)?);
+                self.batch = Some(SampleBatch::new(file, &decoded)?);
             }
             let Some(batch) = &mut self.batch else { continue };
             let here = usize::try_from(count)
@@ -217,7 +143,8 @@ impl SampleWindow {
                 .unwrap_or(usize::MAX)
                 .min(group.rows)
         };
-        let mut chosen = vec![local(rows.start)..local(rows.end)];
+        let first = local(rows.start)..local(rows.end);
+        let mut chosen = Vec::from([first]);
         let mut count = chosen[0].len();
         let mut page = group.page_at(chosen[0].end.saturating_sub(1));
         if count > self.window_rows {
@@ -226,7 +153,7 @@ impl SampleWindow {
             chosen[0].end = chosen[0].end.min(group.pages[page].0.end);
         } else {
             let first = group.page_at(chosen[0].start);
-            let mut bytes: u64 = group.pages[first..=page].iter().map(|(_, bytes)| *bytes).sum();
+            let mut bytes = bytes_of(group.pages[first..=page].iter());
             let most_bytes = (self.window_rows as u64).saturating_mul(WINDOW_BYTES_PER_ROW);
             for next in upcoming {
                 let next = local(next.start)..local(next.end);
@@ -238,13 +165,7 @@ impl SampleWindow {
                 };
                 let last_page = group.page_at(next.end - 1);
                 let first_new = group.page_at(next.start).max(page + 1);
-                let more: u64 = group
-                    .pages
-                    .get(first_new..=last_page)
-                    .into_iter()
-                    .flatten()
-                    .map(|(_, b)| *b)
-                    .sum();
+                let more = bytes_of(group.pages.get(first_new..=last_page).into_iter().flatten());
                 count += next.len();
                 bytes = bytes.saturating_add(more);
                 if count > self.window_rows || (more > 0 && bytes > most_bytes) {
@@ -270,92 +191,6 @@ impl SampleWindow {
             .into_iter()
             .map(|rows| global(rows.start)..global(rows.end))
             .collect();
-        Ok(())
-    }
-}
-
-/// One decoded batch.
-#[derive(Debug)]
-struct Columns {
-    timestamps: arrow::array::TimestampMillisecondArray,
-    unscaled: Int64Array,
-    scales: arrow::array::Int8Array,
-    raw: Option<Float64Array>,
-    starts: Option<arrow::array::TimestampMillisecondArray>,
-    /// Rows taken so far.
-    at: usize,
-}
-
-impl Columns {
-    fn new(file: &PartFile, batch: &RecordBatch) -> Result<Self, ArchiveError> {
-        let column = |name: &str| batch.column_by_name(name);
-        let missing = || file.corrupt("a column has another type than the footer says");
-        let timestamps = column(schema::TIMESTAMP).and_then(|c| c.as_primitive_opt::<TimestampMillisecondType>());
-        let unscaled = column(schema::UNSCALED).and_then(|c| c.as_primitive_opt::<Int64Type>());
-        let scales = column(schema::SCALE).and_then(|c| c.as_primitive_opt::<Int8Type>());
-        let raw = column(schema::RAW_VALUE).and_then(|c| c.as_primitive_opt::<Float64Type>());
-        let starts = column(schema::START_TIMESTAMP).and_then(|c| c.as_primitive_opt::<TimestampMillisecondType>());
-        Ok(Self {
-            timestamps: timestamps.cloned().ok_or_else(missing)?,
-            unscaled: unscaled.cloned().ok_or_else(missing)?,
-            scales: scales.cloned().ok_or_else(missing)?,
-            raw: raw.filter(|raw| raw.null_count() < raw.len()).cloned(),
-            starts: starts.filter(|starts| starts.null_count() < starts.len()).cloned(),
-            at: 0,
-        })
-    }
-
-    fn rows(&self) -> usize {
-        self.timestamps.len()
-    }
-
-    /// Appends the rows that lie in the time range.
-    fn append(&self, file: &PartFile, rows: Range<usize>, range: TimeRange, out: &mut Run) -> Result<(), ArchiveError> {
-        let times = &self.timestamps.values()[rows.clone()];
-        let first = times.partition_point(|&time| time < range.start);
-        let count = times[first..].partition_point(|&time| time < range.end);
-        let rows = rows.start + first..rows.start + first + count;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let before = out.len();
-        out.timestamps.extend_from_slice(&times[first..first + count]);
-        self.append_values(file, rows.clone(), &mut out.values)?;
-        match &self.starts {
-            Some(starts) if rows.clone().any(|row| starts.is_valid(row)) => {
-                out.start_timestamps.resize(before, UNSET_START_TIMESTAMP);
-                let start = |row| {
-                    if starts.is_valid(row) {
-                        starts.value(row)
-                    } else {
-                        UNSET_START_TIMESTAMP
-                    }
-                };
-                out.start_timestamps.extend(rows.map(start));
-            }
-            _ if !out.start_timestamps.is_empty() => out.start_timestamps.resize(out.len(), UNSET_START_TIMESTAMP),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn append_values(&self, file: &PartFile, rows: Range<usize>, out: &mut Vec<f64>) -> Result<(), ArchiveError> {
-        let scales = &self.scales.values()[rows.clone()];
-        let unscaled = &self.unscaled.values()[rows.clone()];
-        let scale = scales[0];
-        let no_scale = || file.corrupt("a sample has a scale outside of 0 to 15");
-        if self.raw.is_none() && self.unscaled.null_count() == 0 && scales.iter().all(|other| *other == scale) {
-            let power = decimal::power(scale).ok_or_else(no_scale)?;
-            out.extend(unscaled.iter().map(|&unscaled| unscaled as f64 / power));
-            return Ok(());
-        }
-        for (i, row) in rows.enumerate() {
-            out.push(match &self.raw {
-                Some(raw) if raw.is_valid(row) => raw.value(row),
-                _ if self.unscaled.is_valid(row) => decimal::decode(unscaled[i], scales[i]).ok_or_else(no_scale)?,
-                _ => return Err(file.corrupt("a sample has no value")),
-            });
-        }
         Ok(())
     }
 }

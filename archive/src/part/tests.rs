@@ -102,8 +102,11 @@ async fn drain(mut scan: PartScan, range: TimeRange) -> Result<Vec<(Labels, Run)
     Ok(found)
 }
 
+/// Timestamp, bits of the value, start timestamp.
+type Row = (i64, u64, i64);
+
 /// Bits, because a NaN is unequal to itself.
-fn bits(found: &[(Labels, Run)]) -> Vec<(Labels, Vec<(i64, u64, i64)>)> {
+fn bits(found: &[(Labels, Run)]) -> Vec<(Labels, Vec<Row>)> {
     let row = |sample: emberkeep_model::Sample| (sample.timestamp, sample.value.to_bits(), sample.start_timestamp);
     found
         .iter()

@@ -83,7 +83,8 @@ fn decode_matcher(matcher: wire::ReadMatcher) -> Result<Matcher, ReaderError> {
         wire::MatchOp::Regex => MatchOp::Regex,
         wire::MatchOp::NotRegex => MatchOp::NotRegex,
     };
-    Matcher::new(matcher.name, op, matcher.value).map_err(|error| ReaderError::Bad(error.to_string()))
+    Matcher::new(matcher.name, op, matcher.value.as_str())
+        .map_err(|error| ReaderError::Bad(format!("pattern {:?}: {error}", matcher.value)))
 }
 
 #[cfg(test)]

@@ -92,12 +92,7 @@ fn a_selector_must_refuse_the_empty_value_somewhere() {
 fn messages_name_the_place_and_the_pattern() {
     assert_eq!(
         shown("up{jöb=\"x\"}"),
-        "ERROR selector `up{jöb=\"x\"}`: expected one of = != =~ !~, found "
-            .to_owned()
-            .replace(
-                "expected one of = != =~ !~, found ",
-                "unexpected character `ö` at character 5"
-            )
+        "ERROR selector `up{jöb=\"x\"}`: unexpected character `ö` at character 5"
     );
     assert!(shown("{a=~\"(\"}").contains('('));
 }

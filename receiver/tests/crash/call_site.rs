@@ -11,7 +11,7 @@ use emberkeep_disk::{FileSystem, ForgetfulFs, SyncKind, read_to_vec};
 /// What kind of thing a path is; names that are random are left out.
 pub(crate) fn place(fs: &ForgetfulFs, kind: SyncKind, path: &Path) -> String {
     let text = path.to_str().unwrap();
-    if text.starts_with("/archive/.tmp/") {
+    if text.starts_with("/bucket/archive/.tmp/") {
         return format!("object: {}", object(fs, path));
     }
     let steps: Vec<_> = text.split('/').skip(1).map(step).collect();

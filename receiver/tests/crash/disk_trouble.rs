@@ -48,7 +48,7 @@ fn a_full_disk_puts_off_and_heals() {
             204 => assert!(refused.is_empty(), "what was allocated before may still be filled"),
             _ => {
                 assert_eq!((answer.status, answer.retry_after), (503, true), "{}", answer.text);
-                assert!(answer.text.contains("/data"), "{}", answer.text);
+                assert!(answer.text.contains("/node/data"), "{}", answer.text);
                 refused.push(number);
             }
         }

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -21,10 +21,11 @@ use tokio::runtime::Runtime;
 use crate::ledger::Ledger;
 use crate::request::{NOW, Request};
 
-pub(crate) const DATA: &str = "/data";
-pub(crate) const ARCHIVE: &str = "/archive";
+/// Under parents of their own, so that a sync for the one is no sync for the other.
+pub(crate) const DATA: &str = "/node/data";
+pub(crate) const ARCHIVE: &str = "/bucket/archive";
 /// How long anything may take before the test gives it up as stuck.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a condition is looked at.
 const GLANCE: Duration = Duration::from_micros(300);
 
@@ -77,6 +78,7 @@ pub(crate) struct Life {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) ground: Ground,
     route: MethodRouter,
+    metrics: Registry,
     fatal: Arc<AtomicUsize>,
 }
 
@@ -88,6 +90,7 @@ impl Life {
             .build()
             .unwrap();
         let fatal = Arc::new(AtomicUsize::new(0));
+        let mut metrics = Registry::default();
         let started = runtime.block_on(async {
             let store = DirectoryStore::open(ground.store_fs.clone(), ARCHIVE).map_err(|error| error.to_string())?;
             let store: Arc<dyn ObjectStore> = Arc::new(store);
@@ -101,7 +104,7 @@ impl Life {
                 }),
                 pause: ground.pause.clone(),
             };
-            let receiver = Receiver::start(components, ground.settings(), &mut Registry::default()).await;
+            let receiver = Receiver::start(components, ground.settings(), &mut metrics).await;
             receiver
                 .map(|receiver| (receiver, store))
                 .map_err(|error| error.to_string())

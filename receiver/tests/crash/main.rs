@@ -7,6 +7,7 @@
 mod call_site;
 mod everywhere;
 mod found;
+mod killed;
 mod ledger;
 mod life;
 mod record;

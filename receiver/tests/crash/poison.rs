@@ -16,11 +16,11 @@ use crate::verdict::{all_there, judge};
 
 /// Puts a record into the receiver's log that no intake would have let through.
 fn plant(fs: &ForgetfulFs, segment: u64, body: &'static [u8]) {
-    let identity = read_to_vec(fs, Path::new("/data/receiver.json"), 1 << 16).unwrap();
+    let identity = read_to_vec(fs, Path::new("/node/data/receiver.json"), 1 << 16).unwrap();
     let identity: serde_json::Value = serde_json::from_slice(&identity).unwrap();
     let id: WalId = identity["wal_id"].as_str().unwrap().parse().unwrap();
     let fs = Arc::new(fs.clone());
-    let wal = Wal::start(fs, Path::new("/data/wal"), id, segment, Options::default(), Box::new(|_| {})).unwrap();
+    let wal = Wal::start(fs, Path::new("/node/data/wal"), id, segment, Options::default(), Box::new(|_| {})).unwrap();
     let record = Record {
         tenant: TenantId::default(),
         protocol: Protocol::V1,
@@ -48,7 +48,7 @@ fn a_poison_record_is_set_aside_and_the_rest_is_there() {
 
         let life = Life::start(ground).unwrap();
         all_there(&Found::read(&life).unwrap(), &ledger.told()).unwrap();
-        let set_aside = names(&fs, Path::new("/data/wal/set-aside"));
+        let set_aside = names(&fs, Path::new("/node/data/wal/set-aside"));
         let of_kind = |kind: &str| set_aside.iter().filter(|name| name.ends_with(kind)).count();
         assert_eq!((of_kind(".poison"), of_kind(".reason")), (1, 1), "{set_aside:?}");
         drop(life);

@@ -3,10 +3,10 @@
 //! A crash that loses all leaves what the last syncs made durable, so between two syncs it is the same machine at every step, and the
 //! moment just before a sync is the one with the most told. The torn machines are taken there, too: most is owed then.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use emberkeep_disk::{CrashMode, ForgetfulFs, SyncKind};
+use emberkeep_disk::{CrashMode, FileSystem, ForgetfulFs, SyncKind, read_to_vec};
 
 use crate::ledger::{Ledger, Told};
 
@@ -73,4 +73,27 @@ pub(crate) fn photograph<T>(
         told: ledger.told(),
     });
     (result, film)
+}
+
+/// One shot for each different machine that crashes which lose all can leave: the last one, which was told the most.
+pub(crate) fn distinct(shots: &[Shot]) -> Vec<&Shot> {
+    let contents: Vec<_> = shots.iter().map(|shot| contents(&shot.crash(CrashMode::LoseAll), Path::new("/"))).collect();
+    let is_last_of_its_kind = |i: &usize| contents.get(i + 1) != Some(&contents[*i]);
+    (0..shots.len()).filter(is_last_of_its_kind).map(|i| &shots[i]).collect()
+}
+
+/// Every file and directory with its content.
+fn contents(fs: &ForgetfulFs, directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs.read_dir(directory).unwrap() {
+        let path = directory.join(&entry.name);
+        if entry.is_dir() {
+            found.extend(contents(fs, &path));
+            found.push((path, Vec::new()));
+        } else {
+            let content = read_to_vec(fs, &path, u64::MAX).unwrap();
+            found.push((path, content));
+        }
+    }
+    found
 }

@@ -1,3 +1,5 @@
+//! Tests of the index: what is written is read back, with each postings list right.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};

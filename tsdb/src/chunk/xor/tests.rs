@@ -1,3 +1,5 @@
+//! Tests of the XOR encoding: any bits and times round-trip, and damage is an error.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::collection::vec;

@@ -1,0 +1,101 @@
+//! The bound of DESIGN §7: a streamed remote read takes at most 64 MB with up to 32 open parts, and 0.5 MB for each further one.
+//!
+//! Every allocation of this process is counted. The store is a directory, so what lies there is not memory of ours, and one
+//! test runs alone in its process, so nothing else allocates.
+
+#![expect(unsafe_code, reason = "counting what the system's allocator gives needs an allocator of one's own")]
+
+#[path = "../reader/support.rs"]
+#[expect(dead_code, reason = "the other tests use more of it")]
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use emberkeep_model::{Run, TenantId};
+use emberkeep_proto::messages::prometheus as wire;
+use emberkeep_proto::snappy;
+use emberkeep_reader::ReaderSettings;
+use prost::Message;
+use support::{TestArchive, client, labels, sample, serve};
+
+const MEGABYTE: usize = 1_000_000;
+
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn grow(bytes: usize) {
+    let live = LIVE.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    PEAK.fetch_max(live, Ordering::Relaxed);
+}
+
+// SAFETY: every call is passed on to the system's allocator as it is; only its size is counted.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        grow(layout.size());
+        // SAFETY: the caller's promises are those that the system's allocator asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// Flushes `parts` parts that follow one another, with the same series in each, as five minutes of scrapes would be.
+async fn archive(parts: usize, series: usize, samples: i64) -> TestArchive {
+    let mut archive = TestArchive::new();
+    for part in 0..parts as i64 {
+        let runs = (0..series).map(|number| {
+            let instance = format!("host-{:05}.some.where.example.com:9100", number);
+            let pairs = [("__name__", "node_cpu_seconds_total"), ("cpu", "7"), ("instance", instance.as_str()), ("mode", "idle")];
+            let run: Run = (0..samples)
+                .map(|i| {
+                    let at = part * samples + i;
+                    sample(1_700_000_000_000 + at * 15_000, (at * 37 + number as i64) as f64 / 100.0)
+                })
+                .collect();
+            (TenantId::default(), labels(&pairs), run)
+        });
+        archive.flush_runs(runs).await;
+    }
+    archive
+}
+
+/// Reads everything, keeping nothing. Returns bytes received and the greatest growth of the heap meanwhile.
+async fn read_everything(archive: &TestArchive) -> (usize, usize) {
+    let url = serve(archive.reader(Vec::new(), ReaderSettings::default())).await;
+    let query = wire::Query { start_timestamp_ms: 0, end_timestamp_ms: i64::MAX, matchers: Vec::new(), hints: None };
+    let request = wire::ReadRequest { queries: vec![query], accepted_response_types: vec![1] };
+    let body = snappy::compress(&request.encode_to_vec());
+    let client = client();
+    let before = LIVE.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let mut response = client.post(format!("{url}/api/v1/read")).body(body).send().await.expect("an answer");
+    assert_eq!(response.status(), 200);
+    let mut received = 0;
+    while let Some(bytes) = response.chunk().await.expect("a whole answer") {
+        received += bytes.len();
+    }
+    (received, PEAK.load(Ordering::Relaxed) - before)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_streamed_read_stays_within_its_bound() {
+    for (parts, series, samples) in [(32, 2_000, 80), (96, 2_000, 20), (4, 40, 10_000), (40, 3, 5_000), (1, 1, 2_000_000)] {
+        let archive = archive(parts, series, samples).await;
+        let (received, grown) = read_everything(&archive).await;
+        let total = parts * series * samples as usize;
+        assert!(received > total, "{received} bytes for {total} samples: more than a byte each is expected of this data");
+        eprintln!("{parts} parts {total} samples: received {received}, grown {grown}, at {:?}", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs());
+        let bound = 64 * MEGABYTE + parts.saturating_sub(32) * MEGABYTE / 2;
+        assert!(grown <= bound, "{parts} parts with {total} samples took {grown} bytes, the bound is {bound}");
+    }
+}
