@@ -6,7 +6,6 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -14,11 +13,12 @@ use emberkeep_compactor::Compactor;
 use emberkeep_compactor::cli::FoldFlags;
 use emberkeep_reader::cli::LimitFlags;
 use emberkeep_reader::{HeadSource, Reader, ReaderMetrics};
-use emberkeep_receiver::cli::{DEFAULT_ADDRESS, ReceiverFlags, on_drain, start};
+use emberkeep_receiver::cli::{DEFAULT_ADDRESS, Drain, ReceiverFlags, end, start};
 use emberkeep_service::clock::SystemClock;
 use emberkeep_service::flags::WebFlags;
 use emberkeep_service::lock::DirectoryLock;
 use emberkeep_service::metrics::Metrics;
+use emberkeep_service::opening::Opening;
 use emberkeep_service::problem::Outcome;
 use emberkeep_service::shutdown::{Shutdown, Signals};
 use emberkeep_service::{logs, server};
@@ -54,45 +54,44 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
     let listener = server::bind(&flags.web.resolve(&file, DEFAULT_ADDRESS)).await?;
     let address = listener.local_addr().context("the listener has no address")?;
 
+    let shutdown = Shutdown::new();
+    let drain = Drain::default();
+    let signals = Signals::install().context("cannot install signal handlers")?;
+    tokio::spawn(signals.serve(shutdown.clone(), drain.on_signal()));
+    let opening = Opening::default();
+    let serving = server::spawn(listener, opening.router(), &shutdown);
+
     let mut metrics = Metrics::new("emberkeep");
-    let receiver = start(settings, store.clone(), metrics.registry()).await?;
+    let Some(receiver) = start(settings, store.clone(), metrics.registry(), &shutdown).await? else {
+        return Ok(Outcome::Done);
+    };
+    drain.watch(receiver.clone(), shutdown.clone());
     let compactor = Compactor::new(store.clone(), folding, Arc::new(SystemClock));
     compactor.register(metrics.registry());
     let heads = vec![HeadSource::Local(receiver.head())];
     let reader_metrics = ReaderMetrics::register(metrics.registry());
     let reader = Arc::new(Reader::new(store, heads, flags.limits.settings(), reader_metrics));
-
-    let shutdown = Shutdown::new();
-    let signals = Signals::install().context("cannot install signal handlers")?;
-    tokio::spawn(signals.serve(shutdown.clone(), on_drain(receiver.clone(), shutdown.clone())));
     let folding = {
         let shutdown = shutdown.clone();
         tokio::spawn(async move { compactor.run(&shutdown).await })
     };
     let asked = receiver.clone();
     let admin = server::admin_routes(move || asked.ready(), Arc::new(metrics));
-    let router = receiver.router().merge(reader.router()).merge(admin);
+    opening.open(receiver.router().merge(reader.router()).merge(admin));
     tracing::info!(%address, "emberkeep accepts writes and reads");
     say(&snippet(address));
 
-    let served = server::serve(listener, router, &shutdown, server::GRACE).await;
-    // A listener that broke ends the process as a signal does.
-    shutdown.trigger();
-    let ending = async {
-        receiver.shutdown().await;
-        if let Err(failure) = folding.await {
-            tracing::error!(%failure, "the fold loop ended badly");
-        }
-    };
-    let left = shutdown.remaining().unwrap_or(Duration::ZERO);
-    if tokio::time::timeout(left, ending).await.is_err() {
-        tracing::warn!(
-            "not everything ended in time; what was acknowledged is synced, the next start goes on from there"
-        );
+    let served = serving.await;
+    end(&receiver, &shutdown).await;
+    let left = shutdown.remaining().unwrap_or_default();
+    match tokio::time::timeout(left, folding).await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => tracing::error!(%failure, "the fold loop ended badly"),
+        Err(_) => tracing::warn!("a fold was given up; the next one makes it good"),
     }
-    served?;
+    served??;
     tracing::info!("ended");
-    Ok(Outcome::Done)
+    drain.outcome()
 }
 
 /// Writes to standard output. When nobody reads it the process goes on: the archive matters more than the greeting.

@@ -3,25 +3,32 @@
 //! The name is new (it carries a ULID), so a second upload after a failed one writes the same bytes again. The record that names the file
 //! is made only after the upload returned.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use emberkeep_disk::File;
-use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 
-use crate::ArchiveError;
+use crate::{ArchiveError, Checksummed, FileEntry};
 
 /// Size of one request's payload; S3 wants at least 5 MiB and at most 10,000 parts.
 const PART_BYTES: u64 = 16 << 20;
 
-/// Uploads the first `bytes` bytes of a file; one part of 16 MiB is held in memory.
+/// Uploads a local file under the name of its entry; one part of 16 MiB is held in memory. What does not have the entry's checksum never
+/// gets its name in the store: the local file is then the only copy, and must stay.
 ///
 /// # Errors
-/// [`ArchiveError::Store`] when the store fails, [`ArchiveError::Write`] when the local file cannot be read or is shorter.
-pub async fn upload(store: &dyn ObjectStore, path: &Path, file: Arc<dyn File>, bytes: u64) -> Result<(), ArchiveError> {
+/// [`ArchiveError::Store`] when the store fails, [`ArchiveError::Write`] when the local file cannot be read or is shorter,
+/// [`ArchiveError::Corrupt`] when its bytes are not those that were written.
+pub async fn upload(store: &dyn ObjectStore, entry: &FileEntry, file: Arc<dyn File>) -> Result<(), ArchiveError> {
+    let (path, bytes) = (&entry.location()?, entry.bytes);
+    let mut checksum = Checksummed::new(std::io::sink());
     if bytes <= PART_BYTES {
-        let payload = PutPayload::from_bytes(read(&file, 0, bytes).await?);
+        let content = read(&file, 0, bytes).await?;
+        checksum.write_all(&content).map_err(ArchiveError::Write)?;
+        verify(entry, checksum.crc32c())?;
+        let payload = PutPayload::from_bytes(content);
         store.put(path, payload).await.map_err(ArchiveError::store(path))?;
         return Ok(());
     }
@@ -33,11 +40,17 @@ pub async fn upload(store: &dyn ObjectStore, path: &Path, file: Arc<dyn File>, b
             Ok(chunk) => chunk,
             Err(error) => break Err(error),
         };
+        if let Err(error) = checksum.write_all(&chunk) {
+            break Err(ArchiveError::Write(error));
+        }
         if let Err(error) = upload.put_part(PutPayload::from_bytes(chunk)).await {
             break Err(ArchiveError::store(path)(error));
         }
         offset += length;
         if offset == bytes {
+            if let Err(error) = verify(entry, checksum.crc32c()) {
+                break Err(error);
+            }
             break upload.complete().await.map(drop).map_err(ArchiveError::store(path));
         }
     };
@@ -46,6 +59,17 @@ pub async fn upload(store: &dyn ObjectStore, path: &Path, file: Arc<dyn File>, b
         let _ = upload.abort().await;
     }
     outcome
+}
+
+fn verify(entry: &FileEntry, crc32c: u32) -> Result<(), ArchiveError> {
+    if crc32c == entry.crc32c {
+        return Ok(());
+    }
+    let reason = format!(
+        "the local copy has checksum `{crc32c:08x}`, it was written with `{:08x}`",
+        entry.crc32c
+    );
+    Err(ArchiveError::corrupt(&entry.path, reason))
 }
 
 async fn read(file: &Arc<dyn File>, offset: u64, length: u64) -> Result<Bytes, ArchiveError> {

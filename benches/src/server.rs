@@ -50,6 +50,7 @@ impl Server {
             clock: Arc::new(SystemClock),
             on_fatal: Box::new(|_| std::process::exit(1)),
             pause: Pause::default(),
+            stop: Arc::default(),
         };
         let mut metrics = Metrics::new("bench");
         let receiver = runtime.block_on(Receiver::start(components, settings, metrics.registry()))?;

@@ -59,11 +59,19 @@ impl FileSystem for RealFs {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(at("open", path))?;
+        let writable = fs::OpenOptions::new().read(true).write(true).open(path);
+        let file = match writable {
+            // An archive may be read from a medium that cannot be written, or by a user who must not: writing fails then, reading works.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                fs::File::open(path).map_err(at("open", path))?
+            }
+            opened => opened.map_err(at("open", path))?,
+        };
         Ok(Box::new(RealFile {
             file,
             path: path.into(),

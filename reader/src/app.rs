@@ -67,7 +67,6 @@ impl Reader {
     }
 
     /// The routes under `/api/v1`.
-    #[must_use]
     pub fn router(self: Arc<Self>) -> Router {
         Router::new()
             .route("/api/v1/read", post(remote_read::handle))

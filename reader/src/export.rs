@@ -91,7 +91,9 @@ impl Export {
         let look = sources.look(&query).await?;
         if look.view.parts.is_empty() && look.view.committed.is_empty() && look.heads.is_empty() {
             // A wrong path is the usual reason, and an empty export of it would look like a success.
-            return Err(ReaderError::Bad("nothing was ever committed to this archive: see --objstore.config-file and --storage.path".to_owned()));
+            return Err(ReaderError::Bad(
+                "nothing was ever committed to this archive: see --objstore.config-file and --storage.path".to_owned(),
+            ));
         }
         output.begin(look.view.root_n)?;
         let windows = windows_with_data(sources.store(), &look, &query).await?;

@@ -52,9 +52,16 @@ async fn respond(reader: &Arc<Reader>, request: Request) -> Result<Response, Rea
     // A task of its own, so that reading and sending overlap. It ends when the receiver is dropped with the connection.
     tokio::spawn(async move {
         let running = task_reader.metrics().run();
-        let result = match asked.answer {
-            ReadResponseType::StreamedXorChunks => write_streamed(&task_reader, &asked, &mut sender).await,
-            ReadResponseType::Samples => write_sampled(&task_reader, &asked, &mut sender).await,
+        let abandoned = sender.abandoned();
+        let answered = async {
+            match asked.answer {
+                ReadResponseType::StreamedXorChunks => write_streamed(&task_reader, &asked, &mut sender).await,
+                ReadResponseType::Samples => write_sampled(&task_reader, &asked, &mut sender).await,
+            }
+        };
+        let result = tokio::select! {
+            result = answered => result,
+            () = abandoned => Err(ReaderError::Gone),
         };
         sender.conclude(result).await;
         drop((permit, running));

@@ -53,6 +53,11 @@ impl Batch {
             })
     }
 
+    /// Bytes held by labels, samples and series.
+    pub(crate) fn bytes(&self) -> usize {
+        self.label_bytes.len() + self.samples.len() * size_of::<Sample>() + self.series.len() * size_of::<BatchSeries>()
+    }
+
     /// Number of samples.
     pub(crate) fn n_samples(&self) -> usize {
         self.samples.len()

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,10 +14,12 @@ use emberkeep_service::config::FileConfig;
 use emberkeep_service::flags::{ConfigFileFlag, FlushFlags, LogFlags, ObjstoreFlags, StorageFlags, WebFlags};
 use emberkeep_service::lock::{DirectoryLock, LockError};
 use emberkeep_service::metrics::Metrics;
+use emberkeep_service::opening::Opening;
 use emberkeep_service::problem::Outcome;
 use emberkeep_service::shutdown::{Shutdown, Signals};
 use emberkeep_service::{logs, server, size};
 use prometheus_client::registry::Registry;
+use tokio::sync::Notify;
 
 use crate::{Components, Pause, Receiver, Settings};
 
@@ -138,7 +141,7 @@ impl ReceiverFlags {
     }
 }
 
-/// Starts a receiver on the real disk, in production.
+/// Starts a receiver on the real disk, in production. None when it was told to end while it was still replaying.
 ///
 /// # Errors
 /// As [`Receiver::start`].
@@ -146,7 +149,16 @@ pub async fn start(
     settings: Settings,
     store: Arc<dyn ObjectStore>,
     registry: &mut Registry,
-) -> anyhow::Result<Arc<Receiver>> {
+    shutdown: &Shutdown,
+) -> anyhow::Result<Option<Arc<Receiver>>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = {
+        let (shutdown, stop) = (shutdown.clone(), stop.clone());
+        tokio::spawn(async move {
+            shutdown.triggered().await;
+            stop.store(true, Ordering::Relaxed);
+        })
+    };
     let components = Components {
         fs: Arc::new(RealFs),
         store,
@@ -154,8 +166,18 @@ pub async fn start(
         // Not an orderly end: whatever is in the page cache can no longer be trusted.
         on_fatal: Box::new(|_| std::process::exit(1)),
         pause: Pause::default(),
+        stop,
     };
-    Ok(Receiver::start(components, settings, registry).await?)
+    let started = Receiver::start(components, settings, registry).await;
+    told.abort();
+    match started {
+        Ok(receiver) => Ok(Some(receiver)),
+        Err(error) if shutdown.is_triggered() => {
+            tracing::info!(%error, "told to end while starting");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Runs what the command line says.
@@ -177,31 +199,82 @@ async fn serve(flags: &ReceiverFlags, web: &WebFlags) -> anyhow::Result<Outcome>
     let _lock = DirectoryLock::acquire(&settings.storage_path)?;
     let store = flags.store(&file)?;
     let listener = server::bind(&web.resolve(&file, DEFAULT_ADDRESS)).await?;
-    let mut metrics = Metrics::new("receiver");
-    let receiver = start(settings, store, metrics.registry()).await?;
+    let address = listener.local_addr()?;
+
     let shutdown = Shutdown::new();
-    tokio::spawn(Signals::install()?.serve(shutdown.clone(), on_drain(receiver.clone(), shutdown.clone())));
-    tracing::info!(address = %listener.local_addr()?, "receiver accepts writes");
+    let drain = Drain::default();
+    tokio::spawn(Signals::install()?.serve(shutdown.clone(), drain.on_signal()));
+    let opening = Opening::default();
+    let serving = server::spawn(listener, opening.router(), &shutdown);
+    let mut metrics = Metrics::new("receiver");
+    let Some(receiver) = start(settings, store, metrics.registry(), &shutdown).await? else {
+        return Ok(Outcome::Done);
+    };
+    drain.watch(receiver.clone(), shutdown.clone());
     let asked = receiver.clone();
-    let router = receiver
-        .router()
-        .merge(server::admin_routes(move || asked.ready(), Arc::new(metrics)));
-    server::serve(listener, router, &shutdown, server::GRACE).await?;
-    receiver.shutdown().await;
-    Ok(Outcome::Done)
+    opening.open(
+        receiver
+            .router()
+            .merge(server::admin_routes(move || asked.ready(), Arc::new(metrics))),
+    );
+    tracing::info!(%address, "receiver accepts writes");
+
+    let served = serving.await;
+    end(&receiver, &shutdown).await;
+    served??;
+    drain.outcome()
 }
 
-/// What SIGUSR1 does: drain, then end.
-pub fn on_drain(receiver: Arc<Receiver>, shutdown: Shutdown) -> impl FnMut() + Send {
-    move || {
-        let (receiver, shutdown) = (receiver.clone(), shutdown.clone());
-        tracing::info!("draining: no more writes are taken, everything is committed, then this process ends");
+/// Ends a receiver within what is left of the budget.
+pub async fn end(receiver: &Receiver, shutdown: &Shutdown) {
+    // A listener that broke ends the process as a signal does.
+    shutdown.trigger();
+    let left = shutdown.remaining().unwrap_or_default();
+    if tokio::time::timeout(left, receiver.shutdown()).await.is_err() {
+        tracing::warn!(
+            "not everything ended in time; what was acknowledged is synced, the next start goes on from there"
+        );
+    }
+}
+
+/// What SIGUSR1 asks for: drain, then end. It may come before the receiver is there.
+#[derive(Debug, Clone, Default)]
+pub struct Drain {
+    asked: Arc<Notify>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Drain {
+    /// For [`Signals::serve`].
+    pub fn on_signal(&self) -> impl FnMut() + Send + use<> {
+        let asked = self.asked.clone();
+        move || asked.notify_one()
+    }
+
+    /// Drains this receiver when asked, and then tells the process to end.
+    pub fn watch(&self, receiver: Arc<Receiver>, shutdown: Shutdown) {
+        let drain = self.clone();
         tokio::spawn(async move {
+            drain.asked.notified().await;
+            tracing::info!("draining: no more writes are taken, everything is committed, then this process ends");
             if let Err(error) = receiver.drain().await {
                 tracing::error!(%error, "drain failed; what is not committed stays in the data directory");
+                drain.failed.store(true, Ordering::Relaxed);
             }
             shutdown.trigger();
         });
+    }
+
+    /// How the process ends.
+    ///
+    /// # Errors
+    /// A drain was asked for and failed.
+    pub fn outcome(&self) -> anyhow::Result<Outcome> {
+        anyhow::ensure!(
+            !self.failed.load(Ordering::Relaxed),
+            "the drain failed; see the log lines before"
+        );
+        Ok(Outcome::Done)
     }
 }
 
@@ -212,9 +285,16 @@ async fn drain(flags: &ReceiverFlags) -> anyhow::Result<Outcome> {
     let settings = flags.settings(&file)?;
     let _lock = take_over(&settings.storage_path).await?;
     let store = flags.store(&file)?;
-    let receiver = start(settings.clone(), store, Metrics::new("receiver").registry()).await?;
-    let drained = receiver.drain().await;
-    receiver.shutdown().await;
+    let shutdown = Shutdown::new();
+    tokio::spawn(Signals::install()?.serve(shutdown.clone(), || {}));
+    let Some(receiver) = start(settings.clone(), store, Metrics::new("receiver").registry(), &shutdown).await? else {
+        anyhow::bail!("ended before it was drained");
+    };
+    let drained = tokio::select! {
+        drained = receiver.drain() => drained.map_err(anyhow::Error::from),
+        () = shutdown.triggered() => Err(anyhow::anyhow!("told to end; what is not committed stays in the data directory")),
+    };
+    end(&receiver, &shutdown).await;
     drained?;
     tracing::info!(storage = %settings.storage_path.display(), "nothing is left local");
     Ok(Outcome::Done)

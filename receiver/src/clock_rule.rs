@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 /// How far ahead of now a sample may be, milliseconds. The same bound as Prometheus' `maxAheadTime`.
 pub(crate) const AHEAD_MS_MAX: i64 = 10 * 60 * 1000;
 
+/// Requests that run side by side record their arrivals in any order.
+const SLACK_MS: i64 = 1000;
+
 /// The clock cannot judge this request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ClockSuspect {
@@ -40,7 +43,7 @@ impl ClockRule {
     /// Whether samples that are ahead of `now` may be refused. Called only when there are any.
     pub(crate) fn judge(&self, now: i64, ahead: usize, total: usize) -> Result<(), ClockSuspect> {
         let newest = self.newest_recorded.load(Ordering::Relaxed);
-        if now < newest {
+        if now.saturating_add(SLACK_MS) < newest {
             return Err(ClockSuspect::BehindRecords { now, newest });
         }
         if ahead * 2 > total {
@@ -58,12 +61,12 @@ mod tests {
     fn a_clock_that_went_back_judges_nothing() {
         let rule = ClockRule::new();
         assert_eq!(rule.judge(1000, 1, 10), Ok(()));
-        rule.record(2000);
+        rule.record(2001);
         assert_eq!(
             rule.judge(1000, 1, 10),
             Err(ClockSuspect::BehindRecords {
                 now: 1000,
-                newest: 2000
+                newest: 2001
             })
         );
         assert_eq!(rule.judge(2000, 1, 10), Ok(()));

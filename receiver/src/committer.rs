@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::clock_rule::ClockRule;
 use crate::error::ReceiverError;
 use crate::flush::Flush;
+use crate::flusher::blocking;
 use crate::generations::Generations;
 use crate::metrics::Metrics;
 use crate::staging::StagedPart;
@@ -36,43 +37,53 @@ pub(crate) struct Committer {
     pub(crate) status: Arc<Status>,
 }
 
-/// What a claimed incarnation knows of its own log.
-#[derive(Debug)]
+/// What this incarnation knows of its own log in the store. All but the epoch is looked up again after a failure: what was believed may
+/// be what is wrong.
+#[derive(Debug, Default)]
 struct Session {
-    epoch: u64,
+    /// Claimed once in the life of the process: a second claim would outrank a rightful successor.
+    epoch: Option<u64>,
+    log_end: Option<LogEnd>,
+    /// Committed, and not yet removed from local disk. Nothing else is committed before it is gone, so at most one staged part can
+    /// be found committed by a later start, and then by the newest record.
+    retired: Option<Arc<StagedPart>>,
+}
+
+#[derive(Debug)]
+struct LogEnd {
     next: u64,
-    /// The newest record of an earlier incarnation; it may hold our oldest staged part.
     newest: Option<CommitRecord>,
+}
+
+/// What a step achieved.
+enum Step {
+    Advanced,
+    NothingToDo,
 }
 
 impl Committer {
     /// Runs until the stop signal; a part that is half committed then is finished by the next start.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut session = None;
+        let mut session = Session::default();
         let mut backoff = backoff();
         let mut failing = false;
         while !*stop.borrow() {
-            let step = async {
-                match self.generations.oldest_staged() {
-                    Some(part) => self.advance(&mut session, &part).await.map(|()| true),
-                    None => Ok(false),
-                }
-            };
             let outcome = tokio::select! {
-                outcome = step => outcome,
+                outcome = self.step(&mut session) => outcome,
                 _ = stop.changed() => return,
             };
             let wait = match outcome {
-                Ok(true) => {
+                Ok(step) => {
                     if std::mem::take(&mut failing) {
-                        tracing::info!("commits to the store work again");
+                        tracing::info!("the object store works again");
                     }
                     backoff = self::backoff();
-                    continue;
+                    match step {
+                        Step::Advanced => continue,
+                        Step::NothingToDo => None,
+                    }
                 }
-                Ok(false) => None,
-                Err(ReceiverError::Fenced { receiver, epoch }) => {
-                    let error = ReceiverError::Fenced { receiver, epoch };
+                Err(error @ ReceiverError::Fenced { .. }) => {
                     tracing::error!(%error, "commits stop");
                     self.metrics.fenced.set(1);
                     self.status.fence(error.to_string());
@@ -83,8 +94,7 @@ impl Committer {
                     if !std::mem::replace(&mut failing, true) {
                         tracing::warn!(%error, "commit failed; staging grows until the store answers");
                     }
-                    // What the session believes may be what is wrong.
-                    session = None;
+                    session.log_end = None;
                     Some(backoff.next().unwrap_or(BACKOFF_MAX))
                 }
             };
@@ -97,98 +107,127 @@ impl Committer {
     }
 
     /// Takes the oldest staged part one whole step further: into the catalog, and out of staging.
-    async fn advance(&self, session: &mut Option<Session>, part: &Arc<StagedPart>) -> Result<(), ReceiverError> {
-        let session = match session {
-            Some(session) => session,
-            None => session.insert(self.claim().await?),
+    async fn step(&self, session: &mut Session) -> Result<Step, ReceiverError> {
+        if let Some(part) = &session.retired {
+            self.remove_local(part).await?;
+            session.retired = None;
+        }
+        let epoch = match session.epoch {
+            Some(epoch) => epoch,
+            None => *session.epoch.insert(self.claim().await?),
         };
-        if let Some(newest) = session.newest.as_ref().filter(|newest| holds(newest, part)) {
-            return self.settle(part, session.epoch, newest.seq);
-        }
-        let record = self.record(session, part);
-        for (file, object) in part.manifest.part.files.iter().zip(&record.parts[0].files) {
-            let local = self
-                .flush
-                .fs
-                .open(&part.directory.join(&file.path))
-                .map_err(ReceiverError::disk(&part.directory))?;
-            upload(&*self.store, &object.location()?, Arc::from(local), file.bytes).await?;
-        }
-        match commit(&*self.store, &record).await? {
-            Committed::Done => {
-                session.next += 1;
-                self.settle(part, record.epoch, record.seq)
+        let end = match &mut session.log_end {
+            Some(end) => end,
+            found => found.insert(self.find_log_end(epoch).await?),
+        };
+        let Some(part) = self.generations.oldest_staged() else {
+            return Ok(Step::NothingToDo);
+        };
+        // Only the nonce proves it: a range of segments may come again on a copy of the data directory.
+        let newest = end.newest.as_ref().filter(|newest| newest.nonce == part.manifest.nonce);
+        let sequence = match newest {
+            Some(newest) => newest.seq,
+            None => {
+                let record = self.record(epoch, end.next, &part);
+                self.upload(&part, &record).await?;
+                match commit(&*self.store, &record).await? {
+                    Committed::Done => {
+                        end.next = record.seq + 1;
+                        record.seq
+                    }
+                    Committed::AdoptedEarlier(earlier) => {
+                        end.next = earlier.seq + 1;
+                        end.newest = Some(*earlier);
+                        return Ok(Step::Advanced);
+                    }
+                    Committed::Outrun { watermark } => {
+                        end.next = watermark + 1;
+                        return Ok(Step::Advanced);
+                    }
+                    Committed::Fenced { epoch } => return Err(self.fenced(epoch)),
+                }
             }
-            Committed::AdoptedEarlier(earlier) => {
-                session.next = earlier.seq + 1;
-                session.newest = Some(*earlier);
-                Ok(())
-            }
-            Committed::Outrun { watermark } => {
-                session.next = watermark + 1;
-                Ok(())
-            }
-            Committed::Fenced { epoch } => Err(ReceiverError::Fenced {
-                receiver: self.receiver.clone(),
-                epoch,
-            }),
-        }
+        };
+        // Readers are told first; the local copy goes after, before anything else is committed.
+        self.generations.committed(&part, epoch, sequence);
+        self.metrics.commits.inc();
+        self.metrics
+            .last_commit_timestamp
+            .set(self.clock.now_ms() as f64 / 1000.0);
+        tracing::info!(sequence, samples = part.manifest.part.samples(), "part committed");
+        session.retired = Some(part);
+        Ok(Step::Advanced)
     }
 
-    async fn claim(&self) -> Result<Session, ReceiverError> {
+    async fn claim(&self) -> Result<u64, ReceiverError> {
         let format = Format::load_or_create(&*self.store, self.clock.now_ms()).await?;
-        self.flush.identity.lock().join(&format.dataset)?;
+        let identity = self.flush.identity.clone();
+        blocking(move || identity.lock().join(&format.dataset)).await?;
         let epoch = claim_epoch(&*self.store, &self.receiver, &fresh_nonce()).await?;
+        tracing::info!(receiver = %self.receiver, epoch, "claimed an epoch");
+        Ok(epoch)
+    }
+
+    async fn find_log_end(&self, epoch: u64) -> Result<LogEnd, ReceiverError> {
         let next = next_sequence(&*self.store, &self.receiver).await?;
         if let Some(created) = next.root_created_at {
             self.clock_rule.record(created);
         }
+        if let Some(newer) = next.newest_record.as_ref().filter(|record| record.epoch > epoch) {
+            return Err(self.fenced(newer.epoch));
+        }
         self.generations.claimed(epoch, next.seq - 1);
-        tracing::info!(receiver = %self.receiver, epoch, next_sequence = next.seq, "claimed an epoch");
-        Ok(Session {
-            epoch,
+        Ok(LogEnd {
             next: next.seq,
             newest: next.newest_record,
         })
     }
 
-    fn record(&self, session: &Session, part: &StagedPart) -> CommitRecord {
+    async fn upload(&self, part: &StagedPart, record: &CommitRecord) -> Result<(), ReceiverError> {
+        for (file, object) in part.manifest.part.files.iter().zip(&record.parts[0].files) {
+            let path = part.directory.join(&file.path);
+            let local = self.flush.fs.open(&path).map_err(ReceiverError::disk(path))?;
+            upload(&*self.store, object, Arc::from(local)).await?;
+        }
+        Ok(())
+    }
+
+    fn fenced(&self, epoch: u64) -> ReceiverError {
+        ReceiverError::Fenced {
+            receiver: self.receiver.clone(),
+            epoch,
+        }
+    }
+
+    /// The segments must be gone, durably, before the part that replaced them is: otherwise a start would replay them.
+    async fn remove_local(&self, part: &Arc<StagedPart>) -> Result<(), ReceiverError> {
+        let (flush, leaving) = (self.flush.clone(), part.clone());
+        blocking(move || {
+            flush.trim_replaced(&leaving)?;
+            leaving.remove(&*flush.fs)
+        })
+        .await?;
+        self.generations.removed(part);
+        Ok(())
+    }
+
+    fn record(&self, epoch: u64, seq: u64, part: &StagedPart) -> CommitRecord {
         let manifest = &part.manifest;
         let mut entry: PartEntry = manifest.part.clone();
         for file in &mut entry.files {
-            file.path = names::level0(&self.receiver, session.next, entry.ulid, file.kind).to_string();
+            file.path = names::level0(&self.receiver, seq, entry.ulid, file.kind).to_string();
         }
         CommitRecord {
             nonce: manifest.nonce.clone(),
             receiver: self.receiver.clone(),
-            epoch: session.epoch,
-            seq: session.next,
+            epoch,
+            seq,
             wal: manifest.wal.clone(),
             committed_at: self.clock.now_ms(),
             newest_arrival: manifest.newest_arrival,
             parts: vec![entry],
         }
     }
-
-    /// The part is in the catalog: readers are told first, the local copy goes after.
-    fn settle(&self, part: &Arc<StagedPart>, epoch: u64, sequence: u64) -> Result<(), ReceiverError> {
-        self.generations.committed(part, epoch, sequence);
-        self.metrics.commits.inc();
-        self.metrics
-            .last_commit_timestamp
-            .set(self.clock.now_ms() as f64 / 1000.0);
-        tracing::info!(sequence, samples = part.manifest.part.samples(), "part committed");
-        // The segments must be gone, durably, before the part that replaced them is: otherwise a start would replay them.
-        self.flush.trim_replaced(part)?;
-        part.remove(&*self.flush.fs)
-    }
-}
-
-/// Whether a staged part is in the archive already. Parts are committed in log order, so a record of the same log that ends at or
-/// after the part's last segment says so: the local copy only outlived a crash or a failed removal.
-fn holds(record: &CommitRecord, part: &StagedPart) -> bool {
-    let (theirs, ours) = (&record.wal, &part.manifest.wal);
-    record.nonce == part.manifest.nonce || (theirs.id == ours.id && ours.to <= theirs.to)
 }
 
 const BACKOFF_MAX: Duration = Duration::from_secs(30);

@@ -29,6 +29,14 @@ pub enum ReceiverError {
     /// The object store or a part.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// A drained directory still holds something; keep it.
+    #[error("`{path}` still holds {what}: keep this data directory")]
+    Left {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        what: String,
+    },
     /// A step failed inside, by a panic or a bug; the data stays where it is.
     #[error("failed inside: {0}")]
     Failed(String),

@@ -59,8 +59,7 @@ impl Flush {
         };
         let wal = wal_range(wal_id, segments);
         let temporary = StagedPart::temporary(&self.staging, &wal);
-        // A try that failed may have left some of it.
-        remove_dir_all(&*self.fs, &temporary).map_err(ReceiverError::disk(&temporary))?;
+        StagedPart::clear(&*self.fs, &self.staging, &wal)?;
         create_dir_all_durable(&*self.fs, &temporary).map_err(ReceiverError::disk(&temporary))?;
 
         let ulid = Ulid::generate();
@@ -73,7 +72,10 @@ impl Flush {
             ulid,
         };
         let frozen = generation.table.freeze();
-        let (summary, conflicts) = self.write(&temporary, info, &frozen.sorted())?;
+        let (summary, conflicts) = self.write(&temporary, info, &frozen.sorted()).inspect_err(|_| {
+            // On a full disk the log may need the space before the next try clears it.
+            let _ = remove_dir_all(&*self.fs, &temporary);
+        })?;
         let manifest = Manifest {
             nonce: fresh_nonce(),
             wal,
@@ -89,9 +91,13 @@ impl Flush {
 
     /// Removes segments that a staged part replaces, or that hold nothing to keep. Their numbers are never used again.
     pub(crate) fn trim(&self, segments: SegmentRange) -> Result<(), ReceiverError> {
+        let remove = |from, to| emberkeep_wal::remove(&*self.fs, &self.wal_path, SegmentRange { from, to });
+        // The last one keeps the numbers below it from being used again, so the others may go first: they make room on a full disk.
+        if segments.from < segments.to {
+            remove(segments.from, segments.to - 1)?;
+        }
         self.identity.lock().raise_floor(segments.to + 1)?;
-        emberkeep_wal::remove(&*self.fs, &self.wal_path, segments)?;
-        Ok(())
+        Ok(remove(segments.to, segments.to)?)
     }
 
     /// Removes the segments that a staged part replaces, when they are segments of the present log.
@@ -104,6 +110,43 @@ impl Flush {
             from: wal.from,
             to: wal.to - 1,
         })
+    }
+
+    /// What a drained data directory must not hold any more.
+    ///
+    /// # Errors
+    /// Names what is left: segments, staged parts, or records that were set aside because they could not be read.
+    pub(crate) fn check_empty(&self) -> Result<(), ReceiverError> {
+        let left = |path: &Path, what: String| ReceiverError::Left {
+            path: path.to_owned(),
+            what,
+        };
+        let segments = emberkeep_wal::usage(&*self.fs, &self.wal_path)?.segments;
+        if segments > 0 {
+            return Err(left(&self.wal_path, format!("{segments} segments of the log")));
+        }
+        let staged = self
+            .fs
+            .read_dir(&self.staging)
+            .map_err(ReceiverError::disk(&self.staging))?;
+        if let Some(part) = staged
+            .iter()
+            .find(|entry| !entry.name.as_encoded_bytes().starts_with(b"."))
+        {
+            return Err(left(&self.staging.join(&part.name), "a staged part".to_owned()));
+        }
+        let aside = self.wal_path.join("set-aside");
+        let torn = |name: &std::ffi::OsStr| name.as_encoded_bytes().ends_with(b".torn");
+        match self.fs.read_dir(&aside) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            // What a crash tore off was never acknowledged.
+            Ok(entries) if entries.iter().all(|entry| torn(&entry.name)) => Ok(()),
+            Ok(_) => Err(left(
+                &aside,
+                "records that could not be read, perhaps acknowledged ones".to_owned(),
+            )),
+            Err(error) => Err(ReceiverError::disk(&aside)(error)),
+        }
     }
 
     fn write(

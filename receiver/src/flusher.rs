@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use backon::BackoffBuilder;
@@ -72,7 +73,7 @@ impl Flusher {
             if now < not_before || self.waiting.is_empty() {
                 continue;
             }
-            match self.stage_waiting().await {
+            match self.stage_waiting(&stop).await {
                 Ok(()) => {
                     backoff = self::backoff();
                     for request in asked.drain(..) {
@@ -90,8 +91,11 @@ impl Flusher {
         }
     }
 
-    async fn stage_waiting(&mut self) -> Result<(), ReceiverError> {
+    async fn stage_waiting(&mut self, stop: &watch::Receiver<bool>) -> Result<(), ReceiverError> {
         while let Some(frozen) = self.waiting.front().cloned() {
+            if *stop.borrow() {
+                return Err(ReceiverError::Failed("stopped before everything was staged".to_owned()));
+            }
             if let Some(segments) = frozen.segments {
                 let (flush, generation) = (self.flush.clone(), frozen.generation.clone());
                 let flushed = match blocking(move || flush.stage(&generation, segments)).await {
@@ -127,8 +131,8 @@ impl Flusher {
     async fn content_failed(&mut self, error: ReceiverError, segments: SegmentRange) -> Result<(), ReceiverError> {
         self.content_failures += 1;
         if self.content_failures >= 2 {
-            let flush = self.flush.clone();
-            let rest = blocking(move || without_poison(&flush, segments)).await?;
+            let (flush, metrics) = (self.flush.clone(), self.metrics.clone());
+            let rest = blocking(move || without_poison(&flush, segments, &metrics)).await?;
             if let Some(front) = self.waiting.front_mut() {
                 let spoiled = std::mem::replace(&mut front.generation, rest);
                 self.generations.replace(&spoiled, &front.generation);
@@ -147,8 +151,8 @@ impl Flusher {
         m.staged_parts.set(to_gauge(parts));
         m.in_flight_bytes.set(to_gauge(self.admission.in_flight()));
         let log = g.wal().stats();
-        m.wal_bytes.set(i64::try_from(log.body_bytes).unwrap_or(i64::MAX));
-        m.wal_syncs.set(i64::try_from(log.syncs).unwrap_or(i64::MAX));
+        m.wal_bytes.inner().store(log.body_bytes, Ordering::Relaxed);
+        m.wal_syncs.inner().store(log.syncs, Ordering::Relaxed);
     }
 }
 
@@ -156,7 +160,7 @@ fn to_gauge(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ReceiverError> + Send + 'static,
 ) -> Result<T, ReceiverError> {
     match tokio::task::spawn_blocking(work).await {

@@ -115,11 +115,14 @@ pub(crate) struct Generations {
     pub(crate) staged_arrived: Notify,
     pub(crate) staged_left: Notify,
     staged_bytes: AtomicU64,
+    /// Staged parts on local disk, those committed and not yet removed included.
+    local_parts: AtomicUsize,
 }
 
 impl Generations {
     pub(crate) fn new(wal: Wal, receiver: String, staged: Vec<StagedPart>) -> Self {
         let staged_bytes = AtomicU64::new(staged.iter().map(StagedPart::bytes).sum());
+        let local_parts = AtomicUsize::new(staged.len());
         let inner = Inner {
             open: Arc::new(Generation::new()),
             closed: VecDeque::new(),
@@ -136,6 +139,7 @@ impl Generations {
             staged_arrived: Notify::new(),
             staged_left: Notify::new(),
             staged_bytes,
+            local_parts,
         }
     }
 
@@ -190,6 +194,7 @@ impl Generations {
     /// The staged part takes the place of its generation, in one step for every reader.
     pub(crate) fn staged(&self, generation: &Arc<Generation>, part: StagedPart) {
         self.staged_bytes.fetch_add(part.bytes(), Ordering::Relaxed);
+        self.local_parts.fetch_add(1, Ordering::Release);
         let mut inner = self.inner.lock();
         inner.closed.retain(|g| !Arc::ptr_eq(g, generation));
         inner.staged.push_back(Arc::new(part));
@@ -208,8 +213,12 @@ impl Generations {
         inner.staged.retain(|p| !Arc::ptr_eq(p, part));
         inner.position.epoch = epoch;
         inner.position.committed = inner.position.committed.max(sequence);
-        drop(inner);
+    }
+
+    /// A committed part is gone from local disk.
+    pub(crate) fn removed(&self, part: &StagedPart) {
         self.staged_bytes.fetch_sub(part.bytes(), Ordering::Relaxed);
+        self.local_parts.fetch_sub(1, Ordering::Release);
         self.staged_left.notify_waiters();
     }
 
@@ -247,11 +256,11 @@ impl Generations {
         inner.open.table.n_series() + inner.closed.iter().map(|g| g.table.n_series()).sum::<u64>()
     }
 
-    /// Bytes and number of staged parts.
+    /// Bytes and number of staged parts on local disk, those committed and not yet removed included.
     pub(crate) fn staged_size(&self) -> (u64, usize) {
         (
             self.staged_bytes.load(Ordering::Relaxed),
-            self.inner.lock().staged.len(),
+            self.local_parts.load(Ordering::Acquire),
         )
     }
 

@@ -12,6 +12,8 @@ use axum::http::{Response, StatusCode, header};
 use axum::routing::post;
 use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadQuery, HeadSeries};
 use emberkeep_model::{MatchOp, Matcher, TenantId, TimeRange};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use emberkeep_proto::head::{ANSWER_CONTENT_TYPE, HeadAnswerWriter, decode_request};
 use emberkeep_proto::messages::head::HeadSeries as WireSeries;
 use emberkeep_proto::messages::head::head_matcher::MatchOp as WireOp;
@@ -21,19 +23,38 @@ use crate::head_read::ReceiverHead;
 /// Most bytes of a decompressed request: a tenant, a range and matchers.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
 
-pub(crate) fn routes(head: Arc<ReceiverHead>) -> Router {
-    Router::new().route("/api/v1/head/read", post(read)).with_state(head)
+/// Answers in memory at the same time. Each may hold as many samples as the head gives in one; further readers wait.
+const ANSWERS_MAX: usize = 2;
+
+#[derive(Clone)]
+struct Endpoint {
+    head: Arc<ReceiverHead>,
+    answers: Arc<Semaphore>,
 }
 
-async fn read(State(head): State<Arc<ReceiverHead>>, body: Bytes) -> Response<Body> {
+pub(crate) fn routes(head: Arc<ReceiverHead>) -> Router {
+    let endpoint = Endpoint {
+        head,
+        answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
+    };
+    Router::new()
+        .route("/api/v1/head/read", post(read))
+        .with_state(endpoint)
+}
+
+async fn read(State(endpoint): State<Endpoint>, body: Bytes) -> Response<Body> {
+    let Endpoint { head, answers } = endpoint;
     let query = match query(&body) {
         Ok(query) => query,
         Err(reason) => return text(StatusCode::BAD_REQUEST, reason),
     };
+    let Ok(permit) = answers.acquire_owned().await else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "stopping".to_owned());
+    };
     match tokio::task::spawn_blocking(move || head.read(&query)).await {
-        Ok(Ok(answer)) => stream(answer),
+        Ok(Ok(answer)) => stream(answer, permit),
         Ok(Err(error @ HeadError::Unavailable { .. })) => text(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
-        Ok(Err(error @ HeadError::TooLarge { .. })) => text(StatusCode::BAD_REQUEST, error.to_string()),
+        Ok(Err(error @ HeadError::TooLarge { .. })) => text(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
         Err(failure) => {
             tracing::error!(%failure, "a head read failed inside");
             text(StatusCode::SERVICE_UNAVAILABLE, "internal error".to_owned())
@@ -69,12 +90,12 @@ fn query(body: &[u8]) -> Result<HeadQuery, String> {
 }
 
 /// One frame at a time is encoded, as fast as the client takes them.
-fn stream(answer: HeadAnswer) -> Response<Body> {
+fn stream(answer: HeadAnswer, permit: OwnedSemaphorePermit) -> Response<Body> {
     let HeadAnswer { position, series } = answer;
     let frames = futures::stream::unfold(
-        Some((series.into_iter(), HeadAnswerWriter::default(), position)),
+        Some((series.into_iter(), HeadAnswerWriter::default(), position, permit)),
         async |state| {
-            let (mut series, mut writer, position) = state?;
+            let (mut series, mut writer, position, permit) = state?;
             let mut out = Vec::new();
             let rest = match series.next() {
                 Some(HeadSeries { labels, samples }) => {
@@ -85,7 +106,7 @@ fn stream(answer: HeadAnswer) -> Response<Body> {
                         start_timestamps: samples.start_timestamps,
                     };
                     writer.series(frame, &mut out);
-                    Some((series, writer, position))
+                    Some((series, writer, position, permit))
                 }
                 None => {
                     writer.end(position.receiver, position.epoch, position.committed, &mut out);

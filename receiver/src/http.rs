@@ -1,19 +1,19 @@
 //! The HTTP half of remote write: checks by header and size first, then ingest, then the answer (`docs/http-receiver.md`).
 //!
-//! Order of checks: method 405, content type 415, encoding 415, size 413, tenant 400, then what ingest says. Trouble of ours is always
+//! Order of checks: method 405, content type 415, encoding 415, tenant 400, size 413, then what ingest says. Trouble of ours is always
 //! 503 with `Retry-After`: senders drop what gets a 4xx, 429 included. The 2.0 headers stand on every 2.0 answer and on no 1.0 answer.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::routing::post;
 use emberkeep_model::TenantId;
 use emberkeep_proto::content::{self, WriteProtocol};
 
-use crate::ingest::{Ingest, IngestError, Kept};
+use crate::ingest::{self, Ingest, IngestError, Kept};
 use crate::metrics::AnswerLabels;
 
 /// Seconds after which a sender that honours it comes again.
@@ -59,7 +59,7 @@ async fn write(State(ingest): State<Arc<Ingest>>, request: Request) -> Response<
 }
 
 /// Header checks and the body, at most as long as allowed.
-async fn read(ingest: &Ingest, headers: &HeaderMap, body: Body) -> Result<(TenantId, Bytes), Answer> {
+async fn read(ingest: &Ingest, headers: &HeaderMap, body: Body) -> Result<(TenantId, ingest::Body), Answer> {
     content::check_content_encoding(header(headers, header::CONTENT_ENCODING))
         .map_err(|error| Answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.to_string()))?;
     let tenant = match header(headers, "x-scope-orgid") {
@@ -77,17 +77,26 @@ async fn read(ingest: &Ingest, headers: &HeaderMap, body: Body) -> Result<(Tenan
     if declared.is_some_and(|len| len > limit) {
         return Err(too_large());
     }
-    let body = axum::body::to_bytes(body, limit).await.map_err(|error| {
-        if declared.is_none() {
-            too_large()
-        } else {
-            Answer::error(StatusCode::BAD_REQUEST, format!("the body broke off: {error}"))
+    // Before the first byte is held; a body of unknown length may become as long as the limit.
+    let permit = ingest
+        .admit(declared.unwrap_or(limit))
+        .map_err(|e| Answer::later(e.to_string()))?;
+    let received = tokio::time::timeout(ingest.settings.body_timeout, axum::body::to_bytes(body, limit)).await;
+    let bytes = match received {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(_)) if declared.is_none() => return Err(too_large()),
+        Ok(Err(error)) => {
+            return Err(Answer::error(
+                StatusCode::BAD_REQUEST,
+                format!("the body broke off: {error}"),
+            ));
         }
-    })?;
-    Ok((tenant, body))
+        Err(_) => return Err(Answer::later("the body did not arrive in time".to_owned())),
+    };
+    Ok((tenant, ingest::Body { bytes, permit }))
 }
 
-async fn answer(ingest: Arc<Ingest>, tenant: TenantId, protocol: WriteProtocol, body: Bytes) -> Answer {
+async fn answer(ingest: Arc<Ingest>, tenant: TenantId, protocol: WriteProtocol, body: ingest::Body) -> Answer {
     // A task of its own: a client that hangs up must not drop a request between its record and its head append.
     let task = tokio::spawn(async move { ingest.ingest(tenant, protocol, body).await });
     match task.await {
@@ -137,6 +146,10 @@ impl Answer {
             text,
             samples_written: 0,
         }
+    }
+
+    fn later(text: String) -> Self {
+        Self::error(StatusCode::SERVICE_UNAVAILABLE, text)
     }
 
     fn into_response(self, protocol: Option<WriteProtocol>) -> Response<Body> {

@@ -75,13 +75,13 @@ impl Identity {
                     segment_floor: 1,
                     dataset: String::new(),
                 };
-                let identity = Self {
+                let mut identity = Self {
                     fs,
                     path: path.to_owned(),
                     stored,
                     wal_id,
                 };
-                identity.store()?;
+                identity.replace(identity.stored.clone())?;
                 Ok(identity)
             }
             Err(error) => Err(ReceiverError::disk(path)(error)),
@@ -114,8 +114,11 @@ impl Identity {
     /// It was another one before: the store was exchanged under a data directory.
     pub(crate) fn join(&mut self, dataset: &str) -> Result<(), ReceiverError> {
         if self.stored.dataset.is_empty() {
-            self.stored.dataset = dataset.to_owned();
-            self.store()?;
+            let dataset = dataset.to_owned();
+            self.replace(Stored {
+                dataset,
+                ..self.stored.clone()
+            })?;
         }
         if self.stored.dataset != dataset {
             let reason = format!(
@@ -133,14 +136,20 @@ impl Identity {
     /// Raises the floor durably; before segments are removed.
     pub(crate) fn raise_floor(&mut self, floor: u64) -> Result<(), ReceiverError> {
         if floor > self.stored.segment_floor {
-            self.stored.segment_floor = floor;
-            self.store()?;
+            let segment_floor = floor;
+            self.replace(Stored {
+                segment_floor,
+                ..self.stored.clone()
+            })?;
         }
         Ok(())
     }
 
-    fn store(&self) -> Result<(), ReceiverError> {
-        let bytes = serde_json::to_vec_pretty(&self.stored).expect("plain fields serialise");
-        replace_durable(&*self.fs, &self.path, &bytes).map_err(ReceiverError::disk(&self.path))
+    /// Memory follows disk: what could not be written must be tried again.
+    fn replace(&mut self, next: Stored) -> Result<(), ReceiverError> {
+        let bytes = serde_json::to_vec_pretty(&next).expect("plain fields serialise");
+        replace_durable(&*self.fs, &self.path, &bytes).map_err(ReceiverError::disk(&self.path))?;
+        self.stored = next;
+        Ok(())
     }
 }

@@ -13,6 +13,7 @@ use emberkeep_proto::content::WriteProtocol;
 use emberkeep_proto::snappy;
 use emberkeep_service::clock::Clock;
 use emberkeep_wal::{AppendError, Protocol, Record};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::admission::Admission;
 use crate::clock_rule::ClockRule;
@@ -34,6 +35,13 @@ pub(crate) struct Ingest {
     pub(crate) status: Arc<Status>,
     /// Where a test holds a request between log append and head append.
     pub(crate) pause: Pause,
+}
+
+/// A request body with its share of the budget.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) bytes: Bytes,
+    pub(crate) permit: OwnedSemaphorePermit,
 }
 
 /// What was kept of a request.
@@ -63,28 +71,35 @@ impl Ingest {
         &self,
         tenant: TenantId,
         protocol: WriteProtocol,
-        body: Bytes,
+        body: Body,
     ) -> Result<Kept, IngestError> {
+        // In this order: a drain first refuses, then waits until nothing holds a permit.
+        let Body {
+            bytes: body,
+            permit: _permit,
+        } = body;
         self.status.ready().map_err(IngestError::Later)?;
         self.check_bounds()?;
-        let decoded_len = snappy::declared_len(&body).map_err(|e| IngestError::Malformed(e.to_string()))?;
-        let in_flight = body
-            .len()
-            .saturating_add(decoded_len.min(self.settings.decoded_bytes_max));
-        let Some(_permit) = self.admission.admit(in_flight) else {
-            return Err(IngestError::Later("too many request bytes in flight".to_owned()));
-        };
+        let declared = snappy::declared_len(&body).map_err(|e| IngestError::Malformed(e.to_string()))?;
+        let _permit_to_decode = self.admit(declared.min(self.settings.decoded_bytes_max))?;
 
         let mut decoded = Vec::new();
         snappy::decompress_capped(&body, self.settings.decoded_bytes_max, &mut decoded)
             .map_err(|e| IngestError::Malformed(e.to_string()))?;
         let arrival = self.clock.now_ms();
-        let intake = intake::judge(protocol, &decoded, arrival).map_err(|e| IngestError::Malformed(e.to_string()))?;
+        let intake = intake::judge(protocol, &decoded, arrival, self.settings.decoded_bytes_max)
+            .map_err(|e| IngestError::Malformed(e.to_string()))?;
         self.check_clock(&intake, arrival)?;
         if intake.batch.n_samples() > 0 {
             self.make_durable(tenant, protocol, arrival, body, &intake).await?;
         }
         Ok(self.account(&intake, protocol))
+    }
+
+    /// Takes bytes from the budget of what may be in flight.
+    pub(crate) fn admit(&self, bytes: usize) -> Result<OwnedSemaphorePermit, IngestError> {
+        let refused = || IngestError::Later("too many request bytes in flight".to_owned());
+        self.admission.admit(bytes).ok_or_else(refused)
     }
 
     async fn make_durable(
@@ -141,10 +156,10 @@ impl Ingest {
     }
 
     fn check_clock(&self, intake: &Intake, now: i64) -> Result<(), IngestError> {
-        if intake.n_ahead == 0 {
-            return Ok(());
-        }
-        let judged = self.clock_rule.judge(now, intake.n_ahead, intake.n_samples);
+        let judged = match intake.n_ahead {
+            0 => Ok(()),
+            ahead => self.clock_rule.judge(now, ahead, intake.n_samples),
+        };
         self.metrics.clock_suspect.set(i64::from(judged.is_err()));
         judged.map_err(|suspect| {
             tracing::warn!(%suspect, "a request was put off");
@@ -160,9 +175,13 @@ impl Ingest {
         self.metrics.leave_out("metadata", intake.n_metadata as u64);
         let refused = (intake.n_refusals() > 0).then(|| {
             let first = intake.first_refusal.as_deref().unwrap_or("no reason recorded");
+            let samples = intake.n_ahead + intake.n_refused;
+            let others = match intake.n_bad_series {
+                0 => String::new(),
+                n => format!(" and {n} series without samples"),
+            };
             format!(
-                "{} of {} samples refused, the first: {first}",
-                intake.n_ahead + intake.n_refused,
+                "{samples} of {} samples{others} refused, the first: {first}",
                 intake.n_samples
             )
         });

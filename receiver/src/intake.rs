@@ -6,7 +6,7 @@
 //!
 //! A malformed body is refused whole. Nothing here may depend on what was stored before.
 
-use emberkeep_model::{LabelsBuilder, MIN_TIMESTAMP, Sample};
+use emberkeep_model::{LabelsBuilder, MIN_TIMESTAMP, Sample, UNSET_START_TIMESTAMP};
 use emberkeep_proto::content::WriteProtocol;
 use emberkeep_proto::{WireError, write_v1, write_v2};
 use emberkeep_wal::Verdict;
@@ -43,7 +43,10 @@ pub(crate) struct Intake {
 /// Who decides: the rules, or a recorded verdict.
 #[derive(Debug, Clone, Copy)]
 enum Judge<'a> {
-    Rules { newest_allowed: i64 },
+    Rules {
+        newest_allowed: i64,
+        batch_bytes_max: usize,
+    },
     Recorded(&'a Verdict),
 }
 
@@ -52,17 +55,27 @@ enum Judge<'a> {
 pub(crate) enum IntakeError {
     #[error(transparent)]
     Wire(#[from] WireError),
+    #[error("the request expands to more than {0} bytes of labels and samples")]
+    TooLarge(usize),
+    #[error("the recorded verdict keeps samples of a series that cannot be read: {0}")]
+    Contradiction(String),
     #[error("verdict of validator version {0}, this program knows {VALIDATOR_VERSION}: upgrade")]
     NewerValidator(u32),
 }
 
-/// Judges a live request. `now_ms` is our clock.
-pub(crate) fn judge(protocol: WriteProtocol, body: &[u8], now_ms: i64) -> Result<Intake, IntakeError> {
+/// Judges a live request. `now_ms` is our clock. Symbols are expanded for each series that names them, so the batch has a bound of its own.
+pub(crate) fn judge(
+    protocol: WriteProtocol,
+    body: &[u8],
+    now_ms: i64,
+    batch_bytes_max: usize,
+) -> Result<Intake, IntakeError> {
     take_in(
         protocol,
         body,
         Judge::Rules {
             newest_allowed: now_ms.saturating_add(AHEAD_MS_MAX),
+            batch_bytes_max,
         },
     )
 }
@@ -97,7 +110,7 @@ fn take_in(protocol: WriteProtocol, body: &[u8], judge: Judge<'_>) -> Result<Int
                 }
                 intake.n_histograms += series.n_histograms();
                 intake.n_exemplars += series.n_exemplars();
-                intake.series(Ok(&mut labels), carries, series.samples().map(to_sample), judge);
+                intake.series(Ok(&mut labels), carries, series.samples().map(to_sample), judge)?;
             }
         }
         WriteProtocol::V2 => {
@@ -114,10 +127,10 @@ fn take_in(protocol: WriteProtocol, body: &[u8], judge: Judge<'_>) -> Result<Int
                 intake.n_metadata += usize::from(series.has_metadata());
                 let carries = Carries {
                     samples: series.n_samples(),
-                    others: series.n_histograms() + series.n_exemplars(),
+                    others: series.n_histograms() + series.n_exemplars() + usize::from(series.has_metadata()),
                 };
                 let resolved = resolved.map(|()| &mut labels);
-                intake.series(resolved, carries, series.samples().map(to_sample), judge);
+                intake.series(resolved, carries, series.samples().map(to_sample), judge)?;
             }
         }
     }
@@ -128,7 +141,7 @@ fn take_in(protocol: WriteProtocol, body: &[u8], judge: Judge<'_>) -> Result<Int
 #[derive(Debug, Clone, Copy)]
 struct Carries {
     samples: usize,
-    /// Histograms and exemplars.
+    /// Histograms, exemplars and metadata.
     others: usize,
 }
 
@@ -159,61 +172,85 @@ impl Intake {
         carries: Carries,
         samples: impl Iterator<Item = Sample>,
         judge: Judge<'_>,
-    ) {
+    ) -> Result<(), IntakeError> {
         let first = self.n_samples;
         self.n_samples += carries.samples;
         let canonical = labels.and_then(|labels| labels.canonical().map_err(|e| e.to_string()).and_then(check_named));
         match canonical {
-            Err(reason) => {
-                self.refuse_range(first, carries.samples, judge);
-                self.n_bad_series += usize::from(carries.samples == 0);
-                self.first_refusal.get_or_insert_with(|| shorten(reason));
+            Err(reason) => self.bad_series(first, carries, reason, judge),
+            Ok(canonical) if carries.samples == 0 => {
+                if carries.others == 0 && matches!(judge, Judge::Rules { .. }) {
+                    self.n_bad_series += 1;
+                    self.tell(|| format!("series {} has no sample, histogram or exemplar", show(canonical)));
+                }
+                Ok(())
             }
             Ok(canonical) => {
-                if carries.samples == 0 {
-                    if carries.others == 0 && matches!(judge, Judge::Rules { .. }) {
-                        self.n_bad_series += 1;
-                        let text = || format!("series {} has no sample, histogram or exemplar", show(canonical));
-                        self.first_refusal.get_or_insert_with(text);
-                    }
-                    return;
-                }
                 self.batch.push_series(canonical);
                 for (i, sample) in samples.enumerate() {
-                    match refusal(first + i, &sample, judge) {
-                        None => self.batch.push_sample(sample),
-                        Some(refusal) => {
-                            if let Judge::Rules { .. } = judge {
-                                self.verdict.refuse(ordinal(first + i));
-                            }
-                            let reason = match refusal {
-                                Refusal::Ahead => {
-                                    self.n_ahead += 1;
-                                    "is more than 10 minutes ahead of the clock here"
-                                }
-                                Refusal::TooOld => {
-                                    self.n_refused += 1;
-                                    "lies before the year 1"
-                                }
-                                Refusal::Recorded => continue,
-                            };
-                            let text =
-                                || format!("series {}: timestamp {} {reason}", show(canonical), sample.timestamp);
-                            self.first_refusal.get_or_insert_with(text);
-                        }
+                    self.sample(first + i, sample, canonical, judge);
+                }
+                match judge {
+                    Judge::Rules { batch_bytes_max, .. } if self.batch.bytes() > batch_bytes_max => {
+                        Err(IntakeError::TooLarge(batch_bytes_max))
                     }
+                    _ => Ok(()),
                 }
             }
         }
     }
 
-    fn refuse_range(&mut self, first: usize, n: usize, judge: Judge<'_>) {
-        self.n_refused += n;
-        if let Judge::Rules { .. } = judge {
-            for ordinal in first..first + n {
-                self.verdict.refuse(self::ordinal(ordinal));
+    fn sample(&mut self, n: usize, sample: Sample, canonical: &[u8], judge: Judge<'_>) {
+        let reason = match judge {
+            Judge::Recorded(verdict) => {
+                if !verdict.is_refused(ordinal(n)) {
+                    self.batch.push_sample(sample);
+                }
+                return;
+            }
+            Judge::Rules { newest_allowed, .. } => match refusal(&sample, newest_allowed) {
+                None => return self.batch.push_sample(sample),
+                Some(Refusal::Ahead) => {
+                    self.n_ahead += 1;
+                    "is more than 10 minutes ahead of the clock here"
+                }
+                Some(Refusal::TooOld) => {
+                    self.n_refused += 1;
+                    "lies before the year 1"
+                }
+                Some(Refusal::Start) => {
+                    self.n_refused += 1;
+                    "has a start timestamp before the year 1 or more than 10 minutes ahead"
+                }
+            },
+        };
+        self.verdict.refuse(ordinal(n));
+        self.tell(|| format!("series {}: timestamp {} {reason}", show(canonical), sample.timestamp));
+    }
+
+    /// Refuses all samples of a series. In replay the verdict must have refused them, too.
+    fn bad_series(
+        &mut self,
+        first: usize,
+        carries: Carries,
+        reason: String,
+        judge: Judge<'_>,
+    ) -> Result<(), IntakeError> {
+        for n in first..first + carries.samples {
+            match judge {
+                Judge::Rules { .. } => self.verdict.refuse(ordinal(n)),
+                Judge::Recorded(verdict) if verdict.is_refused(ordinal(n)) => {}
+                Judge::Recorded(_) => return Err(IntakeError::Contradiction(reason)),
             }
         }
+        self.n_refused += carries.samples;
+        self.n_bad_series += usize::from(carries.samples == 0);
+        self.tell(|| reason);
+        Ok(())
+    }
+
+    fn tell(&mut self, text: impl FnOnce() -> String) {
+        self.first_refusal.get_or_insert_with(|| shorten(text()));
     }
 
     /// Everything refused by the rules that the sender must hear of.
@@ -225,15 +262,20 @@ impl Intake {
 enum Refusal {
     Ahead,
     TooOld,
-    Recorded,
+    /// Engines hold it in a column of timestamps, and one that they cannot hold spoils the column.
+    Start,
 }
 
-fn refusal(ordinal: usize, sample: &Sample, judge: Judge<'_>) -> Option<Refusal> {
-    match judge {
-        Judge::Rules { newest_allowed } if sample.timestamp > newest_allowed => Some(Refusal::Ahead),
-        Judge::Rules { .. } if sample.timestamp < MIN_TIMESTAMP => Some(Refusal::TooOld),
-        Judge::Rules { .. } => None,
-        Judge::Recorded(verdict) => verdict.is_refused(self::ordinal(ordinal)).then_some(Refusal::Recorded),
+fn refusal(sample: &Sample, newest_allowed: i64) -> Option<Refusal> {
+    let allowed = MIN_TIMESTAMP..=newest_allowed;
+    if sample.timestamp > newest_allowed {
+        Some(Refusal::Ahead)
+    } else if sample.timestamp < MIN_TIMESTAMP {
+        Some(Refusal::TooOld)
+    } else if sample.start_timestamp != UNSET_START_TIMESTAMP && !allowed.contains(&sample.start_timestamp) {
+        Some(Refusal::Start)
+    } else {
+        None
     }
 }
 

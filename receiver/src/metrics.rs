@@ -49,8 +49,8 @@ pub(crate) struct Metrics {
     pub(crate) fenced: Gauge<i64, AtomicI64>,
     pub(crate) replayed_records: Counter,
     pub(crate) replay_damage: Family<ReasonLabels, Counter>,
-    pub(crate) wal_bytes: Gauge<i64, AtomicI64>,
-    pub(crate) wal_syncs: Gauge<i64, AtomicI64>,
+    pub(crate) wal_bytes: Counter,
+    pub(crate) wal_syncs: Counter,
 }
 
 impl Metrics {

@@ -14,10 +14,15 @@ use crate::error::ReceiverError;
 use crate::flush::Flush;
 use crate::generations::Generation;
 use crate::intake;
+use crate::metrics::Metrics;
 use crate::replay::{report, wire_protocol};
 
 /// Rebuilds a generation from its segments without the records that cannot be flushed. Blocking.
-pub(crate) fn without_poison(flush: &Flush, segments: SegmentRange) -> Result<Arc<Generation>, ReceiverError> {
+pub(crate) fn without_poison(
+    flush: &Flush,
+    segments: SegmentRange,
+    metrics: &Metrics,
+) -> Result<Arc<Generation>, ReceiverError> {
     let rest = Arc::new(Generation::new());
     let wal_id = flush.identity.lock().wal_id();
     let others = [
@@ -38,7 +43,7 @@ pub(crate) fn without_poison(flush: &Flush, segments: SegmentRange) -> Result<Ar
         let tried = catch_unwind(AssertUnwindSafe(|| flush_alone(&record, &rest)));
         tried.unwrap_or_else(|_| Err("its flush panics".to_owned()))
     })?;
-    report(&recovery);
+    report(&recovery, metrics);
     Ok(rest)
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
@@ -23,7 +24,7 @@ use crate::clock_rule::ClockRule;
 use crate::committer::Committer;
 use crate::error::ReceiverError;
 use crate::flush::Flush;
-use crate::flusher::{FlushRequest, Flusher};
+use crate::flusher::{FlushRequest, Flusher, blocking};
 use crate::generations::Generations;
 use crate::head_endpoint;
 use crate::head_read::ReceiverHead;
@@ -31,9 +32,9 @@ use crate::http;
 use crate::identity::Identity;
 use crate::ingest::{Ingest, Pause};
 use crate::metrics::Metrics;
-use crate::replay;
+use crate::replay::{Replayed, replay};
 use crate::settings::Settings;
-use crate::staging;
+use crate::staging::{self, StagedPart};
 use crate::status::Status;
 
 /// What a receiver runs on; all of it replaceable in tests.
@@ -48,6 +49,8 @@ pub struct Components {
     pub on_fatal: Box<dyn Fn(&std::io::Error) + Send>,
     /// Open in production.
     pub pause: Pause,
+    /// Becomes true when a start that is still replaying must be given up.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Components {
@@ -62,6 +65,7 @@ impl std::fmt::Debug for Components {
 /// A running receiver.
 #[derive(Debug)]
 pub struct Receiver {
+    flush: Arc<Flush>,
     ingest: Arc<Ingest>,
     head: Arc<ReceiverHead>,
     generations: Arc<Generations>,
@@ -87,18 +91,23 @@ impl Receiver {
             clock,
             on_fatal,
             pause,
+            stop,
         } = components;
         let metrics = Arc::new(Metrics::default());
         metrics.register(registry);
         let status = Arc::new(Status::new());
         let clock_rule = Arc::new(ClockRule::new());
 
-        let (flush, replayed) = {
-            let (fs, settings, clock_rule, metrics) =
-                (fs.clone(), settings.clone(), clock_rule.clone(), metrics.clone());
-            let opened = tokio::task::spawn_blocking(move || open(fs, &settings, &clock_rule, &metrics)).await;
-            opened.map_err(|failure| ReceiverError::Failed(failure.to_string()))??
+        let opened = {
+            let (fs, settings) = (fs.clone(), settings.clone());
+            let (clock_rule, metrics) = (clock_rule.clone(), metrics.clone());
+            blocking(move || open(fs, &settings, &clock_rule, &metrics, &stop)).await?
         };
+        let Opened {
+            flush,
+            staged,
+            replayed,
+        } = opened;
         let (receiver, wal_id) = {
             let identity = flush.identity.lock();
             (identity.receiver().to_owned(), identity.wal_id())
@@ -109,7 +118,7 @@ impl Receiver {
         };
         let died = status.clone();
         let on_fatal = Box::new(move |error: &std::io::Error| {
-            died.die(error.to_string());
+            died.die(format!("the write-ahead log failed: {error}"));
             tracing::error!(%error, "the write-ahead log cannot be synced; stopping, the next start replays it");
             on_fatal(error);
         });
@@ -121,7 +130,7 @@ impl Receiver {
             options,
             on_fatal,
         )?;
-        let generations = Arc::new(Generations::new(wal, receiver.clone(), replayed.staged));
+        let generations = Arc::new(Generations::new(wal, receiver.clone(), staged));
         let waiting: VecDeque<_> = replayed.frozen.into_iter().collect();
         for frozen in &waiting {
             generations.adopt_replayed(frozen.generation.clone());
@@ -141,7 +150,7 @@ impl Receiver {
         };
         let admission = Admission::new(settings.inflight_bytes_max);
         let flusher = Flusher {
-            flush,
+            flush: flush.clone(),
             settings: settings.clone(),
             generations: generations.clone(),
             metrics: metrics.clone(),
@@ -150,8 +159,8 @@ impl Receiver {
             content_failures: 0,
         };
         let loops = vec![
-            tokio::spawn(committer.run(stopped.clone())),
-            tokio::spawn(flusher.run(requested, stopped)),
+            supervised("commit", committer.run(stopped.clone()), &status),
+            supervised("flush", flusher.run(requested, stopped), &status),
         ];
         metrics.bounds(&settings);
         let staging: Arc<dyn ObjectStore> = Arc::new(DirectoryStore::open(fs, settings.staging_path())?);
@@ -174,6 +183,7 @@ impl Receiver {
         };
         let ingest = Arc::new(ingest);
         Ok(Arc::new(Self {
+            flush,
             ingest,
             head,
             generations,
@@ -215,24 +225,27 @@ impl Receiver {
     /// Refuses writes, stages and commits everything, and returns when nothing is left local.
     ///
     /// # Errors
-    /// Another incarnation commits in our place.
+    /// Another incarnation commits in our place, or something is left that cannot be committed; the text names it.
     pub async fn drain(&self) -> Result<(), ReceiverError> {
         self.status.drain();
         while self.ingest.admission.in_flight() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.flush().await;
-        loop {
+        while self.generations.staged_size().1 > 0 {
             let left = self.generations.staged_left.notified();
-            if self.generations.staged_size().1 == 0 {
-                return Ok(());
-            }
-            if let Some(why) = self.status.fenced() {
+            if let Some(why) = self.status.failed() {
                 return Err(ReceiverError::Failed(why));
             }
-            // The committer removes the local copy after it takes the part off the list, in the same step.
             let _ = tokio::time::timeout(Duration::from_secs(1), left).await;
         }
+        if self.generations.head_bytes().1 > 0 {
+            return Err(ReceiverError::Failed(
+                "the head could not be flushed; see the log lines before".to_owned(),
+            ));
+        }
+        let flush = self.flush.clone();
+        blocking(move || flush.check_empty()).await
     }
 
     /// Ends the loops and closes the log. Call it when no request is in flight any more.
@@ -253,13 +266,36 @@ impl Receiver {
     }
 }
 
+/// A loop whose panic makes the receiver refuse writes: what is acknowledged must get into the archive.
+fn supervised(
+    name: &'static str,
+    work: impl Future<Output = ()> + Send + 'static,
+    status: &Arc<Status>,
+) -> JoinHandle<()> {
+    let (task, status) = (tokio::spawn(work), status.clone());
+    tokio::spawn(async move {
+        if let Err(failure) = task.await {
+            tracing::error!(%failure, "the {name} loop ended badly; restart this process");
+            status.die(format!("the {name} loop ended badly"));
+        }
+    })
+}
+
+/// What a start finds in the data directory.
+struct Opened {
+    flush: Arc<Flush>,
+    staged: Vec<StagedPart>,
+    replayed: Replayed,
+}
+
 /// Everything of a start that blocks: identity, staged parts, replay.
 fn open(
     fs: Arc<dyn FileSystem>,
     settings: &Settings,
     clock_rule: &ClockRule,
     metrics: &Metrics,
-) -> Result<(Arc<Flush>, replay::Replayed), ReceiverError> {
+    stop: &AtomicBool,
+) -> Result<Opened, ReceiverError> {
     for directory in [settings.storage_path.clone(), settings.wal_path()] {
         create_dir_all_durable(&*fs, &directory).map_err(ReceiverError::disk(directory))?;
     }
@@ -271,6 +307,10 @@ fn open(
         wal_path: settings.wal_path(),
         identity: Arc::new(Mutex::new(identity)),
     };
-    let replayed = replay::replay(&flush, settings, staged, clock_rule, metrics)?;
-    Ok((Arc::new(flush), replayed))
+    let replayed = replay(&flush, settings.flush_bytes, &staged, clock_rule, metrics, stop)?;
+    Ok(Opened {
+        flush: Arc::new(flush),
+        staged,
+        replayed,
+    })
 }

@@ -1,82 +1,82 @@
 //! Replay: the log of an earlier life becomes frozen generations, before writes are accepted.
 //!
-//! Segments that a staged part replaces are removed, not replayed. What is replayed is staged as soon as it fills a generation, so
-//! memory stays within the bound of a running head. A record that cannot be replayed is set aside by the log, reported here, and
-//! never tried for ever.
+//! Segments that a staged part replaces are removed, not replayed. What is left is at most what a running head may hold, because writes
+//! are refused above that bound; it is cut into generations at segment borders, and the flush loop stages them. Nothing is staged here:
+//! the log blames a death in the middle of a record on that record. A record that cannot be replayed is set aside by the log, reported
+//! here, and never tried for ever.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use emberkeep_disk::is_out_of_space;
 use emberkeep_proto::content::WriteProtocol;
 use emberkeep_proto::snappy;
-use emberkeep_wal::{DamageKind, Position, Protocol, RecordView, Recovery, SegmentRange};
+use emberkeep_wal::{DamageKind, Position, Protocol, RecordView, Recovery, RecoveryOptions, SegmentRange};
 
 use crate::clock_rule::ClockRule;
 use crate::error::ReceiverError;
 use crate::flush::Flush;
 use crate::generations::{Frozen, Generation};
-use crate::intake;
+use crate::intake::{self, IntakeError};
 use crate::metrics::{Metrics, ReasonLabels};
-use crate::settings::Settings;
 use crate::staging::StagedPart;
 
-/// What a start found on local disk.
+/// What a start found in the log.
 #[derive(Debug)]
 pub(crate) struct Replayed {
-    /// Staged parts, in log order: resumed ones first, then those staged by the replay.
-    pub(crate) staged: Vec<StagedPart>,
-    /// The rest, still in memory.
-    pub(crate) frozen: Option<Frozen>,
+    /// What is not staged, oldest first.
+    pub(crate) frozen: Vec<Frozen>,
     /// The first segment number that was never used.
     pub(crate) next_segment: u64,
 }
 
-struct Replay<'a> {
-    flush: &'a Flush,
-    settings: &'a Settings,
-    staged: Vec<StagedPart>,
-    open: Arc<Generation>,
-    /// Segments that `open` holds so far.
-    segments: Option<SegmentRange>,
+struct Replay {
+    /// Generations and the segment that each begins with.
+    generations: Vec<(u64, Arc<Generation>)>,
+    /// The segment of the record before.
+    segment: u64,
+    flush_bytes: usize,
     decoded: Vec<u8>,
     failure: Option<ReceiverError>,
-    /// Segments that were staged meanwhile. They go when recovery is done with them: it may still set bytes of them aside.
-    replaced: Vec<SegmentRange>,
 }
 
-/// Replays the log of `flush`'s identity. Blocking.
+/// Replays the log of `flush`'s identity. Blocking; ends early when `stop` becomes true.
 pub(crate) fn replay(
     flush: &Flush,
-    settings: &Settings,
-    staged: Vec<StagedPart>,
+    flush_bytes: usize,
+    staged: &[StagedPart],
     clock_rule: &ClockRule,
     metrics: &Metrics,
+    stop: &AtomicBool,
 ) -> Result<Replayed, ReceiverError> {
     let wal_id = flush.identity.lock().wal_id();
     let mut skip = Vec::new();
-    for part in staged.iter().filter(|part| part.manifest.wal.id == wal_id.to_string()) {
+    for part in staged {
         clock_rule.record(part.manifest.newest_arrival);
-        skip.push(SegmentRange {
-            from: part.manifest.wal.from,
-            to: part.manifest.wal.to - 1,
-        });
-    }
-    for &range in &skip {
-        // A crash came between the staging of this part and the removal of its segments.
-        flush.trim(range)?;
+        if part.manifest.wal.id == wal_id.to_string() {
+            let replaced = SegmentRange {
+                from: part.manifest.wal.from,
+                to: part.manifest.wal.to - 1,
+            };
+            skip.push(replaced);
+            // A crash came between the staging of this part and the removal of its segments.
+            match flush.trim(replaced) {
+                // They are skipped below, and go when the part is committed.
+                Err(ReceiverError::Disk { source, .. }) if is_out_of_space(&source) => {}
+                trimmed => trimmed?,
+            }
+        }
     }
     let mut replay = Replay {
-        flush,
-        settings,
-        staged,
-        open: Arc::new(Generation::new()),
-        segments: None,
+        generations: Vec::new(),
+        segment: 0,
+        flush_bytes,
         decoded: Vec::new(),
         failure: None,
-        replaced: Vec::new(),
     };
-    let options = emberkeep_wal::RecoveryOptions {
+    let options = RecoveryOptions {
         skip: &skip,
-        stop: None,
+        stop: Some(stop),
     };
     let recovery = emberkeep_wal::recover(&*flush.fs, &flush.wal_path, wal_id, options, &mut |position, record| {
         replay.record(position, &record)
@@ -84,19 +84,8 @@ pub(crate) fn replay(
     if let Some(failure) = replay.failure {
         return Err(failure);
     }
-    for range in replay.replaced {
-        flush.trim(range)?;
-    }
-    report(&recovery);
+    report(&recovery, metrics);
     metrics.replayed_records.inc_by(recovery.records);
-    for damage in recovery.damage.iter().filter(|damage| !damage.seen_before) {
-        metrics
-            .replay_damage
-            .get_or_create(&ReasonLabels {
-                reason: kind(damage.kind),
-            })
-            .inc();
-    }
     if recovery.records > 0 {
         tracing::info!(
             records = recovery.records,
@@ -109,62 +98,67 @@ pub(crate) fn replay(
     }
     let last = recovery.last_segment.unwrap_or(0);
     let next_segment = (last + 1).max(flush.identity.lock().segment_floor());
-    // Empty and torn segments belong to the range, too: they go with it.
-    let range = match (replay.segments, recovery.segments) {
-        (Some(open), Some(all)) => Some(SegmentRange {
-            from: open.from,
-            to: all.to,
-        }),
-        (None, Some(all)) => Some(all),
-        (open, None) => open,
-    };
-    let frozen = range.map(|segments| Frozen {
-        generation: replay.open,
-        segments: Some(segments),
-    });
     Ok(Replayed {
-        staged: replay.staged,
-        frozen,
+        frozen: freeze(replay.generations, recovery.segments),
         next_segment,
     })
 }
 
-impl Replay<'_> {
+/// Gives each generation the segments up to the next one. Empty and torn segments belong to a range, too: they go with it.
+fn freeze(generations: Vec<(u64, Arc<Generation>)>, all: Option<SegmentRange>) -> Vec<Frozen> {
+    let Some(all) = all else { return Vec::new() };
+    let mut generations = generations;
+    match generations.first_mut() {
+        Some((from, _)) => *from = all.from,
+        None => generations.push((all.from, Arc::new(Generation::new()))),
+    }
+    let ends: Vec<u64> = generations
+        .iter()
+        .skip(1)
+        .map(|(from, _)| from - 1)
+        .chain([all.to])
+        .collect();
+    let frozen = generations.into_iter().zip(ends);
+    frozen
+        .map(|((from, generation), to)| Frozen {
+            generation,
+            segments: Some(SegmentRange { from, to }),
+        })
+        .collect()
+}
+
+impl Replay {
     /// Takes one record in. An error text means that the record itself is bad and must be set aside.
     fn record(&mut self, position: Position, record: &RecordView<'_>) -> Result<(), String> {
         if self.failure.is_some() {
             return Ok(());
         }
-        let at_new_segment = self.segments.is_some_and(|s| s.to != position.segment);
-        if at_new_segment && self.open.table.bytes() >= self.settings.flush_bytes {
-            self.stage(position.segment - 1);
-        }
         // The limit of today does not bind what was acknowledged yesterday; the log bounds a record's size.
         let len = snappy::declared_len(record.body).map_err(|e| e.to_string())?;
         snappy::decompress_capped(record.body, len, &mut self.decoded).map_err(|e| e.to_string())?;
-        let intake = intake::replay(wire_protocol(record.protocol), &self.decoded, &record.verdict)
-            .map_err(|e| e.to_string())?;
-        self.open.append(&record.tenant, &intake.batch, record.arrival);
-        let from = self.segments.map_or(position.segment, |s| s.from);
-        self.segments = Some(SegmentRange {
-            from,
-            to: position.segment,
-        });
-        Ok(())
-    }
-
-    /// Stages what is open; its range ends with the segment before the one that begins now.
-    fn stage(&mut self, to: u64) {
-        let Some(open) = self.segments.take() else { return };
-        let segments = SegmentRange { from: open.from, to };
-        let generation = std::mem::replace(&mut self.open, Arc::new(Generation::new()));
-        match self.flush.stage(&generation, segments) {
-            Ok(flushed) => {
-                self.staged.extend(flushed.part);
-                self.replaced.push(segments);
+        let intake = match intake::replay(wire_protocol(record.protocol), &self.decoded, &record.verdict) {
+            Ok(intake) => intake,
+            Err(error @ IntakeError::NewerValidator(_)) => {
+                // Nothing is wrong with the record: this program is too old for it.
+                self.failure = Some(ReceiverError::Failed(format!("log record at {position}: {error}")));
+                return Ok(());
             }
-            Err(error) => self.failure = Some(error),
+            Err(error) => return Err(error.to_string()),
+        };
+        let starts_segment = position.segment != self.segment;
+        self.segment = position.segment;
+        let is_full = |(_, open): &(u64, Arc<Generation>)| open.table.bytes() >= self.flush_bytes;
+        if self
+            .generations
+            .last()
+            .is_none_or(|last| starts_segment && is_full(last))
+        {
+            self.generations.push((position.segment, Arc::new(Generation::new())));
         }
+        if let Some((_, open)) = self.generations.last() {
+            open.append(&record.tenant, &intake.batch, record.arrival);
+        }
+        Ok(())
     }
 }
 
@@ -176,11 +170,13 @@ pub(crate) fn wire_protocol(protocol: Protocol) -> WriteProtocol {
     }
 }
 
-/// Logs what could not be read.
-pub(crate) fn report(recovery: &Recovery) {
+/// Logs and counts what could not be read.
+pub(crate) fn report(recovery: &Recovery, metrics: &Metrics) {
     for damage in recovery.damage.iter().filter(|damage| !damage.seen_before) {
+        let reason = kind(damage.kind);
+        metrics.replay_damage.get_or_create(&ReasonLabels { reason }).inc();
         tracing::warn!(
-            kind = kind(damage.kind),
+            kind = reason,
             segment = damage.segment,
             offset = damage.offset,
             bytes = damage.length,

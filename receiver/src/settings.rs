@@ -20,7 +20,9 @@ pub struct Settings {
     pub inflight_bytes_max: usize,
     /// Largest request body as it arrives.
     pub body_bytes_max: usize,
-    /// Largest request body after decompression. Prometheus cuts requests by count, never by bytes, so this is above its own 32 MiB.
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// Largest request body after decompression, and largest expansion of it in memory. Prometheus cuts requests by count, never by bytes, so this is above its own 32 MiB.
     pub decoded_bytes_max: usize,
     /// Samples that one answer of the head may hold.
     pub head_read_samples_max: usize,
@@ -41,8 +43,9 @@ impl Settings {
             staging_bytes_max: 64 << 30,
             inflight_bytes_max: 512 * MIB,
             body_bytes_max: 64 * MIB,
+            body_timeout: Duration::from_secs(60),
             decoded_bytes_max: 256 * MIB,
-            head_read_samples_max: 50_000_000,
+            head_read_samples_max: 20_000_000,
             segment_bytes: 64 << 20,
         }
     }

@@ -5,6 +5,7 @@
 //! resumes it and never replays them. Crash windows: before the rename there is only a `.tmp` directory, which is removed, and the
 //! segments; after it, the manifest says which segments to remove. This module must never remove a segment itself.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -80,25 +81,40 @@ impl StagedPart {
         Ok(Self { directory, manifest })
     }
 
-    /// Removes a committed part. A crash leaves the whole part, which is then found in the catalog, or a `.tmp` directory.
+    /// Removes a committed part. A crash leaves the whole part, whose nonce is then found in the archive, or a `.tmp` directory.
     pub(crate) fn remove(&self, fs: &dyn FileSystem) -> Result<(), ReceiverError> {
-        let error = ReceiverError::disk(&self.directory);
-        let retired = self.directory.with_extension("tmp");
-        let removal = || {
-            let staging = self.directory.parent().unwrap_or(Path::new("."));
-            fs.rename(&self.directory, &retired)?;
-            // Before anything inside goes: a start must never find half a part under a staged name.
-            fs.sync_dir(staging)?;
-            emberkeep_disk::remove_dir_all(fs, &retired)?;
-            fs.sync_dir(staging)
-        };
-        removal().map_err(error)
+        retire(fs, &self.directory)
     }
+
+    /// Removes what failed tries to stage this range have left under either name. Their segments are still in the log.
+    pub(crate) fn clear(fs: &dyn FileSystem, staging: &Path, wal: &WalRange) -> Result<(), ReceiverError> {
+        let temporary = Self::temporary(staging, wal);
+        emberkeep_disk::remove_dir_all(fs, &temporary).map_err(ReceiverError::disk(temporary))?;
+        retire(fs, &staging.join(name(wal)))
+    }
+}
+
+/// Takes a directory its staged name, durably, before anything inside goes: a start must never find half a part under such a name.
+fn retire(fs: &dyn FileSystem, directory: &Path) -> Result<(), ReceiverError> {
+    let staging = directory.parent().unwrap_or(Path::new("."));
+    let retired = directory.with_extension("tmp");
+    let removal = || {
+        match fs.rename(directory, &retired) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            renamed => renamed?,
+        }
+        fs.sync_dir(staging)?;
+        emberkeep_disk::remove_dir_all(fs, &retired)?;
+        fs.sync_dir(staging)
+    };
+    removal().map_err(ReceiverError::disk(directory))
 }
 
 /// What a start finds in the staging directory: staged parts in log order. Unfinished ones are removed.
 pub(crate) fn resume(fs: &Arc<dyn FileSystem>, staging: &Path) -> Result<Vec<StagedPart>, ReceiverError> {
     emberkeep_disk::create_dir_all_durable(&**fs, staging).map_err(ReceiverError::disk(staging))?;
+    // A process that died between a rename and its sync left a name that is not durable yet, and segments are about to go for it.
+    fs.sync_dir(staging).map_err(ReceiverError::disk(staging))?;
     let mut parts = Vec::new();
     for entry in fs.read_dir(staging).map_err(ReceiverError::disk(staging))? {
         let directory = staging.join(&entry.name);

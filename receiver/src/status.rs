@@ -28,7 +28,7 @@ impl Status {
             State::Draining => Err("draining: no more writes are taken".to_owned()),
             State::Stopping => Err("stopping".to_owned()),
             State::Fenced(why) => Err(why.clone()),
-            State::Dead(why) => Err(format!("the write-ahead log failed: {why}")),
+            State::Dead(why) => Err(why.clone()),
         }
     }
 
@@ -48,10 +48,10 @@ impl Status {
         *self.0.lock() = State::Dead(why);
     }
 
-    /// Why parts cannot be committed any more, when that is so.
-    pub(crate) fn fenced(&self) -> Option<String> {
+    /// Why nothing gets into the archive any more, when that is so.
+    pub(crate) fn failed(&self) -> Option<String> {
         match &*self.0.lock() {
-            State::Fenced(why) => Some(why.clone()),
+            State::Fenced(why) | State::Dead(why) => Some(why.clone()),
             _ => None,
         }
     }

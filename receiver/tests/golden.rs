@@ -39,6 +39,7 @@ async fn a_data_directory_of_version_1_goes_on() {
         clock: Arc::new(ManualClock::new(1_795_227_300_000)),
         on_fatal: Box::new(|error| panic!("{error}")),
         pause: Pause::default(),
+        stop: Arc::default(),
     };
     let settings = Settings::new(scratch.path().join("data"));
     let receiver = Receiver::start(components, settings, &mut Registry::default())

@@ -10,6 +10,7 @@ pub mod flags;
 pub mod lock;
 pub mod logs;
 pub mod metrics;
+pub mod opening;
 pub mod problem;
 mod process;
 pub mod server;

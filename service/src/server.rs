@@ -14,6 +14,7 @@ use axum::routing::get;
 use axum::serve::ListenerExt;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::metrics::{Exposition, Metrics};
 use crate::shutdown::Shutdown;
@@ -105,6 +106,12 @@ fn metrics_answer(metrics: &Metrics, headers: &HeaderMap) -> Response {
         metrics.expose(exposition),
     )
         .into_response()
+}
+
+/// Serves in a task of its own, with [`GRACE`].
+pub fn spawn(listener: TcpListener, router: Router, shutdown: &Shutdown) -> JoinHandle<Result<Ended, ServerError>> {
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move { serve(listener, router, &shutdown, GRACE).await })
 }
 
 /// How serving ended.

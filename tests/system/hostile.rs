@@ -79,7 +79,11 @@ fn request(dice: &mut Dice, now: i64) -> Vec<Entry> {
                         _ => now - 60_000 * i64::try_from(dice.roll(8)).unwrap_or(0),
                     };
                     let index = usize::try_from(dice.roll(VALUES.len() as u64)).unwrap_or(0);
-                    let start = if dice.roll(3) == 0 { timestamp - 5_000 } else { 0 };
+                    let start = if dice.roll(3) == 0 {
+                        (timestamp - 5_000).max(YEAR_ONE)
+                    } else {
+                        0
+                    };
                     (timestamp, VALUES[index], start)
                 })
                 .collect();

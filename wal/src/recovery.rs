@@ -131,6 +131,9 @@ impl Replay<'_> {
 
     fn read_segment(&mut self, segment: u64, path: &Path, visit: &mut Visit<'_>) -> Result<(), WalError> {
         let file = self.fs.open(path).map_err(WalError::io("open", path))?;
+        // A killed process leaves bytes in the page cache that no sync covered. What is handed over will be readable, and what is readable
+        // must survive.
+        file.sync_data().map_err(WalError::io("sync", path))?;
         let (header, mut scan) = SegmentScan::open(file, self.id, segment).map_err(WalError::io("read", path))?;
         match header {
             SegmentHeader::Ours | SegmentHeader::Missing => {}

@@ -94,11 +94,12 @@ pub async fn commit(store: &dyn ObjectStore, record: &CommitRecord) -> Result<Co
 /// Whether a record that was just created counts, given the watermark of the newest root.
 ///
 /// A creation protects only against names that exist *now*. A receiver that stalled long enough for its number to be used,
-/// folded and collected would succeed in creating a record that nobody will ever read. A watermark at exactly our sequence and
-/// epoch is this very record, folded in the moment between: a later one cannot be, since we make the next only after this one,
-/// and an earlier one cannot be, since the newest record of a receiver is never collected.
+/// folded and collected would succeed in creating a record that nobody will ever read. A watermark at exactly our sequence is
+/// this very record, folded in the moment between (under an earlier epoch when an attempt of an earlier life landed late, whose nonce
+/// the key then holds): a later one cannot be, since we make the next only after this one, and an earlier one cannot be, since the
+/// newest record of a receiver is never collected.
 fn judge(record: &CommitRecord, mark: Watermark) -> Committed {
-    if mark.seq < record.seq || (mark.seq == record.seq && mark.epoch == record.epoch) {
+    if mark.seq < record.seq || (mark.seq == record.seq && mark.epoch <= record.epoch) {
         Committed::Done
     } else if mark.epoch > record.epoch {
         Committed::Fenced { epoch: mark.epoch }

@@ -35,7 +35,15 @@ pub(super) struct Temporary {
 
 impl Files {
     pub(super) fn open(fs: Arc<dyn FileSystem>, root: PathBuf) -> io::Result<Self> {
-        create_dir_all_durable(&*fs, &root.join(TEMPORARY))?;
+        match create_dir_all_durable(&*fs, &root.join(TEMPORARY)) {
+            // It can be read all the same, which is what a restore from a bucket alone needs; the first write tells.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied
+                ) => {}
+            created => created?,
+        }
         let files = Self { fs, root };
         files.sync_tree(&files.root.join(CATALOG))?;
         Ok(files)
@@ -110,8 +118,14 @@ impl Files {
         self.make_parent(location, &target)?;
         let linked = self.fs.hard_link(&temporary.path, &target).map_err(error_of(location));
         // Also when the name was taken: whoever took it may not have synced it yet, and the caller will now rely on it.
-        if matches!(linked, Ok(()) | Err(Error::AlreadyExists { .. })) {
-            self.sync_parent(location, &target)?;
+        if matches!(linked, Ok(()) | Err(Error::AlreadyExists { .. }))
+            && let Err(error) = self.sync_parent(location, &target)
+        {
+            if linked.is_ok() {
+                // Read back it would look created, and it may not survive: the name must go again.
+                let _ = self.fs.remove_file(&target);
+            }
+            return Err(error);
         }
         linked
     }

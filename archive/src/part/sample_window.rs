@@ -3,27 +3,29 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection};
+use parquet::arrow::arrow_reader::RowSelection;
 
-use emberkeep_model::{Run, TimeRange};
+use emberkeep_model::{Run, TimeRange, UNSET_START_TIMESTAMP};
 
 use super::metadata::PartFile;
-use super::sample_batch::SampleBatch;
 use super::sample_groups::{SampleGroups, bytes_of};
-use super::schema;
+use super::{sample_batch, schema};
 use crate::ArchiveError;
 
 /// Compressed bytes that a window may hold for each of its rows; a sparse selection touches many pages for few rows.
 const WINDOW_BYTES_PER_ROW: u64 = 8;
 
 /// A cursor over `samples`. Rows that were passed cannot be read again.
+///
+/// A window is decoded at once and kept as plain columns: a decoder holds a compression context and a page for each column, which
+/// is several times what its rows take, and many parts are open at the same time.
 #[derive(Debug)]
 pub(super) struct SampleWindow {
     window_rows: usize,
-    /// Rows of the file that are still to come out of `decoder` and `batch`, in order.
+    /// Rows of the file that `decoded` holds from `at` on, in order.
     selected: VecDeque<Range<u64>>,
-    decoder: Option<ParquetRecordBatchReader>,
-    batch: Option<SampleBatch>,
+    decoded: Run,
+    at: usize,
     /// Row that may be read next.
     position: u64,
 }
@@ -33,8 +35,8 @@ impl SampleWindow {
         Self {
             window_rows: window_rows.max(1),
             selected: VecDeque::new(),
-            decoder: None,
-            batch: None,
+            decoded: Run::default(),
+            at: 0,
             position: 0,
         }
     }
@@ -59,15 +61,16 @@ impl SampleWindow {
         }
         let mut next = rows.start;
         while next < rows.end {
-            self.skip_to(file, next)?;
+            self.skip_to(next);
             if self.selected.front().is_none_or(|front| front.start != next) {
                 self.open(file, groups, next..rows.end, upcoming.clone()).await?;
             }
-            let Some(front) = self.selected.front().cloned() else {
+            let Some(front) = self.selected.front() else {
                 return Err(file.corrupt("rows are missing"));
             };
             let end = front.end.min(rows.end);
-            self.take(file, end - next, Some((range, &mut *out)))?;
+            let taken = self.take(end - next);
+            append(&self.decoded, taken, range, out);
             next = end;
         }
         self.position = self.position.max(rows.end);
@@ -75,52 +78,24 @@ impl SampleWindow {
     }
 
     /// Passes over selected rows before `row`.
-    fn skip_to(&mut self, file: &PartFile, row: u64) -> Result<(), ArchiveError> {
-        if self.selected.back().is_none_or(|last| last.end <= row) {
-            self.selected.clear();
-            self.decoder = None;
-            self.batch = None;
-            return Ok(());
+    fn skip_to(&mut self, row: u64) {
+        while let Some(front) = self.selected.front().filter(|front| front.start < row) {
+            let count = front.end.min(row) - front.start;
+            self.take(count);
         }
-        while let Some(front) = self.selected.front().cloned().filter(|front| front.start < row) {
-            self.take(file, front.end.min(row) - front.start, None)?;
-        }
-        Ok(())
     }
 
-    /// Takes the next `count` selected rows, which are rows of the first range.
-    fn take(
-        &mut self,
-        file: &PartFile,
-        mut count: u64,
-        mut into: Option<(TimeRange, &mut Run)>,
-    ) -> Result<(), ArchiveError> {
+    /// Takes the next `count` rows, which are rows of the first range; where they lie in `decoded`.
+    fn take(&mut self, count: u64) -> Range<usize> {
         if let Some(front) = self.selected.front_mut() {
             front.start += count;
             if front.is_empty() {
                 self.selected.pop_front();
             }
         }
-        while count > 0 {
-            if self.batch.as_ref().is_none_or(|batch| batch.at == batch.rows()) {
-                let decoded = match &mut self.decoder {
-                    Some(decoder) => file.next_batch(decoder)?,
-                    None => None,
-                };
-                let decoded = decoded.ok_or_else(|| file.corrupt("it has fewer rows than it says"))?;
-                self.batch = Some(SampleBatch::new(file, &decoded)?);
-            }
-            let Some(batch) = &mut self.batch else { continue };
-            let here = usize::try_from(count)
-                .unwrap_or(usize::MAX)
-                .min(batch.rows() - batch.at);
-            if let Some((range, out)) = &mut into {
-                batch.append(file, batch.at..batch.at + here, *range, out)?;
-            }
-            batch.at += here;
-            count -= here as u64;
-        }
-        Ok(())
+        let start = self.at;
+        self.at += usize::try_from(count).expect("a window fits into memory");
+        start..self.at
     }
 
     /// Fetches the pages of `rows` as far as the window goes, and of upcoming rows as far as there is room.
@@ -131,10 +106,9 @@ impl SampleWindow {
         rows: Range<u64>,
         upcoming: impl Iterator<Item = Range<u64>>,
     ) -> Result<(), ArchiveError> {
-        // Free what is left of the window before the next one is fetched.
         self.selected.clear();
-        self.decoder = None;
-        self.batch = None;
+        self.decoded.clear();
+        self.at = 0;
         let Some((number, group)) = groups.group_at(rows.start) else {
             return Err(file.corrupt(format!("it has no row {}", rows.start)));
         };
@@ -148,9 +122,15 @@ impl SampleWindow {
         let mut count = chosen[0].len();
         let mut page = group.page_at(chosen[0].end.saturating_sub(1));
         if count > self.window_rows {
-            // Whole pages: what is left of one would have to be fetched and decoded again.
-            page = group.page_at(chosen[0].start + self.window_rows - 1);
-            chosen[0].end = chosen[0].end.min(group.pages[page].0.end);
+            // Up to the end of a page where that is near: what is left of one has to be fetched and decoded again.
+            let least = chosen[0].start + self.window_rows;
+            let page_end = group.pages[group.page_at(least - 1)].0.end;
+            let end = if page_end - chosen[0].start <= 2 * self.window_rows {
+                page_end
+            } else {
+                least
+            };
+            chosen[0].end = chosen[0].end.min(end);
         } else {
             let first = group.page_at(chosen[0].start);
             let mut bytes = bytes_of(group.pages[first..=page].iter());
@@ -185,12 +165,36 @@ impl SampleWindow {
         }
         let selection = RowSelection::from_consecutive_ranges(chosen.iter().cloned(), group.rows);
         let projection = file.projection(&columns);
-        self.decoder = Some(file.read(number, selection, projection, self.window_rows).await?);
+        let mut decoder = file.read(number, selection, projection, self.window_rows).await?;
+        while let Some(batch) = file.next_batch(&mut decoder)? {
+            sample_batch::decode(file, &batch, &mut self.decoded)?;
+        }
+        if self.decoded.len() != chosen.iter().map(ExactSizeIterator::len).sum::<usize>() {
+            return Err(file.corrupt("it does not have the rows that it says"));
+        }
         let global = |row: usize| group.start + row as u64;
         self.selected = chosen
             .into_iter()
             .map(|rows| global(rows.start)..global(rows.end))
             .collect();
         Ok(())
+    }
+}
+
+/// Appends those of the rows that lie in the time range. Their times rise.
+fn append(decoded: &Run, rows: Range<usize>, range: TimeRange, out: &mut Run) {
+    let times = &decoded.timestamps[rows.clone()];
+    let first = times.partition_point(|&time| time < range.start);
+    let count = times[first..].partition_point(|&time| time < range.end);
+    let rows = rows.start + first..rows.start + first + count;
+    let before = out.len();
+    out.timestamps.extend_from_slice(&decoded.timestamps[rows.clone()]);
+    out.values.extend_from_slice(&decoded.values[rows.clone()]);
+    let starts = decoded.start_timestamps.get(rows).unwrap_or_default();
+    if starts.iter().any(|&start| start != UNSET_START_TIMESTAMP) {
+        out.start_timestamps.resize(before, UNSET_START_TIMESTAMP);
+        out.start_timestamps.extend_from_slice(starts);
+    } else if !out.start_timestamps.is_empty() {
+        out.start_timestamps.resize(out.len(), UNSET_START_TIMESTAMP);
     }
 }

@@ -93,7 +93,12 @@ pub(super) fn series_properties(settings: &PartSettings) -> Result<WriterPropert
         .set_column_dictionary_enabled(column(&[SERIES_ID]), false)
         .set_column_statistics_enabled(column(&[LABELS, "key_value", "key"]), EnabledStatistics::None)
         .set_column_statistics_enabled(column(&[LABELS, "key_value", "value"]), EnabledStatistics::None);
-    Ok(delta(builder, &[MIN_TIME, MAX_TIME, SAMPLES_ROW_START, SAMPLES_ROW_COUNT]).build())
+    let mut builder = delta(builder, &[MIN_TIME, MAX_TIME, SAMPLES_ROW_START, SAMPLES_ROW_COUNT]);
+    // What is a few bytes for each page gains nothing, and costs a reader a context for each column and open part.
+    for name in [TENANT, PART, SAMPLES_ROW_START, SAMPLES_ROW_COUNT] {
+        builder = builder.set_column_compression(column(&[name]), Compression::UNCOMPRESSED);
+    }
+    Ok(builder.build())
 }
 
 fn common(

@@ -78,6 +78,12 @@ impl BodySender {
         self.send(Part::Bytes(bytes)).await
     }
 
+    /// Ends when nobody listens any more, however long the task has nothing to send.
+    pub(super) fn abandoned(&self) -> impl Future<Output = ()> + use<> {
+        let parts = self.parts.clone();
+        async move { parts.closed().await }
+    }
+
     /// Ends the answer: complete, or with the reason why it is not.
     pub(super) async fn conclude(mut self, result: Result<(), ReaderError>) {
         let result = match result {

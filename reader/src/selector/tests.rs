@@ -1,3 +1,5 @@
+//! Texts that PromQL accepts and refuses, and what they mean.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

@@ -18,11 +18,18 @@ async fn server() -> (TestArchive, String) {
     ];
     let second: Rows = vec![
         row(&[("__name__", "up"), ("job", "a")], 500_000),
-        (TenantId::parse("other").unwrap(), labels(&[("__name__", "secret"), ("x", "y")]), sample(1_000, 1.0)),
+        (
+            TenantId::parse("other").unwrap(),
+            labels(&[("__name__", "secret"), ("x", "y")]),
+            sample(1_000, 1.0),
+        ),
     ];
     archive.flush(&first).await;
     archive.flush(&second).await;
-    let head = TestHead::source(vec![row(&[("__name__", "fresh"), ("job", "c")], 600_000)], archive.committed());
+    let head = TestHead::source(
+        vec![row(&[("__name__", "fresh"), ("job", "c")], 600_000)],
+        archive.committed(),
+    );
     let url = serve(archive.reader(vec![head], ReaderSettings::default())).await;
     (archive, url)
 }
@@ -31,12 +38,19 @@ async fn get(url: &str, path: &str) -> (StatusCode, Value) {
     let response = client().get(format!("{url}/api/v1/{path}")).send().await.unwrap();
     let status = response.status();
     assert_eq!(response.headers()["Content-Type"], "application/json");
-    (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
+    (
+        status,
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap(),
+    )
 }
 
 async fn data(url: &str, path: &str) -> Value {
     let (status, mut answer) = get(url, path).await;
-    assert_eq!((status, &answer["status"]), (StatusCode::OK, &json!("success")), "{path}: {answer}");
+    assert_eq!(
+        (status, &answer["status"]),
+        (StatusCode::OK, &json!("success")),
+        "{path}: {answer}"
+    );
     answer["data"].take()
 }
 
@@ -48,23 +62,42 @@ async fn series_labels_and_values() {
         json!([{"__name__": "up", "job": "a"}, {"__name__": "up", "job": "b"}])
     );
     assert_eq!(
-        data(&url, "series?match[]=up%7Bjob%3D%22b%22%7D&match%5B%5D=%7B%22my.dotted%22%7D&match[]=fresh").await,
+        data(
+            &url,
+            "series?match[]=up%7Bjob%3D%22b%22%7D&match%5B%5D=%7B%22my.dotted%22%7D&match[]=fresh"
+        )
+        .await,
         json!([
             {"__name__": "fresh", "job": "c"},
             {"__name__": "my.dotted", "label.with.dots": "é"},
             {"__name__": "up", "job": "b"}
         ])
     );
-    assert_eq!(data(&url, "series?match[]=up&start=100").await, json!([{"__name__": "up", "job": "a"}]));
-    assert_eq!(data(&url, "series?match[]=up&end=1970-01-01T00:00:00.5Z").await, json!([]));
-    assert_eq!(data(&url, "labels").await, json!(["__name__", "job", "label.with.dots"]));
+    assert_eq!(
+        data(&url, "series?match[]=up&start=100").await,
+        json!([{"__name__": "up", "job": "a"}])
+    );
+    assert_eq!(
+        data(&url, "series?match[]=up&end=1970-01-01T00:00:00.5Z").await,
+        json!([])
+    );
+    assert_eq!(
+        data(&url, "labels").await,
+        json!(["__name__", "job", "label.with.dots"])
+    );
     assert_eq!(data(&url, "labels?match[]=fresh").await, json!(["__name__", "job"]));
     assert_eq!(data(&url, "label/job/values").await, json!(["a", "b", "c"]));
-    assert_eq!(data(&url, "label/__name__/values?start=100").await, json!(["fresh", "up"]));
+    assert_eq!(
+        data(&url, "label/__name__/values?start=100").await,
+        json!(["fresh", "up"])
+    );
     assert_eq!(data(&url, "label/U__label_2e_with_2e_dots/values").await, json!(["é"]));
     assert_eq!(data(&url, "label/label.with.dots/values").await, json!(["é"]));
     assert_eq!(data(&url, "label/none/values").await, json!([]));
-    assert_eq!(data(&url, "status/buildinfo").await["version"], json!(env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        data(&url, "status/buildinfo").await["version"],
+        json!(env!("CARGO_PKG_VERSION"))
+    );
 }
 
 #[tokio::test]
@@ -72,25 +105,39 @@ async fn forms_and_tenants() {
     let (_archive, url) = server().await;
     let form = "match%5B%5D=up&start=100&end=now";
     let post = |path: &str, tenant: &'static str, form: &'static str| {
-        let post = client().post(format!("{url}/api/v1/{path}")).header("X-Scope-OrgID", tenant);
-        post.header("Content-Type", "application/x-www-form-urlencoded").body(form).send()
+        let post = client()
+            .post(format!("{url}/api/v1/{path}"))
+            .header("X-Scope-OrgID", tenant);
+        post.header("Content-Type", "application/x-www-form-urlencoded")
+            .body(form)
+            .send()
     };
-    let answer: Value = serde_json::from_slice(&post("series", "anonymous", form).await.unwrap().bytes().await.unwrap()).unwrap();
+    let answer: Value =
+        serde_json::from_slice(&post("series", "anonymous", form).await.unwrap().bytes().await.unwrap()).unwrap();
     assert_eq!(answer["data"], json!([{"__name__": "up", "job": "a"}]));
-    let answer: Value = serde_json::from_slice(&post("labels", "other", "").await.unwrap().bytes().await.unwrap()).unwrap();
+    let answer: Value =
+        serde_json::from_slice(&post("labels", "other", "").await.unwrap().bytes().await.unwrap()).unwrap();
     assert_eq!(answer["data"], json!(["__name__", "x"]));
 }
 
 #[tokio::test]
 async fn a_limit_cuts_and_says_so() {
     let (_archive, url) = server().await;
-    for (path, kept, whole) in [("series?match[]=up", 1, 2), ("labels?", 2, 3), ("label/job/values?", 2, 3)] {
+    for (path, kept, whole) in [
+        ("series?match[]=up", 1, 2),
+        ("labels?", 2, 3),
+        ("label/job/values?", 2, 3),
+    ] {
         let (_, answer) = get(&url, &format!("{path}&limit={kept}")).await;
         assert_eq!(answer["data"].as_array().unwrap().len(), kept);
         assert_eq!(answer["warnings"], json!(["results truncated due to limit"]));
         for enough in [0, whole] {
             let (_, answer) = get(&url, &format!("{path}&limit={enough}")).await;
-            assert_eq!((answer["data"].as_array().unwrap().len(), answer.get("warnings")), (whole, None), "{path} {enough}");
+            assert_eq!(
+                (answer["data"].as_array().unwrap().len(), answer.get("warnings")),
+                (whole, None),
+                "{path} {enough}"
+            );
         }
     }
 }
@@ -107,7 +154,10 @@ async fn errors_have_prometheus_form() {
     ] {
         let (status, answer) = get(&url, path).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
-        assert_eq!((&answer["status"], &answer["errorType"]), (&json!("error"), &json!("bad_data")));
+        assert_eq!(
+            (&answer["status"], &answer["errorType"]),
+            (&json!("error"), &json!("bad_data"))
+        );
         assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");
         assert!(answer.get("data").is_none());
     }
@@ -116,9 +166,16 @@ async fn errors_have_prometheus_form() {
 #[tokio::test]
 async fn a_head_that_is_down_is_unavailable() {
     let archive = TestArchive::new();
-    let down = TestHead { rows: Rows::new(), committed: 0, is_down: true };
+    let down = TestHead {
+        rows: Rows::new(),
+        committed: 0,
+        is_down: true,
+    };
     let heads = vec![emberkeep_reader::HeadSource::Local(std::sync::Arc::new(down))];
     let url = serve(archive.reader(heads, ReaderSettings::default())).await;
     let (status, answer) = get(&url, "labels").await;
-    assert_eq!((status, &answer["errorType"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("unavailable")));
+    assert_eq!(
+        (status, &answer["errorType"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("unavailable"))
+    );
 }

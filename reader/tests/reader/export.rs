@@ -18,13 +18,25 @@ fn rows(windows: std::ops::Range<i64>) -> Rows {
     for window in windows {
         for (series, job) in ["a", "b", "c"].iter().enumerate() {
             for i in 0..200 {
-                let value = if i % 50 == 49 { f64::from_bits(STALE_MARKER_BITS) } else { i as f64 / 8.0 };
+                let value = if i % 50 == 49 {
+                    f64::from_bits(STALE_MARKER_BITS)
+                } else {
+                    i as f64 / 8.0
+                };
                 let timestamp = window * WINDOW + i * 30_000 + series as i64;
-                rows.push((TenantId::default(), labels(&[("__name__", "m"), ("job", job)]), sample(timestamp, value)));
+                rows.push((
+                    TenantId::default(),
+                    labels(&[("__name__", "m"), ("job", job)]),
+                    sample(timestamp, value),
+                ));
             }
         }
     }
-    rows.push((TenantId::parse("other").unwrap(), labels(&[("__name__", "secret")]), sample(5 * WINDOW, 1.0)));
+    rows.push((
+        TenantId::parse("other").unwrap(),
+        labels(&[("__name__", "secret")]),
+        sample(5 * WINDOW, 1.0),
+    ));
     rows
 }
 
@@ -59,24 +71,43 @@ async fn export(
         output: output.to_owned(),
         now_ms: range.end,
     };
-    let mut console = Console { out: &mut out, err: &mut err, bar: progress() };
-    let summary = export.run(&Sources::new(archive.store.clone(), heads), &mut console).await?;
-    Ok(Done { summary, table: String::from_utf8(out).unwrap(), report: String::from_utf8(err).unwrap() })
+    let mut console = Console {
+        out: &mut out,
+        err: &mut err,
+        bar: progress(),
+    };
+    let summary = export
+        .run(&Sources::new(archive.store.clone(), heads), &mut console)
+        .await?;
+    Ok(Done {
+        summary,
+        table: String::from_utf8(out).unwrap(),
+        report: String::from_utf8(err).unwrap(),
+    })
 }
 
 /// All blocks of a directory, which must hold nothing else.
 fn blocks(output: &Path) -> Series {
     let mut found = Series::new();
-    let mut names: Vec<_> = fs::read_dir(output).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut names: Vec<_> = fs::read_dir(output)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     names.sort();
     let mut last_max = i64::MIN;
     for name in names {
         let mut block = BlockReader::open(&output.join(&name)).unwrap();
         let meta = block.meta().clone();
         assert!(meta.min_time >= last_max, "blocks follow one another by name");
-        assert_eq!(meta.min_time.div_euclid(WINDOW), (meta.max_time - 1).div_euclid(WINDOW), "aligned");
+        assert_eq!(
+            meta.min_time.div_euclid(WINDOW),
+            (meta.max_time - 1).div_euclid(WINDOW),
+            "aligned"
+        );
         last_max = meta.max_time;
-        block.verify(|labels, run| found.entry(labels.clone()).or_default().append(run)).unwrap();
+        block
+            .verify(|labels, run| found.entry(labels.clone()).or_default().append(run))
+            .unwrap();
     }
     found
 }
@@ -87,30 +118,79 @@ async fn blocks_hold_the_range_and_nothing_else() {
     let (first, second) = (rows(1_000..1_002), rows(1_001..1_004));
     // Years before everything else, in one part with the present: the windows between are not tried one by one.
     let late: Rows = vec![
-        (TenantId::default(), labels(&[("__name__", "late")]), sample(-62_135_596_800_000, 1.0)),
-        (TenantId::default(), labels(&[("__name__", "late")]), sample(1_002 * WINDOW, 2.0)),
+        (
+            TenantId::default(),
+            labels(&[("__name__", "late")]),
+            sample(-62_135_596_800_000, 1.0),
+        ),
+        (
+            TenantId::default(),
+            labels(&[("__name__", "late")]),
+            sample(1_002 * WINDOW, 2.0),
+        ),
     ];
     for rows in [&first, &second, &late] {
         archive.flush(rows).await;
     }
-    let head: Rows = vec![(TenantId::default(), labels(&[("__name__", "m"), ("job", "a")]), sample(1_005 * WINDOW, 7.0))];
+    let head: Rows = vec![(
+        TenantId::default(),
+        labels(&[("__name__", "m"), ("job", "a")]),
+        sample(1_005 * WINDOW, 7.0),
+    )];
     let everything: Rows = [first, second, late, head.clone()].concat();
     for (range, selectors) in [
-        (TimeRange { start: i64::MIN, end: 2_000 * WINDOW }, &[][..]),
-        (TimeRange { start: 1_000 * WINDOW + 12_345, end: 1_002 * WINDOW + 60_000 }, &["{job=\"a\"}"]),
-        (TimeRange { start: 0, end: 2_000 * WINDOW }, &["late", "m{job=~\"b|c\"}"]),
+        (
+            TimeRange {
+                start: i64::MIN,
+                end: 2_000 * WINDOW,
+            },
+            &[][..],
+        ),
+        (
+            TimeRange {
+                start: 1_000 * WINDOW + 12_345,
+                end: 1_002 * WINDOW + 60_000,
+            },
+            &["{job=\"a\"}"],
+        ),
+        (
+            TimeRange {
+                start: 0,
+                end: 2_000 * WINDOW,
+            },
+            &["late", "m{job=~\"b|c\"}"],
+        ),
     ] {
         let output = tempfile::tempdir().unwrap();
         let heads = vec![TestHead::source(head.clone(), archive.committed())];
-        let done = export(&archive, heads, arguments("x", selectors), range, output.path()).await.unwrap();
+        let done = export(&archive, heads, arguments("x", selectors), range, output.path())
+            .await
+            .unwrap();
         let selection = Selection::parse(selectors).unwrap();
         let mut expected = naive(&everything, &TenantId::default(), range, &[]);
-        expected.retain(|labels, _| selection.accepts(labels) && selection.common().iter().all(|m| m.matches_labels(labels)));
+        expected.retain(|labels, _| {
+            selection.accepts(labels) && selection.common().iter().all(|m| m.matches_labels(labels))
+        });
         assert_eq!(all_bits(&blocks(output.path())), all_bits(&expected));
-        assert_eq!(done.table.lines().count(), 1 + done.summary.blocks.len(), "{}", done.table);
-        assert!(done.table.lines().nth(1).unwrap().starts_with(&done.summary.blocks[0].ulid.to_string()));
+        assert_eq!(
+            done.table.lines().count(),
+            1 + done.summary.blocks.len(),
+            "{}",
+            done.table
+        );
+        assert!(
+            done.table
+                .lines()
+                .nth(1)
+                .unwrap()
+                .starts_with(&done.summary.blocks[0].ulid.to_string())
+        );
         let samples: usize = expected.values().map(Run::len).sum();
-        assert!(done.report.contains(&format!("with {samples} samples")), "{}", done.report);
+        assert!(
+            done.report.contains(&format!("with {samples} samples")),
+            "{}",
+            done.report
+        );
         for said in ["exemplars", "--storage.tsdb.retention.time=", "read_recent: true"] {
             assert!(done.report.contains(said), "{}", done.report);
         }
@@ -125,12 +205,24 @@ async fn nothing_to_export_is_no_block() {
     let mut archive = TestArchive::new();
     archive.flush(&rows(10..11)).await;
     let output = tempfile::tempdir().unwrap();
-    let range = TimeRange { start: 11 * WINDOW, end: 12 * WINDOW };
-    let done = export(&archive, Vec::new(), arguments("x", &[]), range, output.path()).await.unwrap();
-    assert!(done.summary.blocks.is_empty() && done.report.contains("no samples"), "{}", done.report);
+    let range = TimeRange {
+        start: 11 * WINDOW,
+        end: 12 * WINDOW,
+    };
+    let done = export(&archive, Vec::new(), arguments("x", &[]), range, output.path())
+        .await
+        .unwrap();
+    assert!(
+        done.summary.blocks.is_empty() && done.report.contains("no samples"),
+        "{}",
+        done.report
+    );
     assert_eq!(fs::read_dir(output.path()).unwrap().count(), 0);
     let empty = TestArchive::new();
-    let error = export(&empty, Vec::new(), arguments("x", &[]), range, output.path()).await.err().unwrap();
+    let error = export(&empty, Vec::new(), arguments("x", &[]), range, output.path())
+        .await
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("nothing was ever committed"), "{error}");
 }
 
@@ -139,25 +231,42 @@ async fn an_interrupted_run_is_completed() {
     let mut archive = TestArchive::new();
     let all = rows(10..13);
     let in_window = |n: i64| -> Rows {
-        all.iter().filter(|(_, _, sample)| sample.timestamp.div_euclid(WINDOW) == n).cloned().collect()
+        all.iter()
+            .filter(|(_, _, sample)| sample.timestamp.div_euclid(WINDOW) == n)
+            .cloned()
+            .collect()
     };
     archive.flush(&in_window(10)).await;
     let broken = archive.flush(&in_window(11)).await;
     archive.flush(&in_window(12)).await;
     let output = tempfile::tempdir().unwrap();
-    let range = TimeRange { start: 0, end: 100 * WINDOW };
+    let range = TimeRange {
+        start: 0,
+        end: 100 * WINDOW,
+    };
     let samples = archive.file(&broken, FileKind::Samples);
     let bytes = fs::read(&samples).unwrap();
     fs::remove_file(&samples).unwrap();
-    assert!(export(&archive, Vec::new(), arguments("-1h", &[]), range, output.path()).await.is_err());
+    assert!(
+        export(&archive, Vec::new(), arguments("-1h", &[]), range, output.path())
+            .await
+            .is_err()
+    );
 
     // The first block is done, and the state says so. A kill would also have left the second half-made, or made and not read
     // back yet: both are done again.
     let state_path = output.path().join(STATE_FILE);
     let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&state_path).unwrap()).unwrap();
-    let finished = state["blocks"][(10 * WINDOW).to_string()]["ulid"].as_str().unwrap().to_owned();
+    let finished = state["blocks"][(10 * WINDOW).to_string()]["ulid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     for (n, ulid, directory) in [
-        (11, "01HF000000000000000000000A", "01HF000000000000000000000A.tmp-for-creation"),
+        (
+            11,
+            "01HF000000000000000000000A",
+            "01HF000000000000000000000A.tmp-for-creation",
+        ),
         (12, "01HF000000000000000000000B", "01HF000000000000000000000B"),
     ] {
         state["blocks"][(n * WINDOW).to_string()] = serde_json::json!({"ulid": ulid, "finished": false});
@@ -166,38 +275,67 @@ async fn an_interrupted_run_is_completed() {
     fs::write(&state_path, state.to_string()).unwrap();
     fs::write(&samples, bytes).unwrap();
 
-    let other = export(&archive, Vec::new(), arguments("-2h", &[]), range, output.path()).await.err().unwrap();
+    let other = export(&archive, Vec::new(), arguments("-2h", &[]), range, output.path())
+        .await
+        .err()
+        .unwrap();
     assert!(other.to_string().contains("--from was `-1h`"), "{other}");
-    let other = export(&archive, Vec::new(), arguments("-1h", &["m"]), range, output.path()).await.err().unwrap();
+    let other = export(&archive, Vec::new(), arguments("-1h", &["m"]), range, output.path())
+        .await
+        .err()
+        .unwrap();
     assert!(other.to_string().contains("--match"), "{other}");
 
     // The same words mean another time by now; the range is the one that the export began with.
-    let later = TimeRange { start: 11 * WINDOW, end: 200 * WINDOW };
-    let done = export(&archive, Vec::new(), arguments("-1h", &[]), later, output.path()).await.unwrap();
+    let later = TimeRange {
+        start: 11 * WINDOW,
+        end: 200 * WINDOW,
+    };
+    let done = export(&archive, Vec::new(), arguments("-1h", &[]), later, output.path())
+        .await
+        .unwrap();
     assert_eq!((done.summary.kept, done.summary.blocks.len()), (1, 3));
     assert_eq!(done.summary.blocks[0].ulid.to_string(), finished);
     assert_eq!(done.table.lines().count(), 4);
-    assert_eq!(all_bits(&blocks(output.path())), all_bits(&naive(&all, &TenantId::default(), range, &[])));
+    assert_eq!(
+        all_bits(&blocks(output.path())),
+        all_bits(&naive(&all, &TenantId::default(), range, &[]))
+    );
 }
 
 #[tokio::test]
 async fn foreign_directories_are_left_alone() {
     let mut archive = TestArchive::new();
     archive.flush(&rows(10..11)).await;
-    let range = TimeRange { start: 0, end: 100 * WINDOW };
+    let range = TimeRange {
+        start: 0,
+        end: 100 * WINDOW,
+    };
     let output = tempfile::tempdir().unwrap();
     fs::create_dir(output.path().join("wal")).unwrap();
-    let error = export(&archive, Vec::new(), arguments("x", &[]), range, output.path()).await.err().unwrap();
+    let error = export(&archive, Vec::new(), arguments("x", &[]), range, output.path())
+        .await
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("`wal`"), "{error}");
     assert_eq!(fs::read_dir(output.path()).unwrap().count(), 1);
     // A state file of a later version, or none at all, is not guessed at.
     for content in ["{\"version\":2}", "{}", "nonsense"] {
         let output = tempfile::tempdir().unwrap();
         fs::write(output.path().join(STATE_FILE), content).unwrap();
-        assert!(export(&archive, Vec::new(), arguments("x", &[]), range, output.path()).await.is_err(), "{content}");
+        assert!(
+            export(&archive, Vec::new(), arguments("x", &[]), range, output.path())
+                .await
+                .is_err(),
+            "{content}"
+        );
         assert_eq!(fs::read_to_string(output.path().join(STATE_FILE)).unwrap(), content);
     }
     let file = output.path().join("file");
     fs::write(&file, "").unwrap();
-    assert!(export(&archive, Vec::new(), arguments("x", &[]), range, &file).await.is_err());
+    assert!(
+        export(&archive, Vec::new(), arguments("x", &[]), range, &file)
+            .await
+            .is_err()
+    );
 }

@@ -45,7 +45,10 @@ fn series(name: &str, timestamps: &[i64]) -> HeadSeries {
     HeadSeries {
         labels: labels(&[("__name__", name)]).as_bytes().to_vec(),
         timestamps: timestamps.to_vec(),
-        value_bits: timestamps.iter().map(|&timestamp| (timestamp as f64).to_bits()).collect(),
+        value_bits: timestamps
+            .iter()
+            .map(|&timestamp| (timestamp as f64).to_bits())
+            .collect(),
         start_timestamps: Vec::new(),
     }
 }
@@ -62,10 +65,27 @@ fn whole(all: Vec<HeadSeries>) -> Vec<u8> {
 #[tokio::test]
 async fn a_whole_answer_is_taken() {
     let body = whole(vec![series("a", &[1, 2]), series("b", &[3])]);
-    let answer = receiver(StatusCode::OK, ANSWER_CONTENT_TYPE, body).await.read(query()).await.unwrap();
-    assert_eq!((answer.position.receiver.as_str(), answer.position.epoch, answer.position.committed), ("r9", 3, 17));
+    let answer = receiver(StatusCode::OK, ANSWER_CONTENT_TYPE, body)
+        .await
+        .read(query())
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            answer.position.receiver.as_str(),
+            answer.position.epoch,
+            answer.position.committed
+        ),
+        ("r9", 3, 17)
+    );
     assert_eq!(answer.series.len(), 2);
-    assert_eq!((answer.series[0].samples.timestamps.as_slice(), answer.series[1].samples.values.as_slice()), (&[1, 2][..], &[3.0][..]));
+    assert_eq!(
+        (
+            answer.series[0].samples.timestamps.as_slice(),
+            answer.series[1].samples.values.as_slice()
+        ),
+        (&[1, 2][..], &[3.0][..])
+    );
 }
 
 #[tokio::test]
@@ -86,6 +106,9 @@ async fn anything_else_is_unavailable() {
         assert!(matches!(error, ReaderError::Unavailable(_)), "{error}");
     }
     let down = HeadSource::Remote(RemoteHead::new("http://127.0.0.1:1").unwrap());
-    assert!(matches!(down.read(query()).await.unwrap_err(), ReaderError::Unavailable(_)));
+    assert!(matches!(
+        down.read(query()).await.unwrap_err(),
+        ReaderError::Unavailable(_)
+    ));
     assert!(RemoteHead::new("receiver:9201").is_err() && RemoteHead::new("ftp://x").is_err());
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use emberkeep_archive::{
-    CommitRecord, Committed, FileKind, ObjectStore, PartEntry, PartFiles, PartInfo, PartSettings, PartWriter, StoreConfig,
-    Ulid, WalRange, commit, names,
+    CommitRecord, Committed, FileKind, ObjectStore, PartEntry, PartFiles, PartInfo, PartSettings, PartWriter,
+    StoreConfig, Ulid, WalRange, commit, names,
 };
 use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadPosition, HeadQuery, HeadSeries};
 use emberkeep_model::{Labels, Matcher, Run, Sample, TenantId, TimeRange, matches_all, order};
@@ -30,8 +30,14 @@ pub(crate) struct TestArchive {
 impl TestArchive {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory for tests");
-        let store = StoreConfig::directory(directory.path()).open().expect("a directory is a store");
-        Self { directory, store, committed: 0 }
+        let store = StoreConfig::directory(directory.path())
+            .open()
+            .expect("a directory is a store");
+        Self {
+            directory,
+            store,
+            committed: 0,
+        }
     }
 
     /// Writes the rows as one part and commits it.
@@ -65,7 +71,10 @@ impl TestArchive {
             wal_to: seq + 1,
             ulid,
         };
-        let files = PartFiles { samples: create(FileKind::Samples), series: create(FileKind::Series) };
+        let files = PartFiles {
+            samples: create(FileKind::Samples),
+            series: create(FileKind::Series),
+        };
         let mut writer = PartWriter::create(files, info, PartSettings::default()).expect("a part");
         for (tenant, labels, run) in runs {
             writer.push(&tenant, &labels, &run).expect("rows are in order");
@@ -77,7 +86,11 @@ impl TestArchive {
             receiver: RECEIVER.to_owned(),
             epoch: 1,
             seq,
-            wal: WalRange { id: "w".to_owned(), from: seq, to: seq + 1 },
+            wal: WalRange {
+                id: "w".to_owned(),
+                from: seq,
+                to: seq + 1,
+            },
             committed_at: 0,
             newest_arrival: 0,
             parts: vec![entry.clone()],
@@ -90,7 +103,9 @@ impl TestArchive {
 
     /// Where a file of a part lies on disk.
     pub(crate) fn file(&self, part: &PartEntry, kind: FileKind) -> PathBuf {
-        self.directory.path().join(&part.file(kind).expect("the part has it").path)
+        self.directory
+            .path()
+            .join(&part.file(kind).expect("the part has it").path)
     }
 
     /// The last sequence committed.
@@ -99,7 +114,12 @@ impl TestArchive {
     }
 
     pub(crate) fn reader(&self, heads: Vec<HeadSource>, settings: ReaderSettings) -> Arc<Reader> {
-        Arc::new(Reader::new(Arc::clone(&self.store), heads, settings, ReaderMetrics::default()))
+        Arc::new(Reader::new(
+            Arc::clone(&self.store),
+            heads,
+            settings,
+            ReaderMetrics::default(),
+        ))
     }
 }
 
@@ -113,18 +133,32 @@ pub(crate) struct TestHead {
 
 impl TestHead {
     pub(crate) fn source(rows: Rows, committed: u64) -> HeadSource {
-        HeadSource::Local(Arc::new(Self { rows, committed, is_down: false }))
+        HeadSource::Local(Arc::new(Self {
+            rows,
+            committed,
+            is_down: false,
+        }))
     }
 }
 
 impl Head for TestHead {
     fn read(&self, query: &HeadQuery) -> Result<HeadAnswer, HeadError> {
         if self.is_down {
-            return Err(HeadError::Unavailable { who: RECEIVER.to_owned(), why: "it is replaying".to_owned() });
+            return Err(HeadError::Unavailable {
+                who: RECEIVER.to_owned(),
+                why: "it is replaying".to_owned(),
+            });
         }
         let series = naive(&self.rows, &query.tenant, query.range, &query.matchers);
-        let series = series.into_iter().map(|(labels, samples)| HeadSeries { labels, samples }).collect();
-        let position = HeadPosition { receiver: RECEIVER.to_owned(), epoch: 1, committed: self.committed };
+        let series = series
+            .into_iter()
+            .map(|(labels, samples)| HeadSeries { labels, samples })
+            .collect();
+        let position = HeadPosition {
+            receiver: RECEIVER.to_owned(),
+            epoch: 1,
+            committed: self.committed,
+        };
         Ok(HeadAnswer { position, series })
     }
 }
@@ -136,12 +170,18 @@ pub(crate) fn naive(rows: &Rows, tenant: &TenantId, range: TimeRange, matchers: 
         if owner != tenant || !range.contains(sample.timestamp) || !matches_all(matchers, labels) {
             continue;
         }
-        let kept = best.entry(labels.clone()).or_default().entry(sample.timestamp).or_insert(*sample);
+        let kept = best
+            .entry(labels.clone())
+            .or_default()
+            .entry(sample.timestamp)
+            .or_insert(*sample);
         if order::prefer(sample, kept).is_gt() {
             *kept = *sample;
         }
     }
-    best.into_iter().map(|(labels, samples)| (labels, samples.into_values().collect())).collect()
+    best.into_iter()
+        .map(|(labels, samples)| (labels, samples.into_values().collect()))
+        .collect()
 }
 
 /// Serves a reader on a free port; returns its base URL. It ends with the runtime.
@@ -163,12 +203,20 @@ pub(crate) fn labels(pairs: &[(&str, &str)]) -> Labels {
 }
 
 pub(crate) fn sample(timestamp: i64, value: f64) -> Sample {
-    Sample { timestamp, value, start_timestamp: 0 }
+    Sample {
+        timestamp,
+        value,
+        start_timestamp: 0,
+    }
 }
 
 /// Runs compare by bits here: a NaN equals itself, and `-0` does not equal `0`.
 pub(crate) fn bits(run: &Run) -> Vec<(i64, u64)> {
-    run.timestamps.iter().zip(&run.values).map(|(&timestamp, value)| (timestamp, value.to_bits())).collect()
+    run.timestamps
+        .iter()
+        .zip(&run.values)
+        .map(|(&timestamp, value)| (timestamp, value.to_bits()))
+        .collect()
 }
 
 /// All series by their bits.

@@ -126,7 +126,7 @@ proptest! {
     fn replay_decides_nothing_anew(requested in vec(series(), 0..8), is_v2 in any::<bool>()) {
         let (protocol, body) =
             if is_v2 { (WriteProtocol::V2, body_v2(&requested)) } else { (WriteProtocol::V1, body_v1(&requested)) };
-        let live = judge(protocol, &body, NOW).unwrap();
+        let live = judge(protocol, &body, NOW, usize::MAX).unwrap();
         prop_assert_eq!(content(&live), expected(&requested, is_v2));
         let total: usize = requested.iter().map(|(_, samples)| samples.len()).sum();
         prop_assert_eq!(live.n_samples, total);
@@ -140,12 +140,12 @@ proptest! {
 #[test]
 fn a_refusal_names_the_series_and_the_reason() {
     let requested = vec![(vec![("job".to_owned(), "x".to_owned())], vec![(NOW, 0, 0)])];
-    let intake = judge(WriteProtocol::V1, &body_v1(&requested), NOW).unwrap();
+    let intake = judge(WriteProtocol::V1, &body_v1(&requested), NOW, usize::MAX).unwrap();
     assert_eq!(
         intake.first_refusal.as_deref(),
         Some(r#"series {job="x"} has no metric name"#)
     );
-    assert!(judge(WriteProtocol::V1, b"\xff", NOW).is_err());
+    assert!(judge(WriteProtocol::V1, b"\xff", NOW, usize::MAX).is_err());
 }
 
 #[test]
@@ -154,5 +154,47 @@ fn a_verdict_of_a_newer_validator_is_refused() {
     assert!(matches!(
         replay(WriteProtocol::V1, &[], &verdict),
         Err(IntakeError::NewerValidator(_))
+    ));
+}
+
+#[test]
+fn a_small_body_that_expands_without_measure_is_refused() {
+    let symbols = vec![String::new(), "__name__".to_owned(), "x".repeat(10_000)];
+    let series = v2::TimeSeries {
+        labels_refs: vec![1, 2],
+        samples: vec![v2::Sample {
+            value: 1.0,
+            timestamp: NOW,
+            start_timestamp: 0,
+        }],
+        ..Default::default()
+    };
+    let body = v2::Request {
+        symbols,
+        timeseries: vec![series; 1000],
+    }
+    .encode_to_vec();
+    assert!(matches!(
+        judge(WriteProtocol::V2, &body, NOW, 1 << 20),
+        Err(IntakeError::TooLarge(_))
+    ));
+    assert!(judge(WriteProtocol::V2, &body, NOW, 1 << 24).is_ok());
+}
+
+#[test]
+fn a_start_timestamp_that_no_engine_can_hold_is_refused() {
+    let labels = vec![("__name__".to_owned(), "m".to_owned())];
+    let requested = vec![(labels, vec![(NOW, 1, i64::MIN), (NOW, 2, NOW), (NOW, 3, i64::MAX)])];
+    let intake = judge(WriteProtocol::V2, &body_v2(&requested), NOW, usize::MAX).unwrap();
+    assert_eq!((intake.batch.n_samples(), intake.n_refused), (1, 2));
+}
+
+#[test]
+fn a_verdict_that_keeps_what_cannot_be_read_is_an_error() {
+    let body = body_v1(&vec![(vec![("job".to_owned(), "x".to_owned())], vec![(NOW, 0, 0)])]);
+    let verdict = Verdict::new(VALIDATOR_VERSION);
+    assert!(matches!(
+        replay(WriteProtocol::V1, &body, &verdict),
+        Err(IntakeError::Contradiction(_))
     ));
 }

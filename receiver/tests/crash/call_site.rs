@@ -8,6 +8,9 @@ use std::path::Path;
 
 use emberkeep_disk::{FileSystem, ForgetfulFs, SyncKind, read_to_vec};
 
+/// Functions of ours whose callers differ in why they sync.
+const WRAPPERS: [&str; 2] = ["receiver::identity::replace", "receiver::staging::retire"];
+
 /// What kind of thing a path is; names that are random are left out.
 pub(crate) fn place(fs: &ForgetfulFs, kind: SyncKind, path: &Path) -> String {
     let text = path.to_str().unwrap();
@@ -66,7 +69,7 @@ pub(crate) fn call_site() -> String {
         let Some(name) = line.split_once(": ").and_then(|(_, name)| ours(name, place)) else {
             continue;
         };
-        let is_sequence = name.starts_with("disk::") || name == "receiver::identity::store";
+        let is_sequence = name.starts_with("disk::") || WRAPPERS.contains(&&*name);
         if path.last() != Some(&name) {
             path.push(name);
         }

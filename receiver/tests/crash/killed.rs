@@ -24,7 +24,10 @@ fn a_crash_after_a_kill_loses_nothing() {
         resumed.unwrap();
         for shot in distinct(&shots) {
             if let Err(wrong) = judge(&shot.crash(CrashMode::LoseAll), &kill.told) {
-                println!("kill {} {:?} crash {} {:?}: {wrong}", kill.number, kill.before, shot.number, shot.before);
+                println!(
+                    "kill {} {:?} crash {} {:?}: {wrong}",
+                    kill.number, kill.before, shot.number, shot.before
+                );
             }
         }
     }

@@ -103,6 +103,7 @@ impl Life {
                     called.fetch_add(1, Ordering::SeqCst);
                 }),
                 pause: ground.pause.clone(),
+                stop: Arc::default(),
             };
             let receiver = Receiver::start(components, ground.settings(), &mut metrics).await;
             receiver
@@ -117,6 +118,7 @@ impl Life {
             store,
             ground,
             route,
+            metrics,
             fatal,
         })
     }

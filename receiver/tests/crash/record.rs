@@ -77,9 +77,15 @@ pub(crate) fn photograph<T>(
 
 /// One shot for each different machine that crashes which lose all can leave: the last one, which was told the most.
 pub(crate) fn distinct(shots: &[Shot]) -> Vec<&Shot> {
-    let contents: Vec<_> = shots.iter().map(|shot| contents(&shot.crash(CrashMode::LoseAll), Path::new("/"))).collect();
+    let contents: Vec<_> = shots
+        .iter()
+        .map(|shot| contents(&shot.crash(CrashMode::LoseAll), Path::new("/")))
+        .collect();
     let is_last_of_its_kind = |i: &usize| contents.get(i + 1) != Some(&contents[*i]);
-    (0..shots.len()).filter(is_last_of_its_kind).map(|i| &shots[i]).collect()
+    (0..shots.len())
+        .filter(is_last_of_its_kind)
+        .map(|i| &shots[i])
+        .collect()
 }
 
 /// Every file and directory with its content.
