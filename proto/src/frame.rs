@@ -4,9 +4,10 @@
 //! must come from HTTP, or from the content.
 
 use crc_fast::crc32_iscsi;
+use prost::encoding::{encode_varint, encoded_len_varint};
 
+use crate::WireError;
 use crate::wire::Cursor;
-use crate::{WireError, emit};
 
 /// Bytes of the checksum.
 const CHECKSUM: usize = 4;
@@ -14,7 +15,7 @@ const CHECKSUM: usize = 4;
 /// Appends a frame whose payload, of `payload_len` bytes, is written by `payload`.
 pub(crate) fn append_frame(out: &mut Vec<u8>, payload_len: usize, payload: impl FnOnce(&mut Vec<u8>)) {
     out.reserve(frame_len(payload_len));
-    emit::varint(out, payload_len as u64);
+    encode_varint(payload_len as u64, out);
     let checksum_at = out.len();
     out.extend_from_slice(&[0; CHECKSUM]);
     let payload_at = out.len();
@@ -30,7 +31,7 @@ pub(crate) fn append_frame(out: &mut Vec<u8>, payload_len: usize, payload: impl 
 
 /// Bytes of a frame with a payload of `payload_len` bytes.
 pub(crate) fn frame_len(payload_len: usize) -> usize {
-    emit::varint_len(payload_len as u64) + CHECKSUM + payload_len
+    encoded_len_varint(payload_len as u64) + CHECKSUM + payload_len
 }
 
 /// Takes one frame off the start of `bytes`: its payload and the number of bytes of the whole frame. `None` when more bytes are needed.

@@ -3,7 +3,6 @@
 //! Pure functions over bytes that someone else reads and sends. This crate must never do I/O, never depend on another crate of the
 //! workspace, and never panic or allocate without a bound because of bytes from outside.
 
-mod emit;
 mod error;
 mod fields;
 mod sample;

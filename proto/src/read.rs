@@ -1,126 +1,151 @@
-//! Remote read: the request as plain data, and both kinds of answer written by hand.
+//! The body of a remote read request as plain data.
 //!
-//! An answer is the hot half: chunks and samples are copied into their frames and never take the way through generated messages.
-//! It must never put more than one series into a frame, since clients read the first and lose the rest.
+//! Decoded by the generated messages, since a request is small. It must not be decoded before its entries were counted: an empty
+//! query is two bytes on the wire and a hundred in memory.
 
-mod request;
+use prost::Message;
 
-pub use request::{MatchOp, ReadHints, ReadMatcher, ReadQuery, ReadRequest};
+use crate::fields::count_entries;
+use crate::messages::prometheus as wire_messages;
+use crate::wire::Cursor;
+use crate::{WireError, snappy};
 
-use crate::{emit, frame};
+/// Most queries, matchers and grouping labels of one request, together. Prometheus sends one query with a handful of matchers.
+const MAX_ENTRIES: usize = 10_000;
 
-/// Writes the frames of a streamed answer, one series each: begin, chunks in time order, finish. Reusable, so that its buffer is.
-#[derive(Debug, Clone, Default)]
-pub struct FrameEncoder {
-    /// The `ChunkedSeries` so far.
-    series: Vec<u8>,
-    query_index: i64,
+/// A remote read request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadRequest {
+    /// The queries, to be answered in this order.
+    pub queries: Vec<ReadQuery>,
+    /// Numbers of the response types that the client takes, best first; for [`crate::content::ReadResponseType::negotiate`].
+    pub accepted_response_types: Vec<i32>,
 }
 
-impl FrameEncoder {
-    /// Starts the frame of a series with these labels, sorted by name, found by the query with this number. What was begun and not finished is
-    /// forgotten.
-    pub fn begin<'l>(&mut self, labels: impl Iterator<Item = (&'l str, &'l str)>, query_index: i64) {
-        self.series.clear();
-        emit::labels(&mut self.series, labels);
-        self.query_index = query_index;
-    }
-
-    /// Appends a chunk. `min_time` and `max_time` are the times of its first and last sample in milliseconds, exactly: clients seek by them.
-    /// `encoding` is Prometheus' number (1 XOR, 2 histogram, 3 float histogram), `data` begins with the number of samples.
-    pub fn chunk(&mut self, min_time: i64, max_time: i64, encoding: u8, data: &[u8]) {
-        let encoding = i64::from(encoding);
-        let times_len = emit::integer_len(min_time) + emit::integer_len(max_time);
-        let data_len = 1 + emit::varint_len(data.len() as u64) + data.len();
-        emit::length(&mut self.series, 2, times_len + emit::integer_len(encoding) + data_len);
-        emit::integer(&mut self.series, 1, min_time);
-        emit::integer(&mut self.series, 2, max_time);
-        emit::integer(&mut self.series, 3, encoding);
-        emit::bytes(&mut self.series, 4, data);
-    }
-
-    /// Bytes of the frame as it would be finished now, length and checksum included.
-    #[must_use]
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "a frame is never empty: it has at least a header and a series"
-    )]
-    pub fn len(&self) -> usize {
-        frame::frame_len(self.payload_len())
-    }
-
-    /// Appends the whole frame to `out`.
-    pub fn finish(&mut self, out: &mut Vec<u8>) {
-        frame::append_frame(out, self.payload_len(), |out| {
-            emit::bytes(out, 1, &self.series);
-            emit::integer(out, 2, self.query_index);
-        });
-        self.series.clear();
-    }
-
-    fn payload_len(&self) -> usize {
-        let series_len = self.series.len();
-        1 + emit::varint_len(series_len as u64) + series_len + emit::integer_len(self.query_index)
-    }
+/// One selector over one range of time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadQuery {
+    /// First millisecond of the range.
+    pub start_ms: i64,
+    /// Last millisecond of the range, which belongs to it.
+    pub end_ms: i64,
+    /// All of them must hold.
+    pub matchers: Vec<ReadMatcher>,
+    /// What the client will do with the answer.
+    pub hints: Option<ReadHints>,
 }
 
-/// Writes an answer of type SAMPLES, a `prometheus.ReadResponse`: for each query its series, then [`SamplesEncoder::end_query`].
-#[derive(Debug, Clone, Default)]
-pub struct SamplesEncoder {
-    results: Vec<u8>,
-    /// The `QueryResult` so far.
-    query: Vec<u8>,
-    /// The `TimeSeries` being written.
-    series: Vec<u8>,
+/// One condition on one label. A regex is not compiled here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadMatcher {
+    /// How the value is compared.
+    pub op: MatchOp,
+    /// Name of the label.
+    pub name: String,
+    /// Value or regex.
+    pub value: String,
 }
 
-impl SamplesEncoder {
-    /// Appends a series to the current query: labels sorted by name, samples (milliseconds, value) in time order.
-    pub fn series<'l>(
-        &mut self,
-        labels: impl Iterator<Item = (&'l str, &'l str)>,
-        samples: impl Iterator<Item = (i64, f64)>,
-    ) {
-        self.series.clear();
-        emit::labels(&mut self.series, labels);
-        for (timestamp, value) in samples {
-            // By the bits: -0 equals 0 and would be lost as "absent".
-            let has_value = value.to_bits() != 0;
-            emit::length(
-                &mut self.series,
-                2,
-                usize::from(has_value) * 9 + emit::integer_len(timestamp),
-            );
-            if has_value {
-                self.series.push(1 << 3 | 1);
-                self.series.extend_from_slice(&value.to_bits().to_le_bytes());
-            }
-            emit::integer(&mut self.series, 2, timestamp);
+/// The four comparisons of a matcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MatchOp {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `=~`
+    Regex,
+    /// `!~`
+    NotRegex,
+}
+
+/// What the client will do with an answer. Serving less than the range because of it is allowed, never required.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadHints {
+    /// Resolution of the query in milliseconds, 0 when unknown.
+    pub step_ms: i64,
+    /// The function around the selector; `series` when only labels are wanted.
+    pub func: String,
+    /// First millisecond that this selector needs.
+    pub start_ms: i64,
+    /// Last millisecond that this selector needs.
+    pub end_ms: i64,
+    /// Labels of the aggregation around the selector.
+    pub grouping: Vec<String>,
+    /// Whether it aggregates by those labels, rather than without them.
+    pub by: bool,
+    /// Range of the selector in milliseconds, 0 for an instant selector.
+    pub range_ms: i64,
+}
+
+impl ReadRequest {
+    /// Decodes a request body, a snappy block of at most `limit` bytes when decompressed.
+    ///
+    /// # Errors
+    /// Those of [`snappy::decompress_capped`]; [`WireError::TooLarge`] for more than 10,000 queries, matchers and grouping labels together;
+    /// [`WireError::Malformed`] and [`WireError::Message`] for a body that is not this message.
+    pub fn decode(body: &[u8], limit: usize) -> Result<Self, WireError> {
+        let mut message = Vec::new();
+        snappy::decompress_capped(body, limit, &mut message)?;
+        let fields = Cursor::new(&message);
+        // Queries, matchers, the grouping labels of hints.
+        let entries =
+            count_entries(fields, &[1])? + count_entries(fields, &[1, 3])? + count_entries(fields, &[1, 4, 5])?;
+        if entries > MAX_ENTRIES {
+            return Err(WireError::TooLarge {
+                what: "list of queries and matchers",
+                declared: entries as u64,
+                limit: MAX_ENTRIES as u64,
+            });
         }
-        emit::bytes(&mut self.query, 1, &self.series);
+        let request = wire_messages::ReadRequest::decode(message.as_slice()).map_err(|source| WireError::Message {
+            what: "read request",
+            source,
+        })?;
+        Ok(Self {
+            queries: request.queries.into_iter().map(read_query).collect::<Result<_, _>>()?,
+            accepted_response_types: request.accepted_response_types,
+        })
     }
+}
 
-    /// Ends the result of the current query. There must be one for each query, even one that found nothing: clients count them.
-    pub fn end_query(&mut self) {
-        emit::bytes(&mut self.results, 1, &self.query);
-        self.query.clear();
-    }
+fn read_query(query: wire_messages::Query) -> Result<ReadQuery, WireError> {
+    Ok(ReadQuery {
+        start_ms: query.start_timestamp_ms,
+        end_ms: query.end_timestamp_ms,
+        matchers: query.matchers.into_iter().map(read_matcher).collect::<Result<_, _>>()?,
+        hints: query.hints.map(|hints| ReadHints {
+            step_ms: hints.step_ms,
+            func: hints.func,
+            start_ms: hints.start_ms,
+            end_ms: hints.end_ms,
+            grouping: hints.grouping,
+            by: hints.by,
+            range_ms: hints.range_ms,
+        }),
+    })
+}
 
-    /// Bytes of the answer so far, before compression.
-    #[must_use]
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "a size to hold against a limit, not a collection"
-    )]
-    pub fn len(&self) -> usize {
-        self.results.len() + self.query.len()
-    }
-
-    /// The answer of the ended queries, to be compressed with [`crate::snappy::compress`].
-    #[must_use]
-    pub fn finish(self) -> Vec<u8> {
-        self.results
-    }
+fn read_matcher(matcher: wire_messages::LabelMatcher) -> Result<ReadMatcher, WireError> {
+    use wire_messages::label_matcher::Type;
+    // Not the generated getter: it takes an unknown number for `=` and would answer another question.
+    let op = match Type::try_from(matcher.r#type) {
+        Ok(Type::Eq) => MatchOp::Equal,
+        Ok(Type::Neq) => MatchOp::NotEqual,
+        Ok(Type::Re) => MatchOp::Regex,
+        Ok(Type::Nre) => MatchOp::NotRegex,
+        Err(_) => {
+            return Err(WireError::Malformed {
+                offset: 0,
+                what: "unknown type of a matcher",
+            });
+        }
+    };
+    Ok(ReadMatcher {
+        op,
+        name: matcher.name,
+        value: matcher.value,
+    })
 }
 
 #[cfg(test)]

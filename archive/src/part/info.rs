@@ -64,7 +64,7 @@ impl Default for PartSettings {
             zstd_level: 3,
             sample_page_rows: 16 << 10,
             sample_group_rows: 1 << 20,
-            series_page_rows: 1 << 10,
+            series_page_rows: 512,
             series_group_rows: 128 << 10,
             group_bytes: 32 << 20,
         }

@@ -15,7 +15,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection};
-use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
+use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
 
 use super::footer::{Footer, KEY};
@@ -25,8 +25,36 @@ use crate::{ArchiveError, FileKind};
 /// How much of the end is read first: footer and page index of all but very large files.
 const TAIL_BYTES: u64 = 64 << 10;
 
+/// Ranges that are nearer than this may be read together with what lies between them.
+const GAP_BYTES: u64 = 256 << 10;
+
 /// Rows that are decoded at once.
 const BATCH_ROWS: usize = 4096;
+
+/// Rows of one row group, counted from its start, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct GroupRows {
+    pub(super) row_group: usize,
+    /// Rows of the whole group.
+    pub(super) row_count: usize,
+    /// The rows that are meant.
+    pub(super) rows: Vec<Range<usize>>,
+}
+
+/// Pages as they lie in the file.
+#[derive(Debug, Default)]
+pub(super) struct Pages(Vec<(Range<u64>, Bytes)>);
+
+impl Pages {
+    fn slice(&self, wanted: &Range<u64>) -> Option<Bytes> {
+        let holds =
+            |range: &Range<u64>| range.start <= wanted.start && wanted.start <= wanted.end && wanted.end <= range.end;
+        let (range, bytes) = self.0.iter().find(|(range, _)| holds(range))?;
+        let from = usize::try_from(wanted.start - range.start).ok()?;
+        let length = usize::try_from(wanted.end - wanted.start).ok()?;
+        Some(bytes.slice(from..from + length))
+    }
+}
 
 /// An open file of a part.
 pub(super) struct PartFile {
@@ -124,19 +152,11 @@ impl PartFile {
     /// batches of at most `batch_rows`.
     pub(super) async fn read(
         &self,
-        row_group: usize,
-        selection: RowSelection,
-        projection: ProjectionMask,
+        rows: &GroupRows,
+        projection: &ProjectionMask,
         batch_rows: usize,
     ) -> Result<ParquetRecordBatchReader, ArchiveError> {
-        let mut decoder = guarded(&self.location, || {
-            ParquetPushDecoderBuilder::new_with_metadata(self.metadata.clone())
-                .with_row_groups(vec![row_group])
-                .with_row_selection(selection)
-                .with_projection(projection)
-                .with_batch_size(batch_rows.clamp(1, BATCH_ROWS))
-                .build()
-        })?;
+        let mut decoder = self.decoder(rows, projection, batch_rows)?;
         loop {
             match guarded(&self.location, || decoder.try_next_reader())? {
                 DecodeResult::Data(reader) => return Ok(reader),
@@ -147,6 +167,61 @@ impl PartFile {
                 }
             }
         }
+    }
+
+    /// Only fetches; parts of the selection can then be decoded one after another.
+    pub(super) async fn fetch_pages(
+        &self,
+        rows: &GroupRows,
+        projection: &ProjectionMask,
+    ) -> Result<Pages, ArchiveError> {
+        let mut decoder = self.decoder(rows, projection, 1)?;
+        let mut pages = Pages::default();
+        while let DecodeResult::NeedsData(ranges) = guarded(&self.location, || decoder.try_next_reader())? {
+            let bytes = fetch(&*self.store, &self.location, self.bytes, &ranges).await?;
+            pages.0.extend(ranges.iter().cloned().zip(bytes.iter().cloned()));
+            guarded(&self.location, || decoder.push_ranges(ranges, bytes))?;
+        }
+        Ok(pages)
+    }
+
+    /// Decodes rows whose pages were fetched.
+    pub(super) fn decode(
+        &self,
+        rows: &GroupRows,
+        projection: &ProjectionMask,
+        batch_rows: usize,
+        pages: &Pages,
+    ) -> Result<ParquetRecordBatchReader, ArchiveError> {
+        let mut decoder = self.decoder(rows, projection, batch_rows)?;
+        loop {
+            match guarded(&self.location, || decoder.try_next_reader())? {
+                DecodeResult::Data(reader) => return Ok(reader),
+                DecodeResult::Finished => return Err(self.corrupt("the selected rows are not there")),
+                DecodeResult::NeedsData(ranges) => {
+                    let bytes: Option<Vec<Bytes>> = ranges.iter().map(|range| pages.slice(range)).collect();
+                    let bytes = bytes.ok_or_else(|| self.corrupt("its pages are not where its index says"))?;
+                    guarded(&self.location, || decoder.push_ranges(ranges, bytes))?;
+                }
+            }
+        }
+    }
+
+    fn decoder(
+        &self,
+        rows: &GroupRows,
+        projection: &ProjectionMask,
+        batch_rows: usize,
+    ) -> Result<ParquetPushDecoder, ArchiveError> {
+        let selection = RowSelection::from_consecutive_ranges(rows.rows.iter().cloned(), rows.row_count);
+        guarded(&self.location, || {
+            ParquetPushDecoderBuilder::new_with_metadata(self.metadata.clone())
+                .with_row_groups(vec![rows.row_group])
+                .with_row_selection(selection)
+                .with_projection(projection.clone())
+                .with_batch_size(batch_rows.clamp(1, BATCH_ROWS))
+                .build()
+        })
     }
 
     /// The next batch out of a reader of this file; `None` when there is none left.
@@ -209,7 +284,10 @@ async fn fetch(
             format!("it points to bytes {outside:?} of {bytes}"),
         ));
     }
-    let answer = store.get_ranges(location, ranges).await;
+    // A store joins ranges over gaps of up to 1 MiB, which for pages of several columns would often be all of the file.
+    let near = ranges.chunk_by(|a, b| a.start <= b.start && b.start <= a.end.saturating_add(GAP_BYTES));
+    let answers = futures::future::try_join_all(near.map(|near| store.get_ranges(location, near))).await;
+    let answer = answers.map(|answers| answers.into_iter().flatten().collect::<Vec<Bytes>>());
     let is_whole = |fetched: &Vec<Bytes>| {
         fetched.len() == ranges.len()
             && fetched

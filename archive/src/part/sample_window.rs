@@ -3,11 +3,9 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use parquet::arrow::arrow_reader::RowSelection;
-
 use emberkeep_model::{Run, TimeRange, UNSET_START_TIMESTAMP};
 
-use super::metadata::PartFile;
+use super::metadata::{GroupRows, PartFile};
 use super::sample_groups::{SampleGroups, bytes_of};
 use super::{sample_batch, schema};
 use crate::ArchiveError;
@@ -163,12 +161,17 @@ impl SampleWindow {
         if group.has_start_timestamps {
             columns.push(schema::START_TIMESTAMP);
         }
-        let selection = RowSelection::from_consecutive_ranges(chosen.iter().cloned(), group.rows);
+        let rows = GroupRows {
+            row_group: number,
+            row_count: group.rows,
+            rows: chosen,
+        };
         let projection = file.projection(&columns);
-        let mut decoder = file.read(number, selection, projection, self.window_rows).await?;
+        let mut decoder = file.read(&rows, &projection, self.window_rows).await?;
         while let Some(batch) = file.next_batch(&mut decoder)? {
             sample_batch::decode(file, &batch, &mut self.decoded)?;
         }
+        let chosen = rows.rows;
         if self.decoded.len() != chosen.iter().map(ExactSizeIterator::len).sum::<usize>() {
             return Err(file.corrupt("it does not have the rows that it says"));
         }

@@ -8,18 +8,24 @@ use std::sync::Arc;
 use arrow::array::{AsArray, Int64Array, MapArray, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection};
 
 use emberkeep_model::{Labels, Matcher, Run, TenantId, TimeRange};
 
+use super::metadata::{GroupRows, Pages};
 use super::reader::OpenFiles;
 use super::sample_window::SampleWindow;
 use super::schema;
-use super::series_pages::{SeriesWindow, windows};
+use super::series_pages::windows;
 use crate::ArchiveError;
 
-/// Series that are decoded at once, and so how far the scan looks ahead.
-const BATCH_SERIES: usize = 256;
+/// One series is decoded for each so many rows of the window; as many as are in a part of a few minutes.
+const ROWS_PER_SERIES: usize = 32;
+
+/// Series that are decoded at once, at least.
+const LEAST_SERIES: usize = 256;
+
+/// Series that are decoded at once, at most.
+const MOST_SERIES: usize = 2048;
 
 /// The columns of the series table that a scan reads.
 const COLUMNS: [&str; 6] = [
@@ -61,8 +67,12 @@ pub struct PartScan {
     query: ScanQuery,
     window_bytes: u64,
     /// Windows of the series table still to read; `None` before the first look at the page index.
-    windows: Option<VecDeque<SeriesWindow>>,
-    decoder: Option<ParquetRecordBatchReader>,
+    windows: Option<VecDeque<GroupRows>>,
+    /// What is left of the window that was fetched, and its pages.
+    window: GroupRows,
+    pages: Pages,
+    /// Series that are decoded at once, and so how far the scan looks ahead.
+    slice_series: usize,
     queue: VecDeque<SeriesRows>,
     last: Option<Labels>,
     /// First row of `samples` that the next series may have.
@@ -81,14 +91,20 @@ impl fmt::Debug for PartScan {
 
 impl PartScan {
     pub(super) fn new(files: Arc<OpenFiles>, query: ScanQuery, window_rows: usize) -> Self {
-        let window_bytes = (window_rows as u64).saturating_mul(8).clamp(64 << 10, 1 << 20);
+        let window_bytes = (window_rows as u64).saturating_mul(8).clamp(16 << 10, 1 << 20);
         let samples = SampleWindow::new(window_rows);
         Self {
             files,
             query,
             window_bytes,
             windows: None,
-            decoder: None,
+            window: GroupRows {
+                row_group: 0,
+                row_count: 0,
+                rows: Vec::new(),
+            },
+            pages: Pages::default(),
+            slice_series: (window_rows / ROWS_PER_SERIES).clamp(LEAST_SERIES, MOST_SERIES),
             queue: VecDeque::new(),
             last: None,
             next_row: 0,
@@ -122,31 +138,31 @@ impl PartScan {
             .await
     }
 
-    /// Decodes one more batch of the series table into the queue; false when there is none.
+    /// Decodes one more slice of the series table into the queue; false when there is none.
+    ///
+    /// A window is fetched at once and decoded slice by slice, each to its end: a decoder that is kept holds a dictionary and a
+    /// page for each column, which is more than the series of a slice take.
     async fn fill(&mut self) -> Result<bool, ArchiveError> {
-        let file = &self.files.series;
-        loop {
-            if let Some(decoder) = &mut self.decoder {
-                match file.next_batch(decoder)? {
-                    Some(batch) => {
-                        self.enqueue(&batch)?;
-                        return Ok(true);
-                    }
-                    None => self.decoder = None,
-                }
-            }
-            if self.windows.is_none() {
-                self.windows = Some(windows(file, &self.query, self.window_bytes)?.into());
-            }
+        let files = Arc::clone(&self.files);
+        let file = &files.series;
+        let projection = file.projection(&COLUMNS);
+        if self.windows.is_none() {
+            self.windows = Some(windows(file, &self.query, self.window_bytes)?.into());
+        }
+        if self.window.rows.is_empty() {
+            self.pages = Pages::default();
             let Some(window) = self.windows.as_mut().and_then(VecDeque::pop_front) else {
                 return Ok(false);
             };
-            let selection = RowSelection::from_consecutive_ranges(window.rows.into_iter(), window.row_count);
-            let decoder = file
-                .read(window.row_group, selection, file.projection(&COLUMNS), BATCH_SERIES)
-                .await?;
-            self.decoder = Some(decoder);
+            self.pages = file.fetch_pages(&window, &projection).await?;
+            self.window = window;
         }
+        let slice = take_rows(&mut self.window, self.slice_series);
+        let mut decoder = file.decode(&slice, &projection, self.slice_series, &self.pages)?;
+        while let Some(batch) = file.next_batch(&mut decoder)? {
+            self.enqueue(&batch)?;
+        }
+        Ok(true)
     }
 
     fn enqueue(&mut self, batch: &RecordBatch) -> Result<(), ArchiveError> {
@@ -188,6 +204,26 @@ impl PartScan {
         }
         Ok(())
     }
+}
+
+/// Takes up to `count` rows off the front.
+fn take_rows(from: &mut GroupRows, count: usize) -> GroupRows {
+    let mut taken = GroupRows {
+        rows: Vec::new(),
+        ..*from
+    };
+    let mut left = count;
+    while left > 0 && !from.rows.is_empty() {
+        let first = &mut from.rows[0];
+        let end = first.end.min(first.start + left);
+        taken.rows.push(first.start..end);
+        left -= end - first.start;
+        first.start = end;
+        if first.start == first.end {
+            from.rows.remove(0);
+        }
+    }
+    taken
 }
 
 /// The value of a label among the pairs, empty when it is absent.

@@ -8,25 +8,13 @@ use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
 use emberkeep_model::MatchOp;
 
-use super::metadata::PartFile;
+use super::metadata::{GroupRows, PartFile};
 use super::scan::ScanQuery;
 use super::schema;
 use crate::ArchiveError;
 
-/// Rows of one row group that are read together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SeriesWindow {
-    pub(super) row_group: usize,
-    pub(super) row_count: usize,
-    pub(super) rows: Vec<Range<usize>>,
-}
-
 /// All windows of a query, in row order; pages are joined up to `window_bytes`.
-pub(super) fn windows(
-    file: &PartFile,
-    query: &ScanQuery,
-    window_bytes: u64,
-) -> Result<Vec<SeriesWindow>, ArchiveError> {
+pub(super) fn windows(file: &PartFile, query: &ScanQuery, window_bytes: u64) -> Result<Vec<GroupRows>, ArchiveError> {
     let labels = file.leaf(&format!("{}.key_value.value", schema::LABELS))?;
     let mut windows = Vec::new();
     for row_group in 0..file.metadata().num_row_groups() {
@@ -34,7 +22,7 @@ pub(super) fn windows(
             .metadata()
             .row_group_num_rows(row_group)
             .map_err(|error| file.corrupt(error))?;
-        let mut open: Option<(SeriesWindow, u64)> = None;
+        let mut open: Option<(GroupRows, u64)> = None;
         for (page, bytes) in pages(file, row_group, labels, row_count)? {
             if !may_match(file, query, row_group, &page)? {
                 continue;
@@ -47,7 +35,7 @@ pub(super) fn windows(
                 full => {
                     windows.extend(full.map(|(window, _)| window));
                     Some((
-                        SeriesWindow {
+                        GroupRows {
                             row_group,
                             row_count,
                             rows: vec![page],

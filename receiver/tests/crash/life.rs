@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -25,7 +25,7 @@ use crate::request::{NOW, Request};
 pub(crate) const DATA: &str = "/node/data";
 pub(crate) const ARCHIVE: &str = "/bucket/archive";
 /// How long anything may take before the test gives it up as stuck.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a condition is looked at.
 const GLANCE: Duration = Duration::from_micros(300);
 
@@ -51,14 +51,10 @@ impl Ground {
         }
     }
 
-    pub(crate) fn settings(&self) -> Settings {
+    fn settings(&self) -> Settings {
         let never = Duration::from_secs(10 * 365 * 86_400);
         // Two requests fill a segment.
-        Settings {
-            segment_bytes: 1600,
-            flush_interval: never,
-            ..Settings::new(self.data.clone())
-        }
+        Settings { segment_bytes: 1600, flush_interval: never, ..Settings::new(self.data.clone()) }
     }
 }
 
@@ -85,12 +81,9 @@ pub(crate) struct Life {
 impl Life {
     /// Starts; the text says why it cannot.
     pub(crate) fn start(ground: Ground) -> Result<Self, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let fatal = Arc::new(AtomicUsize::new(0));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut metrics = Registry::default();
+        let fatal = Arc::new(AtomicUsize::new(0));
         let started = runtime.block_on(async {
             let store = DirectoryStore::open(ground.store_fs.clone(), ARCHIVE).map_err(|error| error.to_string())?;
             let store: Arc<dyn ObjectStore> = Arc::new(store);
@@ -106,26 +99,24 @@ impl Life {
                 stop: Arc::default(),
             };
             let receiver = Receiver::start(components, ground.settings(), &mut metrics).await;
-            receiver
-                .map(|receiver| (receiver, store))
-                .map_err(|error| error.to_string())
+            receiver.map(|receiver| (receiver, store)).map_err(|error| error.to_string())
         });
         let (receiver, store) = started?;
         let route = any_service(receiver.router());
-        Ok(Self {
-            runtime,
-            receiver,
-            store,
-            ground,
-            route,
-            metrics,
-            fatal,
-        })
+        Ok(Self { runtime, receiver, store, ground, route, metrics, fatal })
     }
 
     /// How often the receiver said that its process must end.
     pub(crate) fn fatal_calls(&self) -> usize {
         self.fatal.load(Ordering::SeqCst)
+    }
+
+    /// How many flushes and commits failed, by the metrics.
+    pub(crate) fn failures(&self) -> u64 {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.metrics).unwrap();
+        let failures = text.lines().filter(|line| line.contains("_failures_total "));
+        failures.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
     /// Sends a request and waits for the answer, which the ledger learns, too.
@@ -134,7 +125,7 @@ impl Life {
     }
 
     /// The same as a future, for requests that are held on their way.
-    pub(crate) fn send(&self, request: &Request) -> impl Future<Output = Answer> + Send + 'static {
+    pub(crate) fn send(&self, request: &Request) -> impl Future<Output = Answer> + Send + use<> {
         let http = axum::http::Request::post("/api/v1/write")
             .header("Content-Type", request.content_type())
             .header("Content-Encoding", "snappy")
@@ -151,27 +142,19 @@ impl Life {
             }
             let retry_after = response.headers().contains_key("Retry-After");
             let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-            Answer {
-                status,
-                retry_after,
-                text: String::from_utf8(body.to_vec()).unwrap(),
-            }
+            Answer { status, retry_after, text: String::from_utf8(body.to_vec()).unwrap() }
         }
     }
 
     /// Sends a request that must be accepted, unless the machine crashes.
     pub(crate) fn write(&self, request: &Request) -> Result<(), String> {
         let answer = self.post(request);
-        if answer.status == 204 {
-            Ok(())
-        } else {
-            Err(format!("{}: {}", answer.status, answer.text))
-        }
+        if answer.status == 204 { Ok(()) } else { Err(format!("{}: {}", answer.status, answer.text)) }
     }
 
     /// Stages everything. An error when the machine crashed meanwhile.
     pub(crate) fn flush(&self) -> Result<(), String> {
-        self.unless_crashed(self.receiver.flush())
+        self.unless_stuck(self.receiver.flush())
     }
 
     /// Waits until everything staged is committed and gone from staging.
@@ -179,21 +162,33 @@ impl Life {
         self.until(|life| life.staged_parts().is_empty())
     }
 
-    /// Refuses writes and waits until nothing is left local.
+    /// Refuses writes and waits until nothing is left local. On a machine without faults no flush and no commit fails meanwhile.
     pub(crate) fn drain(&self) -> Result<(), String> {
-        self.unless_crashed(self.receiver.drain())?
-            .map_err(|error| error.to_string())?;
-        self.settle()
+        let failed = async {
+            while self.failures() == 0 {
+                tokio::time::sleep(GLANCE).await;
+            }
+        };
+        let drain = async {
+            tokio::select! {
+                drained = self.receiver.drain() => drained.map_err(|error| error.to_string()),
+                () = failed => Err("a flush or a commit failed".to_owned()),
+            }
+        };
+        self.unless_stuck(drain)??;
+        match (self.staged_parts(), self.segments()) {
+            (parts, segments) if parts.is_empty() && segments.is_empty() => Ok(()),
+            left => Err(format!("drained, but {left:?} are left")),
+        }
     }
 
     /// Runs the receiver until a condition holds; an error when it cannot any more, or does not.
     pub(crate) fn until(&self, mut holds: impl FnMut(&Self) -> bool) -> Result<(), String> {
-        let wait = async {
+        self.unless_stuck(async {
             while !holds(self) {
                 tokio::time::sleep(GLANCE).await;
             }
-        };
-        self.unless_crashed(wait)
+        })
     }
 
     /// An orderly end.
@@ -201,23 +196,19 @@ impl Life {
         self.runtime.block_on(self.receiver.shutdown());
     }
 
-    /// Names of the staged parts on disk; none when they cannot be listed.
+    /// Names of the staged parts on disk, unfinished ones included; none when they cannot be listed.
     pub(crate) fn staged_parts(&self) -> Vec<String> {
-        names(&self.ground.fs, &self.ground.data.join("staging"))
-            .into_iter()
-            .filter(|name| !name.starts_with('.'))
-            .collect()
+        let staging = names(&self.ground.fs, &self.ground.data.join("staging"));
+        staging.into_iter().filter(|name| !name.starts_with('.')).collect()
     }
 
     /// Names of the log's segments.
     pub(crate) fn segments(&self) -> Vec<String> {
-        names(&self.ground.fs, &self.ground.data.join("wal"))
-            .into_iter()
-            .filter(|name| name.ends_with(".wal"))
-            .collect()
+        let log = names(&self.ground.fs, &self.ground.data.join("wal"));
+        log.into_iter().filter(|name| name.ends_with(".wal")).collect()
     }
 
-    fn unless_crashed<T>(&self, work: impl Future<Output = T>) -> Result<T, String> {
+    fn unless_stuck<T>(&self, work: impl Future<Output = T>) -> Result<T, String> {
         let crashed = async {
             while !self.ground.fs.has_crashed() {
                 tokio::time::sleep(GLANCE).await;
@@ -237,8 +228,5 @@ impl Life {
 /// What a directory lists; nothing when it cannot be read.
 pub(crate) fn names(fs: &dyn FileSystem, directory: &Path) -> Vec<String> {
     let entries = fs.read_dir(directory).unwrap_or_default();
-    entries
-        .iter()
-        .map(|entry| entry.name_str().unwrap().to_owned())
-        .collect()
+    entries.iter().map(|entry| entry.name_str().unwrap().to_owned()).collect()
 }

@@ -1,4 +1,4 @@
-//! A run of the story that is photographed: at each sync, what a crash would leave, and what the sender knew by then.
+//! A run that is photographed: before each sync, what the machine is like, and what the sender knew by then.
 //!
 //! A crash that loses all leaves what the last syncs made durable, so between two syncs it is the same machine at every step, and the
 //! moment just before a sync is the one with the most told. The torn machines are taken there, too: most is owed then.
@@ -8,7 +8,11 @@ use std::sync::{Arc, Mutex};
 
 use emberkeep_disk::{CrashMode, FileSystem, ForgetfulFs, SyncKind, read_to_vec};
 
+use crate::call_site::place;
 use crate::ledger::{Ledger, Told};
+
+/// A sync: how, and of what kind of thing.
+pub(crate) type Sync = (SyncKind, String);
 
 /// The machine and the sender's book at one moment.
 #[derive(Clone, Debug)]
@@ -16,7 +20,7 @@ pub(crate) struct Shot {
     /// How many syncs were asked for before.
     pub(crate) number: usize,
     /// The sync that was about to be made; none at the end.
-    pub(crate) before: Option<(SyncKind, String)>,
+    pub(crate) before: Option<Sync>,
     /// Whether a sync before this moment was taken out.
     pub(crate) is_after_omission: bool,
     /// As it is, with everything that is not durable yet.
@@ -25,9 +29,14 @@ pub(crate) struct Shot {
 }
 
 impl Shot {
-    /// What a crash leaves.
-    pub(crate) fn crash(&self, mode: CrashMode) -> ForgetfulFs {
-        self.machine.crash(mode)
+    /// What a crash leaves that loses all it may.
+    pub(crate) fn crash(&self) -> ForgetfulFs {
+        self.machine.crash(CrashMode::LoseAll)
+    }
+
+    /// What a crash leaves that keeps some of what was not synced; each turn is another one.
+    pub(crate) fn torn(&self, turn: u64) -> ForgetfulFs {
+        self.machine.crash(CrashMode::Torn(turn << 32 | self.number as u64))
     }
 }
 
@@ -35,57 +44,37 @@ impl Shot {
 pub(crate) fn photograph<T>(
     fs: &ForgetfulFs,
     ledger: &Ledger,
-    omit: impl Fn(&ForgetfulFs, SyncKind, &Path) -> bool + Send + Sync + 'static,
+    omit: impl Fn(&Sync) -> bool + Send + std::marker::Sync + 'static,
     work: impl FnOnce() -> T,
 ) -> (T, Vec<Shot>) {
-    let shots = Arc::new(Mutex::new((false, Vec::new())));
-    let (camera, film, book) = (fs.clone(), shots.clone(), ledger.clone());
+    let film = Arc::new(Mutex::new((false, Vec::new())));
+    let (camera, taken, book) = (fs.clone(), film.clone(), ledger.clone());
     fs.ignore_sync(move |kind, path| {
         // The book first: what was told before the picture must be in it.
         let told = book.told();
         let machine = camera.restart();
-        let is_omitted = omit(&camera, kind, path);
-        let mut film = film.lock().unwrap();
-        let (is_after_omission, number) = (film.0, film.1.len());
-        let before = Some((kind, path.display().to_string()));
-        film.1.push(Shot {
-            number,
-            before,
-            is_after_omission,
-            machine,
-            told,
-        });
-        film.0 |= is_omitted;
+        let sync = (kind, place(&machine, kind, path));
+        let is_omitted = omit(&sync);
+        let mut taken = taken.lock().unwrap();
+        let (is_after_omission, number) = (taken.0, taken.1.len());
+        taken.1.push(Shot { number, before: Some(sync), is_after_omission, machine, told });
+        taken.0 |= is_omitted;
         is_omitted
     });
     let result = work();
     // The camera holds the file system that holds it.
     fs.ignore_sync(|_, _| false);
-    let (is_after_omission, mut film) = {
-        let mut shots = shots.lock().unwrap();
-        (shots.0, std::mem::take(&mut shots.1))
-    };
-    film.push(Shot {
-        number: film.len(),
-        before: None,
-        is_after_omission,
-        machine: fs.restart(),
-        told: ledger.told(),
-    });
-    (result, film)
+    let (is_after_omission, mut shots) = std::mem::take(&mut *film.lock().unwrap());
+    let (number, told) = (shots.len(), ledger.told());
+    shots.push(Shot { number, before: None, is_after_omission, machine: fs.restart(), told });
+    (result, shots)
 }
 
-/// One shot for each different machine that crashes which lose all can leave: the last one, which was told the most.
+/// One shot for each different machine that crashes can leave when they lose all: the last one, which was told the most.
 pub(crate) fn distinct(shots: &[Shot]) -> Vec<&Shot> {
-    let contents: Vec<_> = shots
-        .iter()
-        .map(|shot| contents(&shot.crash(CrashMode::LoseAll), Path::new("/")))
-        .collect();
+    let contents: Vec<_> = shots.iter().map(|shot| contents(&shot.crash(), Path::new("/"))).collect();
     let is_last_of_its_kind = |i: &usize| contents.get(i + 1) != Some(&contents[*i]);
-    (0..shots.len())
-        .filter(is_last_of_its_kind)
-        .map(|i| &shots[i])
-        .collect()
+    (0..shots.len()).filter(is_last_of_its_kind).map(|i| &shots[i]).collect()
 }
 
 /// Every file and directory with its content.

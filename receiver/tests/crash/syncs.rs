@@ -1,68 +1,81 @@
 //! Taking out any one sync is seen: for each call site that syncs, the story is run without it, and some crash then loses something.
-//!
-//! The table in `docs/durability.md` says for each site how its loss shows; a site that is not in it fails here, so a new sync comes with
-//! its reason.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
-use emberkeep_disk::{CrashMode, ForgetfulFs, SyncKind};
+use emberkeep_disk::ForgetfulFs;
 
-use crate::call_site::{call_site, place};
+use crate::call_site::call_site;
+use crate::killed::resume;
 use crate::ledger::Ledger;
-use crate::record::{Shot, distinct, photograph};
+use crate::record::{Shot, Sync, distinct, photograph};
 use crate::story::play;
 use crate::verdict::judge;
 
 /// What is synced, and who asks for it.
-pub(crate) type Class = (SyncKind, String, String);
+pub(crate) type Class = (Sync, String);
 
 /// Plays and photographs the story once, undisturbed, and lists its classes.
-pub(crate) fn classes() -> BTreeSet<Class> {
+pub(crate) fn classes() -> (BTreeSet<Class>, Vec<Shot>) {
     let (fs, ledger) = (ForgetfulFs::new(), Ledger::default());
-    let seen = std::sync::Arc::new(std::sync::Mutex::new(BTreeSet::new()));
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
     let list = seen.clone();
-    let omit = move |fs: &ForgetfulFs, kind: SyncKind, path: &Path| {
-        let class = (kind, place(fs, kind, path), call_site());
-        list.lock().unwrap().insert(class);
+    let note = move |sync: &Sync| {
+        list.lock().unwrap().insert((sync.clone(), call_site()));
         false
     };
-    photograph(&fs, &ledger, omit, || play(&fs, &ledger)).0.unwrap();
-    let seen = seen.lock().unwrap();
-    seen.clone()
+    let (played, shots) = photograph(&fs, &ledger, note, || play(&fs, &ledger));
+    played.unwrap();
+    let classes = std::mem::take(&mut *seen.lock().unwrap());
+    (classes, shots)
 }
 
-/// Plays the story without the syncs of a class, and answers what the first crash that shows it did.
-fn without(class: &Class) -> Option<String> {
+fn is_of(class: &Class) -> impl Fn(&Sync) -> bool + Send + std::marker::Sync + 'static {
+    let class = class.clone();
+    move |sync| *sync == class.0 && call_site() == class.1
+}
+
+/// The first crash that shows that a sync was taken out.
+fn shows(shots: &[Shot], told: Option<&Shot>) -> Option<String> {
+    let suspects: Vec<_> = distinct(shots).into_iter().filter(|shot| shot.is_after_omission).collect();
+    let told = |shot: &Shot| told.unwrap_or(shot).told.clone();
+    let wrong = |shot: &&Shot| Some(format!("lost at {} {:?}: {}", shot.number, shot.before, judge(&shot.crash(), &told(shot)).err()?));
+    let torn = |shot: &&Shot| Some(format!("torn at {} {:?}: {}", shot.number, shot.before, judge(&shot.torn(0), &told(shot)).err()?));
+    suspects.iter().find_map(wrong).or_else(|| suspects.iter().find_map(torn))
+}
+
+/// The story without some syncs.
+fn alone(omit: impl Fn(&Sync) -> bool + Send + std::marker::Sync + 'static) -> Option<String> {
     let (fs, ledger) = (ForgetfulFs::new(), Ledger::default());
-    let omitted = class.clone();
-    let omit = move |fs: &ForgetfulFs, kind: SyncKind, path: &Path| {
-        kind == omitted.0 && place(fs, kind, path) == omitted.1 && call_site() == omitted.2
-    };
     let (played, shots) = photograph(&fs, &ledger, omit, || play(&fs, &ledger));
     played.unwrap();
-    let suspects: Vec<_> = distinct(&shots).into_iter().filter(|shot| shot.is_after_omission).collect();
-    assert!(!suspects.is_empty(), "{class:?} was not seen");
-    let judged = |mode: &dyn Fn(&Shot) -> CrashMode| {
-        suspects.iter().find_map(|shot| {
-            let wrong = judge(&shot.crash(mode(shot)), &shot.told).err()?;
-            Some(format!(
-                "{:?} before sync {} {:?}: {wrong}",
-                mode(shot),
-                shot.number,
-                shot.before
-            ))
-        })
-    };
-    let torn = |turn: u64| judged(&move |shot: &Shot| CrashMode::Torn(shot.number as u64 + turn * 1000));
-    judged(&|_| CrashMode::LoseAll).or_else(|| (0..1).find_map(torn))
+    shows(&shots, None)
+}
+
+/// A start without some syncs, on what a process left that was killed before a sync of the same thing.
+fn owed(class: &Class, kills: &[Shot]) -> Option<String> {
+    let kills = kills.iter().filter(|kill| kill.before.as_ref() == Some(&class.0));
+    kills.into_iter().find_map(|kill| {
+        let machine = kill.machine.restart();
+        let (resumed, shots) = photograph(&machine, &Ledger::default(), is_of(class), || resume(&machine));
+        resumed.unwrap();
+        shows(&shots, Some(kill)).map(|wrong| format!("killed at {}: {wrong}", kill.number))
+    })
 }
 
 #[test]
 fn list() {
-    for class in classes() {
+    let (classes, kills) = classes();
+    for class in classes {
         let t = std::time::Instant::now();
-        let w = std::panic::catch_unwind(|| without(&class));
-        println!("{class:?}\n   {:?} => {w:?}", t.elapsed());
+        let cut = |w: Option<String>| w.map(|w| w.chars().take(220).collect::<String>());
+        let w = cut(alone(is_of(&class)));
+        println!("{class:?}\n   alone {:?} => {w:?}", t.elapsed());
+        if w.is_none() {
+            let t = std::time::Instant::now();
+            println!("   owed {:?} => {:?}", t.elapsed(), cut(owed(&class, &kills)));
+            let sync = class.0.clone();
+            println!("   together {:?} => {:?}", t.elapsed(), cut(alone(move |s| *s == sync)));
+        }
     }
 }

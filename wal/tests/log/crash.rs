@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use emberkeep_disk::{CrashMode, ForgetfulFs, SyncKind};
 use emberkeep_wal::{DamageKind, remove};
 
-use crate::rig::{dir, number, read, record, small_segments, start};
+use crate::rig::{dir, number, read, record, small_segments, start, write};
 
 /// What the workload is doing, so that syncs of the same kind and path can be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,4 +200,25 @@ fn a_crash_while_recovering_changes_nothing() {
             break;
         }
     }
+}
+
+/// A killed process leaves bytes in the page cache that no sync covered. A recovery hands them over, and from then on they are readable,
+/// so they must survive.
+#[test]
+fn what_a_recovery_hands_over_survives_a_loss_of_power() {
+    let written = ForgetfulFs::new();
+    written.ignore_sync(|kind, _| kind == SyncKind::Data);
+    write(&written, 0, 700, &[record(1, 10), record(2, 10)]);
+    let after_power_loss = |ignored: fn(SyncKind, &Path) -> bool| {
+        let killed = written.restart();
+        killed.ignore_sync(ignored);
+        assert_eq!(read(&killed, &[]).unwrap().1.len(), 2);
+        read(&killed.crash(CrashMode::LoseAll), &[]).unwrap().1.len()
+    };
+    assert_eq!(after_power_loss(|_, _| false), 2);
+    assert_eq!(
+        after_power_loss(|kind, _| kind == SyncKind::Data),
+        0,
+        "the sync of the recovery is why"
+    );
 }
