@@ -43,7 +43,7 @@ fn question(parts: &Parts) -> Vec<u8> {
     let matcher = LabelMatcher {
         r#type: label_matcher::Type::Eq.into(),
         name: "job".to_owned(),
-        value: "shop/checkout-server".to_owned(),
+        value: "checkout".to_owned(),
     };
     let query = WireQuery {
         start_timestamp_ms: parts.range().start,
@@ -88,7 +88,7 @@ fn remote_read_encode(criterion: &mut Criterion) {
         });
     });
     for (name, slices) in [
-        ("1_part", vec![0..240]),
+        ("1_part", std::iter::once(0..240).collect()),
         ("4_parts", vec![0..60, 60..120, 120..180, 180..240]),
     ] {
         let parts = runtime.block_on(Parts::write(&workload, &slices)).expect("an archive");

@@ -40,18 +40,18 @@ impl Workload {
         let mut random = Random::new(self.seed ^ (target as u64) << 20);
         let (replica_set, pod) = (random.next() & 0xff_ffff_ffff, random.next() & 0xf_ffff);
         [
-            ("__name__", format!("bench_http_server_requests_total_{metric:03}")),
-            ("cluster", "eu-west-1-production".to_owned()),
-            ("container", "checkout-server".to_owned()),
-            ("endpoint", format!("/api/v1/orders/{:02}", metric % 20)),
+            ("__name__", format!("bench_http_requests_total_{metric:03}")),
+            ("cluster", "eu-west-1".to_owned()),
+            ("container", "server".to_owned()),
+            ("endpoint", format!("/orders/{:02}", metric % 20)),
             (
                 "instance",
                 format!("10.{}.{}.{}:9100", target >> 16 & 255, target >> 8 & 255, target & 255),
             ),
-            ("job", "shop/checkout-server".to_owned()),
+            ("job", "checkout".to_owned()),
             ("method", ["GET", "PUT", "POST", "DELETE"][metric % 4].to_owned()),
             ("namespace", format!("shop-{:02}", target % 16)),
-            ("pod", format!("checkout-server-{replica_set:010x}-{pod:05x}")),
+            ("pod", format!("checkout-{replica_set:010x}-{pod:05x}")),
             ("status", ["200", "204", "404", "500", "503"][metric % 5].to_owned()),
         ]
     }

@@ -28,9 +28,14 @@ pub(crate) fn add(samples: &mut Samples, labels: &LabelSet, timestamp: i64, bits
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "bodies of this test, and answers of the program under test")]
+fn uncompressed(body: &[u8]) -> Result<Vec<u8>> {
+    Ok(snap::raw::Decoder::new().decompress_vec(body)?)
+}
+
 /// Float samples of a 1.0 body.
 pub(crate) fn decode_v1(body: &[u8], samples: &mut Samples) -> Result<()> {
-    let request = v1::WriteRequest::decode(&*snap::raw::Decoder::new().decompress_vec(body)?)?;
+    let request = v1::WriteRequest::decode(&*uncompressed(body)?)?;
     for series in request.timeseries {
         let labels = normal(series.labels.into_iter().map(|l| (l.name, l.value)));
         for sample in series.samples {
@@ -42,7 +47,7 @@ pub(crate) fn decode_v1(body: &[u8], samples: &mut Samples) -> Result<()> {
 
 /// Float samples of a 2.0 body.
 pub(crate) fn decode_v2(body: &[u8], samples: &mut Samples) -> Result<()> {
-    let request = v2::Request::decode(&*snap::raw::Decoder::new().decompress_vec(body)?)?;
+    let request = v2::Request::decode(&*uncompressed(body)?)?;
     for series in request.timeseries {
         let symbol = |r: &u32| request.symbols.get(*r as usize).cloned().context("symbol out of range");
         let pairs: Result<Vec<_>> = series
@@ -123,7 +128,7 @@ pub(crate) async fn read_samples(
 ) -> Result<Samples> {
     let (content_type, body) = read_body(client, url, start, end, matchers, vec![]).await?;
     ensure!(content_type == "application/x-protobuf", "content type {content_type}");
-    let response = v1::ReadResponse::decode(&*snap::raw::Decoder::new().decompress_vec(&body)?)?;
+    let response = v1::ReadResponse::decode(&*uncompressed(&body)?)?;
     ensure!(response.results.len() == 1, "one result per query");
     let mut samples = Samples::new();
     for series in &response.results[0].timeseries {

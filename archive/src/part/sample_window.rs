@@ -10,6 +10,9 @@ use super::sample_groups::{SampleGroups, bytes_of};
 use super::{sample_batch, schema};
 use crate::ArchiveError;
 
+/// Rows of a window, at least: opening one costs as much as decoding about so many rows.
+const LEAST_ROWS: usize = 256;
+
 /// Compressed bytes that a window may hold for each of its rows; a sparse selection touches many pages for few rows.
 const WINDOW_BYTES_PER_ROW: u64 = 8;
 
@@ -31,7 +34,7 @@ pub(super) struct SampleWindow {
 impl SampleWindow {
     pub(super) fn new(window_rows: usize) -> Self {
         Self {
-            window_rows: window_rows.max(1),
+            window_rows: window_rows.max(LEAST_ROWS),
             selected: VecDeque::new(),
             decoded: Run::default(),
             at: 0,

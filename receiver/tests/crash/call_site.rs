@@ -56,28 +56,24 @@ fn object(fs: &ForgetfulFs, path: &Path) -> &'static str {
     }
 }
 
-/// The innermost functions of ours that asked for the sync, from the outside in: the first one that is not one of the durable
-/// sequences of `disk`, and those.
+/// Who asked for the sync that is being made: the innermost function of ours that is neither a durable sequence of `disk` nor a
+/// wrapper, and the sequence if there is one.
 pub(crate) fn call_site() -> String {
     let stack = Backtrace::force_capture().to_string();
-    let mut path: Vec<String> = Vec::new();
     let mut lines = stack.lines().map(str::trim).peekable();
+    let mut sequence = String::new();
     while let Some(line) = lines.next() {
-        let Some(place) = lines.peek().and_then(|place| place.strip_prefix("at ")) else {
-            continue;
-        };
-        let Some(name) = line.split_once(": ").and_then(|(_, name)| ours(name, place)) else {
-            continue;
-        };
-        let is_sequence = name.starts_with("disk::") || WRAPPERS.contains(&&*name);
-        if path.last() != Some(&name) {
-            path.push(name);
-        }
-        if !is_sequence {
-            break;
+        let Some(place) = lines.peek().and_then(|place| place.strip_prefix("at ")) else { continue };
+        let Some(name) = line.split_once(": ").and_then(|(_, name)| ours(name, place)) else { continue };
+        match name.strip_prefix("disk::durable::") {
+            Some("write_and_sync") => {}
+            Some(function) if sequence.is_empty() => sequence = format!(" > {function}"),
+            Some(_) => {}
+            None if WRAPPERS.contains(&&*name) => {}
+            None => return name + &sequence,
         }
     }
-    path.iter().rev().map(String::as_str).collect::<Vec<_>>().join(" > ")
+    panic!("a sync that nobody asked for:\n{stack}")
 }
 
 /// A function of the product as `crate::module::function`; nothing for other code, and for the file system itself.

@@ -26,7 +26,7 @@ fn a_crash_at_every_step_loses_nothing_acknowledged() {
 #[test]
 fn whatever_a_crash_keeps_of_the_rest_loses_nothing_either() {
     let (fs, ledger) = (ForgetfulFs::new(), Ledger::default());
-    let (played, shots) = photograph(&fs, &ledger, |_| false, || play(&fs, &ledger));
+    let (played, shots) = photograph(&fs, &ledger, |_| false, String::new, || play(&fs, &ledger));
     played.unwrap();
     for shot in &shots {
         if let Err(wrong) = judge(&shot.torn(0), &shot.told) {

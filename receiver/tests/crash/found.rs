@@ -118,3 +118,10 @@ pub(crate) fn commit_records(fs: &dyn FileSystem) -> Vec<CommitRecord> {
     };
     names(fs, &log).iter().map(record).collect()
 }
+
+/// How many incarnations have claimed an epoch.
+pub(crate) fn epochs_claimed(fs: &dyn FileSystem) -> usize {
+    let receivers = Path::new(ARCHIVE).join("_archive/receivers");
+    let claims = |receiver: &String| names(fs, &receivers.join(receiver).join("epoch")).len();
+    names(fs, &receivers).iter().map(claims).sum()
+}

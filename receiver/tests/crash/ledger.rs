@@ -26,8 +26,23 @@ impl Ledger {
         self.0.lock().unwrap().acknowledged.extend(request.keys());
     }
 
+    /// What was read once must stay, as if it had been acknowledged.
+    pub(crate) fn read<'a>(&self, keys: impl Iterator<Item = &'a Key>) {
+        self.0.lock().unwrap().acknowledged.extend(keys.cloned());
+    }
+
     /// The state of the book now.
     pub(crate) fn told(&self) -> Told {
         self.0.lock().unwrap().clone()
+    }
+}
+
+impl Told {
+    /// Both.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        let mut told = self.clone();
+        told.sent.extend(other.sent.iter().cloned());
+        told.acknowledged.extend(other.acknowledged.iter().cloned());
+        told
     }
 }

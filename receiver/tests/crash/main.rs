@@ -5,13 +5,19 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod call_site;
+mod disk_trouble;
+mod epochs;
 mod everywhere;
 mod found;
+mod gate;
 mod killed;
 mod ledger;
 mod life;
+mod pause;
+mod poison;
 mod record;
 mod request;
+mod store_trouble;
 mod story;
 mod syncs;
 mod verdict;

@@ -25,7 +25,7 @@ fn plant(fs: &ForgetfulFs, segment: u64, body: &'static [u8]) {
         tenant: TenantId::default(),
         protocol: Protocol::V1,
         arrival: NOW,
-        verdict: Verdict::default(),
+        verdict: Verdict::new(1),
         body: Bytes::from_static(body),
     };
     wal.append(record).wait().unwrap();

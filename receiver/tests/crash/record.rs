@@ -21,6 +21,8 @@ pub(crate) struct Shot {
     pub(crate) number: usize,
     /// The sync that was about to be made; none at the end.
     pub(crate) before: Option<Sync>,
+    /// Who asked for it, as the photographer was told to name it.
+    pub(crate) site: String,
     /// Whether a sync before this moment was taken out.
     pub(crate) is_after_omission: bool,
     /// As it is, with everything that is not durable yet.
@@ -40,11 +42,13 @@ impl Shot {
     }
 }
 
-/// Runs `work` on a file system and photographs it before each sync; those for which `omit` answers true are not done.
+/// Runs `work` on a file system and photographs it before each sync; those for which `omit` answers true are not done. `name` names
+/// who asked, or nobody, which is quicker.
 pub(crate) fn photograph<T>(
     fs: &ForgetfulFs,
     ledger: &Ledger,
     omit: impl Fn(&Sync) -> bool + Send + std::marker::Sync + 'static,
+    name: fn() -> String,
     work: impl FnOnce() -> T,
 ) -> (T, Vec<Shot>) {
     let film = Arc::new(Mutex::new((false, Vec::new())));
@@ -54,10 +58,10 @@ pub(crate) fn photograph<T>(
         let told = book.told();
         let machine = camera.restart();
         let sync = (kind, place(&machine, kind, path));
-        let is_omitted = omit(&sync);
+        let (is_omitted, site) = (omit(&sync), name());
         let mut taken = taken.lock().unwrap();
         let (is_after_omission, number) = (taken.0, taken.1.len());
-        taken.1.push(Shot { number, before: Some(sync), is_after_omission, machine, told });
+        taken.1.push(Shot { number, before: Some(sync), site, is_after_omission, machine, told });
         taken.0 |= is_omitted;
         is_omitted
     });
@@ -66,7 +70,7 @@ pub(crate) fn photograph<T>(
     fs.ignore_sync(|_, _| false);
     let (is_after_omission, mut shots) = std::mem::take(&mut *film.lock().unwrap());
     let (number, told) = (shots.len(), ledger.told());
-    shots.push(Shot { number, before: None, is_after_omission, machine: fs.restart(), told });
+    shots.push(Shot { number, before: None, site: String::new(), is_after_omission, machine: fs.restart(), told });
     (result, shots)
 }
 

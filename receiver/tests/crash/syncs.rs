@@ -1,81 +1,141 @@
-//! Taking out any one sync is seen: for each call site that syncs, the story is run without it, and some crash then loses something.
+//! Taking out any one sync is seen (the table in `docs/durability.md`).
+//!
+//! The story is run without the syncs of one call site, and some crash must then lose something. Where two call sites sync the same
+//! directory before anything rests on it, each alone can be spared; then all of them are taken out together. A site that the table does
+//! not know fails here, so that a new sync comes with its reason.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, BTreeSet};
 
-use emberkeep_disk::ForgetfulFs;
+use emberkeep_disk::{ForgetfulFs, SyncKind};
 
 use crate::call_site::call_site;
-use crate::killed::resume;
+use crate::killed::crash_resumed;
 use crate::ledger::Ledger;
 use crate::record::{Shot, Sync, distinct, photograph};
 use crate::story::play;
 use crate::verdict::judge;
 
-/// What is synced, and who asks for it.
-pub(crate) type Class = (Sync, String);
+const PAGE: &str = include_str!("../../../docs/durability.md");
 
-/// Plays and photographs the story once, undisturbed, and lists its classes.
-pub(crate) fn classes() -> (BTreeSet<Class>, Vec<Shot>) {
-    let (fs, ledger) = (ForgetfulFs::new(), Ledger::default());
-    let seen = Arc::new(Mutex::new(BTreeSet::new()));
-    let list = seen.clone();
-    let note = move |sync: &Sync| {
-        list.lock().unwrap().insert((sync.clone(), call_site()));
-        false
-    };
-    let (played, shots) = photograph(&fs, &ledger, note, || play(&fs, &ledger));
-    played.unwrap();
-    let classes = std::mem::take(&mut *seen.lock().unwrap());
-    (classes, shots)
+/// What is synced, and who asks for it.
+type Class = (Sync, String);
+
+/// How the loss of a sync shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// Without the syncs of this call site a crash loses something.
+    Alone,
+    /// Without them, a crash of the life after a killed one does.
+    Owed,
+    /// Without any sync of this file or directory, whoever asks.
+    Together,
+    /// In the tests of the log, where records kill the process.
+    Log,
 }
 
-fn is_of(class: &Class) -> impl Fn(&Sync) -> bool + Send + std::marker::Sync + 'static {
+/// The table of the page: `| kind | what | who | shown: how |`.
+fn table() -> BTreeMap<Class, Shown> {
+    let rows = PAGE.lines().filter_map(|line| {
+        let cells: Vec<_> = line.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let [_, kind, what, who, how, _] = cells[..] else { return None };
+        let kind = match kind {
+            "data" => SyncKind::Data,
+            "all" => SyncKind::All,
+            "directory" => SyncKind::Directory,
+            _ => return None,
+        };
+        let shown = match how.split(':').next()? {
+            "alone" => Shown::Alone,
+            "owed" => Shown::Owed,
+            "together" => Shown::Together,
+            "log" => Shown::Log,
+            other => panic!("the table says `{other}`"),
+        };
+        Some((((kind, what.to_owned()), who.to_owned()), shown))
+    });
+    rows.collect()
+}
+
+/// The classes that the table shows in this way.
+fn shown(how: Shown) -> impl Iterator<Item = Class> {
+    table().into_iter().filter(move |(_, shown)| *shown == how).map(|(class, _)| class)
+}
+
+/// The story, photographed without some syncs.
+fn without(omit: impl Fn(&Sync) -> bool + Send + std::marker::Sync + 'static, name: fn() -> String) -> Vec<Shot> {
+    let (fs, ledger) = (ForgetfulFs::new(), Ledger::default());
+    let (played, shots) = photograph(&fs, &ledger, omit, name, || play(&fs, &ledger));
+    played.unwrap();
+    shots
+}
+
+fn is_of(class: &Class) -> impl Fn(&Sync) -> bool + Send + std::marker::Sync + use<> {
     let class = class.clone();
     move |sync| *sync == class.0 && call_site() == class.1
 }
 
-/// The first crash that shows that a sync was taken out.
-fn shows(shots: &[Shot], told: Option<&Shot>) -> Option<String> {
+/// Whether some crash shows that syncs were taken out.
+fn is_seen(shots: &[Shot]) -> bool {
     let suspects: Vec<_> = distinct(shots).into_iter().filter(|shot| shot.is_after_omission).collect();
-    let told = |shot: &Shot| told.unwrap_or(shot).told.clone();
-    let wrong = |shot: &&Shot| Some(format!("lost at {} {:?}: {}", shot.number, shot.before, judge(&shot.crash(), &told(shot)).err()?));
-    let torn = |shot: &&Shot| Some(format!("torn at {} {:?}: {}", shot.number, shot.before, judge(&shot.torn(0), &told(shot)).err()?));
-    suspects.iter().find_map(wrong).or_else(|| suspects.iter().find_map(torn))
-}
-
-/// The story without some syncs.
-fn alone(omit: impl Fn(&Sync) -> bool + Send + std::marker::Sync + 'static) -> Option<String> {
-    let (fs, ledger) = (ForgetfulFs::new(), Ledger::default());
-    let (played, shots) = photograph(&fs, &ledger, omit, || play(&fs, &ledger));
-    played.unwrap();
-    shows(&shots, None)
-}
-
-/// A start without some syncs, on what a process left that was killed before a sync of the same thing.
-fn owed(class: &Class, kills: &[Shot]) -> Option<String> {
-    let kills = kills.iter().filter(|kill| kill.before.as_ref() == Some(&class.0));
-    kills.into_iter().find_map(|kill| {
-        let machine = kill.machine.restart();
-        let (resumed, shots) = photograph(&machine, &Ledger::default(), is_of(class), || resume(&machine));
-        resumed.unwrap();
-        shows(&shots, Some(kill)).map(|wrong| format!("killed at {}: {wrong}", kill.number))
-    })
+    assert!(!suspects.is_empty(), "nothing was taken out");
+    suspects.iter().any(|shot| judge(&shot.crash(), &shot.told).is_err())
+        || (0..3).any(|turn| suspects.iter().any(|shot| judge(&shot.torn(turn), &shot.told).is_err()))
 }
 
 #[test]
-fn list() {
-    let (classes, kills) = classes();
+fn every_call_site_that_syncs_is_in_the_table() {
+    let shots = without(|_| false, call_site);
+    let seen: BTreeSet<Class> = shots.into_iter().filter_map(|shot| Some((shot.before?, shot.site))).collect();
+    let known: BTreeSet<Class> = table().into_keys().collect();
+    let new: Vec<_> = seen.difference(&known).collect();
+    let gone: Vec<_> = known.difference(&seen).collect();
+    assert!(new.is_empty() && gone.is_empty(), "not in docs/durability.md: {new:#?}\nonly there: {gone:#?}");
+}
+
+#[test]
+fn each_sync_shown_alone_is_missed() {
+    for class in shown(Shown::Alone) {
+        assert!(is_seen(&without(is_of(&class), String::new)), "nothing is lost without {class:?}");
+    }
+}
+
+#[test]
+fn each_sync_for_what_a_killed_process_owed_is_missed() {
+    let kills = without(|_| false, String::new);
+    for class in shown(Shown::Owed) {
+        let mut kills = kills.iter().filter(|kill| kill.before.as_ref() == Some(&class.0));
+        assert!(kills.any(|kill| crash_resumed(kill, is_of(&class)).is_err()), "nothing is lost without {class:?}");
+    }
+}
+
+#[test]
+fn each_sync_that_another_one_backs_is_missed_with_it() {
+    let places: BTreeSet<Sync> = shown(Shown::Together).map(|(sync, _)| sync).collect();
+    for place in places {
+        let omitted = place.clone();
+        let shots = without(move |sync| *sync == omitted, String::new);
+        assert!(is_seen(&shots), "nothing is lost without any sync of {place:?}");
+    }
+}
+
+// SURVEY
+#[test]
+fn survey() {
+    let shots = without(|_| false, call_site);
+    let classes: BTreeSet<Class> = shots.iter().filter_map(|shot| Some((shot.before.clone()?, shot.site.clone()))).collect();
     for class in classes {
-        let t = std::time::Instant::now();
-        let cut = |w: Option<String>| w.map(|w| w.chars().take(220).collect::<String>());
-        let w = cut(alone(is_of(&class)));
-        println!("{class:?}\n   alone {:?} => {w:?}", t.elapsed());
-        if w.is_none() {
-            let t = std::time::Instant::now();
-            println!("   owed {:?} => {:?}", t.elapsed(), cut(owed(&class, &kills)));
-            let sync = class.0.clone();
-            println!("   together {:?} => {:?}", t.elapsed(), cut(alone(move |s| *s == sync)));
-        }
+        let one = without(is_of(&class), String::new);
+        let why = distinct(&one).into_iter().filter(|s| s.is_after_omission).find_map(|s| judge(&s.crash(), &s.told).err());
+        let how = if let Some(why) = why { format!("alone: {why}") } else {
+            let owed = shots.iter().filter(|k| k.before.as_ref() == Some(&class.0)).find_map(|k| crash_resumed(k, is_of(&class)).err());
+            match owed {
+                Some(why) => format!("owed: {why}"),
+                None => {
+                    let why = distinct(&one).into_iter().filter(|s| s.is_after_omission).find_map(|s| judge(&s.torn(0), &s.told).err());
+                    why.map_or("together".into(), |why| format!("torn: {why}"))
+                }
+            }
+        };
+        println!("| {:?} | `{}` | `{}` | {} |", class.0.0, class.0.1, class.1, how.chars().take(330).collect::<String>());
     }
 }

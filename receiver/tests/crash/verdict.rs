@@ -27,7 +27,7 @@ pub(crate) fn judge(machine: &ForgetfulFs, told: &Told) -> Result<(), String> {
         .map_err(|error| format!("takes no writes: {error}"))?;
     life.drain().map_err(|error| format!("does not drain: {error}"))?;
     let found = found.again(&life)?;
-    let told = and(told, &request);
+    let told = told.and(&Told { sent: request.keys(), acknowledged: request.keys() });
     all_there(&found, &told)?;
     once_each(&found, &told)?;
     if !found.head.is_empty() {
@@ -42,13 +42,6 @@ pub(crate) fn judge(machine: &ForgetfulFs, told: &Told) -> Result<(), String> {
         return Err("another start finds something else".to_owned());
     }
     Ok(())
-}
-
-fn and(told: &Told, request: &Request) -> Told {
-    let mut told = told.clone();
-    told.sent.extend(request.keys());
-    told.acknowledged.extend(request.keys());
-    told
 }
 
 /// Every acknowledged sample is there, and only samples that were sent are.
