@@ -91,8 +91,12 @@ impl Committer {
                 }
                 Err(error) => {
                     self.metrics.commit_failures.inc();
-                    if !std::mem::replace(&mut failing, true) {
-                        tracing::warn!(%error, "commit failed; staging grows until the store answers");
+                    match std::mem::replace(&mut failing, true) {
+                        true => {}
+                        false if matches!(error, ReceiverError::Damaged { .. }) => {
+                            tracing::error!(%error, "nothing can be committed; staging grows until this is mended");
+                        }
+                        false => tracing::warn!(%error, "commit failed; staging grows until the store answers"),
                     }
                     session.log_end = None;
                     Some(backoff.next().unwrap_or(BACKOFF_MAX))

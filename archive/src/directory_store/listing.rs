@@ -49,7 +49,11 @@ impl Files {
     fn children(&self, prefix: &Path) -> Result<Vec<(Path, Entry)>> {
         let directory = self.path_of(prefix)?;
         let entries = match self.fs.read_dir(&directory) {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Vec::new(),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                // A store that went away, unmounted perhaps, is not an empty one.
+                self.fs.read_dir(self.root()).map_err(error_of(prefix))?;
+                Vec::new()
+            }
             entries => entries.map_err(error_of(prefix))?,
         };
         let is_root = prefix.as_ref().is_empty();

@@ -79,3 +79,17 @@ async fn a_prefix_keeps_archives_apart() {
     assert!(b.head(&"x".into()).await.is_err());
     assert!(scratch.path().join("a/x").exists());
 }
+
+#[tokio::test]
+async fn a_directory_that_went_away_is_not_an_empty_store() {
+    use futures::TryStreamExt;
+    let scratch = tempfile::tempdir().unwrap();
+    let root = scratch.path().join("mount");
+    let store = StoreConfig::directory(&root).open().unwrap();
+    let listed = |store: Arc<dyn ObjectStore>| async move {
+        store.list(Some(&"_archive/roots".into())).try_collect::<Vec<_>>().await
+    };
+    assert!(listed(store.clone()).await.unwrap().is_empty());
+    std::fs::remove_dir_all(&root).unwrap();
+    assert!(listed(store).await.is_err());
+}

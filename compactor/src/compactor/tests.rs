@@ -1,3 +1,5 @@
+//! Tests of the fold loop: gaps, races, a store that fails and heals, a damaged record.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;

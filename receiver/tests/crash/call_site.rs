@@ -63,8 +63,12 @@ pub(crate) fn call_site() -> String {
     let mut lines = stack.lines().map(str::trim).peekable();
     let mut sequence = String::new();
     while let Some(line) = lines.next() {
-        let Some(place) = lines.peek().and_then(|place| place.strip_prefix("at ")) else { continue };
-        let Some(name) = line.split_once(": ").and_then(|(_, name)| ours(name, place)) else { continue };
+        let Some(place) = lines.peek().and_then(|place| place.strip_prefix("at ")) else {
+            continue;
+        };
+        let Some(name) = line.split_once(": ").and_then(|(_, name)| ours(name, place)) else {
+            continue;
+        };
         match name.strip_prefix("disk::durable::") {
             Some("write_and_sync") => {}
             Some(function) if sequence.is_empty() => sequence = format!(" > {function}"),
@@ -80,7 +84,10 @@ pub(crate) fn call_site() -> String {
 fn ours(name: &str, place: &str) -> Option<String> {
     let (before, file) = place.rsplit_once("/src/")?;
     // Paths are shown relative to the directory of the package under test.
-    let krate = before.rsplit('/').next().map(|krate| if krate == "." { "receiver" } else { krate })?;
+    let krate = before
+        .rsplit('/')
+        .next()
+        .map(|krate| if krate == "." { "receiver" } else { krate })?;
     if !["disk", "wal", "archive", "receiver"].contains(&krate) {
         return None;
     }

@@ -33,7 +33,13 @@ fn twins(fs: &ForgetfulFs, ledger: &Ledger) -> (Life, Ground) {
     older.settle().unwrap();
     older.write(&Request::numbered(1)).unwrap();
     copy(fs, Path::new(DATA), Path::new(COPY));
-    (older, Ground { data: COPY.into(), ..ground })
+    (
+        older,
+        Ground {
+            data: COPY.into(),
+            ..ground
+        },
+    )
 }
 
 #[test]
@@ -55,14 +61,25 @@ fn the_older_incarnation_is_fenced_and_keeps_its_data() {
     assert_eq!((refused.status, refused.retry_after), (503, true), "{}", refused.text);
     assert_eq!(older.staged_parts().len(), 1, "what it took stays with it");
     let found = Found::read(&older).unwrap();
-    assert!(only_here.keys().iter().all(|key| found.head.contains(key) && !found.parts.contains_key(key)));
+    assert!(
+        only_here
+            .keys()
+            .iter()
+            .all(|key| found.head.contains(key) && !found.parts.contains_key(key))
+    );
     older.stop();
 
     newer.write(&Request::numbered(5)).unwrap();
     newer.drain().unwrap();
     let found = Found::read(&newer).unwrap();
     for number in [0, 1, 2, 5] {
-        assert!(Request::numbered(number).keys().iter().all(|key| found.parts.get(key) == Some(&1)), "request {number}");
+        assert!(
+            Request::numbered(number)
+                .keys()
+                .iter()
+                .all(|key| found.parts.get(key) == Some(&1)),
+            "request {number}"
+        );
     }
     let epochs: Vec<_> = commit_records(&fs).iter().map(|record| record.epoch).collect();
     assert!(epochs.is_sorted() && epochs.len() >= 3, "{epochs:?}");
@@ -100,7 +117,11 @@ fn an_epoch_that_was_claimed_and_not_used_yet_does_not_stop_the_older_but_takes_
     older.flush().unwrap();
     older.settle().unwrap();
     copy(&fs, Path::new(DATA), Path::new(COPY));
-    let newer = Life::start(Ground { data: COPY.into(), ..ground }).unwrap();
+    let newer = Life::start(Ground {
+        data: COPY.into(),
+        ..ground
+    })
+    .unwrap();
     // The same segment numbers on both sides, and the older one commits first.
     let (theirs, ours) = (Request::numbered(1), Request::numbered(2));
     older.write(&theirs).unwrap();

@@ -20,12 +20,20 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(inner: &ForgetfulFs) -> Self {
-        Self { inner: inner.clone(), is_down: Arc::default(), refused: Arc::default(), loses_answer_of: None }
+        Self {
+            inner: inner.clone(),
+            is_down: Arc::default(),
+            refused: Arc::default(),
+            loses_answer_of: None,
+        }
     }
 
     /// A gate that goes down for good once an object whose name holds `text` was created.
     pub(crate) fn losing_answer_of(inner: &ForgetfulFs, text: &'static str) -> Self {
-        Self { loses_answer_of: Some(text), ..Self::new(inner) }
+        Self {
+            loses_answer_of: Some(text),
+            ..Self::new(inner)
+        }
     }
 
     pub(crate) fn set_down(&self, is_down: bool) {
@@ -52,7 +60,9 @@ impl Gate {
 
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate").field("is_down", &self.is_down).finish_non_exhaustive()
+        f.debug_struct("Gate")
+            .field("is_down", &self.is_down)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,7 +82,10 @@ impl FileSystem for Gate {
 
     fn hard_link(&self, original: &Path, link: &Path) -> io::Result<()> {
         self.pass()?.hard_link(original, link)?;
-        if self.loses_answer_of.is_some_and(|text| link.to_str().unwrap().contains(text)) {
+        if self
+            .loses_answer_of
+            .is_some_and(|text| link.to_str().unwrap().contains(text))
+        {
             self.inner.sync_dir(link.parent().unwrap())?;
             self.set_down(true);
         }

@@ -32,7 +32,10 @@ pub(crate) fn crash_resumed(
     for shot in distinct(&shots) {
         judge(&shot.crash(), &kill.told.and(&shot.told)).map_err(|wrong| {
             let (kill_number, killed) = (kill.number, &kill.before);
-            format!("killed before {kill_number} {killed:?}, crashed before {} {:?}: {wrong}", shot.number, shot.before)
+            format!(
+                "killed before {kill_number} {killed:?}, crashed before {} {:?}: {wrong}",
+                shot.number, shot.before
+            )
         })?;
     }
     Ok(())

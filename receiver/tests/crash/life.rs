@@ -54,7 +54,11 @@ impl Ground {
     fn settings(&self) -> Settings {
         let never = Duration::from_secs(10 * 365 * 86_400);
         // Two requests fill a segment.
-        Settings { segment_bytes: 1600, flush_interval: never, ..Settings::new(self.data.clone()) }
+        Settings {
+            segment_bytes: 1600,
+            flush_interval: never,
+            ..Settings::new(self.data.clone())
+        }
     }
 }
 
@@ -81,7 +85,10 @@ pub(crate) struct Life {
 impl Life {
     /// Starts; the text says why it cannot.
     pub(crate) fn start(ground: Ground) -> Result<Self, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let mut metrics = Registry::default();
         let fatal = Arc::new(AtomicUsize::new(0));
         let started = runtime.block_on(async {
@@ -99,11 +106,21 @@ impl Life {
                 stop: Arc::default(),
             };
             let receiver = Receiver::start(components, ground.settings(), &mut metrics).await;
-            receiver.map(|receiver| (receiver, store)).map_err(|error| error.to_string())
+            receiver
+                .map(|receiver| (receiver, store))
+                .map_err(|error| error.to_string())
         });
         let (receiver, store) = started?;
         let route = any_service(receiver.router());
-        Ok(Self { runtime, receiver, store, ground, route, metrics, fatal })
+        Ok(Self {
+            runtime,
+            receiver,
+            store,
+            ground,
+            route,
+            metrics,
+            fatal,
+        })
     }
 
     /// How often the receiver said that its process must end.
@@ -116,7 +133,9 @@ impl Life {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.metrics).unwrap();
         let failures = text.lines().filter(|line| line.contains("_failures_total "));
-        failures.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+        failures
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum()
     }
 
     /// Sends a request and waits for the answer, which the ledger learns, too.
@@ -142,14 +161,22 @@ impl Life {
             }
             let retry_after = response.headers().contains_key("Retry-After");
             let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-            Answer { status, retry_after, text: String::from_utf8(body.to_vec()).unwrap() }
+            Answer {
+                status,
+                retry_after,
+                text: String::from_utf8(body.to_vec()).unwrap(),
+            }
         }
     }
 
     /// Sends a request that must be accepted, unless the machine crashes.
     pub(crate) fn write(&self, request: &Request) -> Result<(), String> {
         let answer = self.post(request);
-        if answer.status == 204 { Ok(()) } else { Err(format!("{}: {}", answer.status, answer.text)) }
+        if answer.status == 204 {
+            Ok(())
+        } else {
+            Err(format!("{}: {}", answer.status, answer.text))
+        }
     }
 
     /// Stages everything. An error when the machine crashed meanwhile.
@@ -228,5 +255,8 @@ impl Life {
 /// What a directory lists; nothing when it cannot be read.
 pub(crate) fn names(fs: &dyn FileSystem, directory: &Path) -> Vec<String> {
     let entries = fs.read_dir(directory).unwrap_or_default();
-    entries.iter().map(|entry| entry.name_str().unwrap().to_owned()).collect()
+    entries
+        .iter()
+        .map(|entry| entry.name_str().unwrap().to_owned())
+        .collect()
 }

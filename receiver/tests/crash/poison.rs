@@ -20,7 +20,15 @@ fn plant(fs: &ForgetfulFs, segment: u64, body: &'static [u8]) {
     let identity: serde_json::Value = serde_json::from_slice(&identity).unwrap();
     let id: WalId = identity["wal_id"].as_str().unwrap().parse().unwrap();
     let fs = Arc::new(fs.clone());
-    let wal = Wal::start(fs, Path::new("/node/data/wal"), id, segment, Options::default(), Box::new(|_| {})).unwrap();
+    let wal = Wal::start(
+        fs,
+        Path::new("/node/data/wal"),
+        id,
+        segment,
+        Options::default(),
+        Box::new(|_| {}),
+    )
+    .unwrap();
     let record = Record {
         tenant: TenantId::default(),
         protocol: Protocol::V1,
@@ -35,7 +43,11 @@ fn plant(fs: &ForgetfulFs, segment: u64, body: &'static [u8]) {
 #[test]
 fn a_poison_record_is_set_aside_and_the_rest_is_there() {
     // Not snappy; snappy of no protobuf; a length that nobody has memory for.
-    for body in [&b"\xff\xff\xff\xff\xff\xff"[..], b"\x02\x04\xff\xff", b"\xff\xff\xff\xff\x0f"] {
+    for body in [
+        &b"\xff\xff\xff\xff\xff\xff"[..],
+        b"\x02\x04\xff\xff",
+        b"\xff\xff\xff\xff\x0f",
+    ] {
         let (fs, ledger) = (ForgetfulFs::new(), Ledger::default());
         let ground = Ground::new(&fs, &ledger);
         let life = Life::start(ground.clone()).unwrap();

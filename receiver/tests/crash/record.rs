@@ -61,7 +61,14 @@ pub(crate) fn photograph<T>(
         let (is_omitted, site) = (omit(&sync), name());
         let mut taken = taken.lock().unwrap();
         let (is_after_omission, number) = (taken.0, taken.1.len());
-        taken.1.push(Shot { number, before: Some(sync), site, is_after_omission, machine, told });
+        taken.1.push(Shot {
+            number,
+            before: Some(sync),
+            site,
+            is_after_omission,
+            machine,
+            told,
+        });
         taken.0 |= is_omitted;
         is_omitted
     });
@@ -70,15 +77,28 @@ pub(crate) fn photograph<T>(
     fs.ignore_sync(|_, _| false);
     let (is_after_omission, mut shots) = std::mem::take(&mut *film.lock().unwrap());
     let (number, told) = (shots.len(), ledger.told());
-    shots.push(Shot { number, before: None, site: String::new(), is_after_omission, machine: fs.restart(), told });
+    shots.push(Shot {
+        number,
+        before: None,
+        site: String::new(),
+        is_after_omission,
+        machine: fs.restart(),
+        told,
+    });
     (result, shots)
 }
 
 /// One shot for each different machine that crashes can leave when they lose all: the last one, which was told the most.
 pub(crate) fn distinct(shots: &[Shot]) -> Vec<&Shot> {
-    let contents: Vec<_> = shots.iter().map(|shot| contents(&shot.crash(), Path::new("/"))).collect();
+    let contents: Vec<_> = shots
+        .iter()
+        .map(|shot| contents(&shot.crash(), Path::new("/")))
+        .collect();
     let is_last_of_its_kind = |i: &usize| contents.get(i + 1) != Some(&contents[*i]);
-    (0..shots.len()).filter(is_last_of_its_kind).map(|i| &shots[i]).collect()
+    (0..shots.len())
+        .filter(is_last_of_its_kind)
+        .map(|i| &shots[i])
+        .collect()
 }
 
 /// Every file and directory with its content.

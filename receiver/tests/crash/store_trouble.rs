@@ -12,7 +12,10 @@ use crate::request::Request;
 use crate::verdict::{all_there, judge, once_each, ranges_disjoint};
 
 fn behind(gate: &Gate, fs: &ForgetfulFs, ledger: &Ledger) -> Ground {
-    Ground { store_fs: Arc::new(gate.clone()), ..Ground::new(fs, ledger) }
+    Ground {
+        store_fs: Arc::new(gate.clone()),
+        ..Ground::new(fs, ledger)
+    }
 }
 
 #[test]
@@ -57,7 +60,11 @@ fn writes_go_on_without_the_store_and_all_is_committed_once_it_is_back() {
     once_each(&found, &ledger.told()).unwrap();
     ranges_disjoint(&fs).unwrap();
     assert!(found.head.is_empty());
-    assert_eq!(commit_records(&fs).len(), 5, "one for each flush, and one for what was replayed");
+    assert_eq!(
+        commit_records(&fs).len(),
+        5,
+        "one for each flush, and one for what was replayed"
+    );
 }
 
 #[test]
@@ -69,7 +76,11 @@ fn a_record_whose_creation_was_not_heard_of_is_adopted() {
         life.write(&Request::numbered(0)).unwrap();
         life.flush().unwrap();
         life.until(|_| gate.is_down()).unwrap();
-        assert_eq!((commit_records(&fs).len(), life.staged_parts().len()), (1, 1), "committed, and not known here");
+        assert_eq!(
+            (commit_records(&fs).len(), life.staged_parts().len()),
+            (1, 1),
+            "committed, and not known here"
+        );
         let life = if dies {
             drop(life);
             judge(&fs.crash(CrashMode::LoseAll), &ledger.told()).unwrap();

@@ -37,7 +37,9 @@ enum Shown {
 fn table() -> BTreeMap<Class, Shown> {
     let rows = PAGE.lines().filter_map(|line| {
         let cells: Vec<_> = line.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
-        let [_, kind, what, who, how, _] = cells[..] else { return None };
+        let [_, kind, what, who, how, _] = cells[..] else {
+            return None;
+        };
         let kind = match kind {
             "data" => SyncKind::Data,
             "all" => SyncKind::All,
@@ -58,7 +60,10 @@ fn table() -> BTreeMap<Class, Shown> {
 
 /// The classes that the table shows in this way.
 fn shown(how: Shown) -> impl Iterator<Item = Class> {
-    table().into_iter().filter(move |(_, shown)| *shown == how).map(|(class, _)| class)
+    table()
+        .into_iter()
+        .filter(move |(_, shown)| *shown == how)
+        .map(|(class, _)| class)
 }
 
 /// The story, photographed without some syncs.
@@ -76,7 +81,10 @@ fn is_of(class: &Class) -> impl Fn(&Sync) -> bool + Send + std::marker::Sync + u
 
 /// Whether some crash shows that syncs were taken out.
 fn is_seen(shots: &[Shot]) -> bool {
-    let suspects: Vec<_> = distinct(shots).into_iter().filter(|shot| shot.is_after_omission).collect();
+    let suspects: Vec<_> = distinct(shots)
+        .into_iter()
+        .filter(|shot| shot.is_after_omission)
+        .collect();
     assert!(!suspects.is_empty(), "nothing was taken out");
     suspects.iter().any(|shot| judge(&shot.crash(), &shot.told).is_err())
         || (0..3).any(|turn| suspects.iter().any(|shot| judge(&shot.torn(turn), &shot.told).is_err()))
@@ -85,17 +93,26 @@ fn is_seen(shots: &[Shot]) -> bool {
 #[test]
 fn every_call_site_that_syncs_is_in_the_table() {
     let shots = without(|_| false, call_site);
-    let seen: BTreeSet<Class> = shots.into_iter().filter_map(|shot| Some((shot.before?, shot.site))).collect();
+    let seen: BTreeSet<Class> = shots
+        .into_iter()
+        .filter_map(|shot| Some((shot.before?, shot.site)))
+        .collect();
     let known: BTreeSet<Class> = table().into_keys().collect();
     let new: Vec<_> = seen.difference(&known).collect();
     let gone: Vec<_> = known.difference(&seen).collect();
-    assert!(new.is_empty() && gone.is_empty(), "not in docs/durability.md: {new:#?}\nonly there: {gone:#?}");
+    assert!(
+        new.is_empty() && gone.is_empty(),
+        "not in docs/durability.md: {new:#?}\nonly there: {gone:#?}"
+    );
 }
 
 #[test]
 fn each_sync_shown_alone_is_missed() {
     for class in shown(Shown::Alone) {
-        assert!(is_seen(&without(is_of(&class), String::new)), "nothing is lost without {class:?}");
+        assert!(
+            is_seen(&without(is_of(&class), String::new)),
+            "nothing is lost without {class:?}"
+        );
     }
 }
 
@@ -104,7 +121,10 @@ fn each_sync_for_what_a_killed_process_owed_is_missed() {
     let kills = without(|_| false, String::new);
     for class in shown(Shown::Owed) {
         let mut kills = kills.iter().filter(|kill| kill.before.as_ref() == Some(&class.0));
-        assert!(kills.any(|kill| crash_resumed(kill, is_of(&class)).is_err()), "nothing is lost without {class:?}");
+        assert!(
+            kills.any(|kill| crash_resumed(kill, is_of(&class)).is_err()),
+            "nothing is lost without {class:?}"
+        );
     }
 }
 
@@ -122,20 +142,40 @@ fn each_sync_that_another_one_backs_is_missed_with_it() {
 #[test]
 fn survey() {
     let shots = without(|_| false, call_site);
-    let classes: BTreeSet<Class> = shots.iter().filter_map(|shot| Some((shot.before.clone()?, shot.site.clone()))).collect();
+    let classes: BTreeSet<Class> = shots
+        .iter()
+        .filter_map(|shot| Some((shot.before.clone()?, shot.site.clone())))
+        .collect();
     for class in classes {
         let one = without(is_of(&class), String::new);
-        let why = distinct(&one).into_iter().filter(|s| s.is_after_omission).find_map(|s| judge(&s.crash(), &s.told).err());
-        let how = if let Some(why) = why { format!("alone: {why}") } else {
-            let owed = shots.iter().filter(|k| k.before.as_ref() == Some(&class.0)).find_map(|k| crash_resumed(k, is_of(&class)).err());
+        let why = distinct(&one)
+            .into_iter()
+            .filter(|s| s.is_after_omission)
+            .find_map(|s| judge(&s.crash(), &s.told).err());
+        let how = if let Some(why) = why {
+            format!("alone: {why}")
+        } else {
+            let owed = shots
+                .iter()
+                .filter(|k| k.before.as_ref() == Some(&class.0))
+                .find_map(|k| crash_resumed(k, is_of(&class)).err());
             match owed {
                 Some(why) => format!("owed: {why}"),
                 None => {
-                    let why = distinct(&one).into_iter().filter(|s| s.is_after_omission).find_map(|s| judge(&s.torn(0), &s.told).err());
+                    let why = distinct(&one)
+                        .into_iter()
+                        .filter(|s| s.is_after_omission)
+                        .find_map(|s| judge(&s.torn(0), &s.told).err());
                     why.map_or("together".into(), |why| format!("torn: {why}"))
                 }
             }
         };
-        println!("| {:?} | `{}` | `{}` | {} |", class.0.0, class.0.1, class.1, how.chars().take(330).collect::<String>());
+        println!(
+            "| {:?} | `{}` | `{}` | {} |",
+            class.0.0,
+            class.0.1,
+            class.1,
+            how.chars().take(330).collect::<String>()
+        );
     }
 }

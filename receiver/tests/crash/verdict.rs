@@ -27,7 +27,10 @@ pub(crate) fn judge(machine: &ForgetfulFs, told: &Told) -> Result<(), String> {
         .map_err(|error| format!("takes no writes: {error}"))?;
     life.drain().map_err(|error| format!("does not drain: {error}"))?;
     let found = found.again(&life)?;
-    let told = told.and(&Told { sent: request.keys(), acknowledged: request.keys() });
+    let told = told.and(&Told {
+        sent: request.keys(),
+        acknowledged: request.keys(),
+    });
     all_there(&found, &told)?;
     once_each(&found, &told)?;
     if !found.head.is_empty() {
