@@ -13,12 +13,17 @@ mod tests;
 
 /// Creates a directory and its missing parents; each new name is durable on return.
 ///
-/// The parent of a directory that exists already is synced too: an earlier process may have died between creating
-/// and syncing it.
+/// The directory in which the first one that exists already has its name is synced too: an earlier process may have died
+/// between creating and syncing it.
 pub fn create_dir_all_durable(fs: &dyn FileSystem, path: &Path) -> io::Result<()> {
     let Some(parent) = parent_of(path) else { return Ok(()) };
     match fs.create_dir(path) {
-        Ok(()) => fs.sync_dir(parent),
+        Ok(()) => {
+            if let Some(above) = parent_of(parent) {
+                sync_if_ours(fs, above)?;
+            }
+            fs.sync_dir(parent)
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             if fs.metadata(path)?.is_dir() {
                 sync_if_ours(fs, parent)

@@ -43,7 +43,9 @@ fn hold(fs: &ForgetfulFs, ledger: &Ledger) -> Held {
     let rotated = fs.steps();
     life.until(|life| life.segments().len() == 1 && fs.steps() > rotated)
         .unwrap();
-    life.runtime.block_on(tokio::time::sleep(Duration::from_millis(50)));
+    // Time for a flush that does not wait to go wrong.
+    life.runtime
+        .block_on(async { tokio::time::sleep(Duration::from_millis(50)).await });
     Held {
         life,
         gate,

@@ -12,7 +12,7 @@ use crate::found::Found;
 use crate::ledger::Ledger;
 use crate::life::{Ground, Life, names};
 use crate::request::{NOW, Request};
-use crate::verdict::{all_there, judge};
+use crate::verdict::{all_there, once_each};
 
 /// Puts a record into the receiver's log that no intake would have let through.
 fn plant(fs: &ForgetfulFs, segment: u64, body: &'static [u8]) {
@@ -25,7 +25,10 @@ fn plant(fs: &ForgetfulFs, segment: u64, body: &'static [u8]) {
         Path::new("/node/data/wal"),
         id,
         segment,
-        Options::default(),
+        Options {
+            segment_bytes: 1600,
+            ..Options::default()
+        },
         Box::new(|_| {}),
     )
     .unwrap();
@@ -60,10 +63,25 @@ fn a_poison_record_is_set_aside_and_the_rest_is_there() {
 
         let life = Life::start(ground).unwrap();
         all_there(&Found::read(&life).unwrap(), &ledger.told()).unwrap();
-        let set_aside = names(&fs, Path::new("/node/data/wal/set-aside"));
+        let directory = Path::new("/node/data/wal/set-aside");
+        let set_aside = names(&fs, directory);
         let of_kind = |kind: &str| set_aside.iter().filter(|name| name.ends_with(kind)).count();
         assert_eq!((of_kind(".poison"), of_kind(".reason")), (1, 1), "{set_aside:?}");
+        // It goes on as if the record was not there, and starts again to the same.
+        life.write(&Request::numbered(2)).unwrap();
+        life.flush().unwrap();
+        life.settle().unwrap();
+        let why = life.drain().unwrap_err();
+        assert!(
+            why.contains("set-aside"),
+            "whoever takes the machine away is told: {why}"
+        );
         drop(life);
-        judge(&fs.crash(CrashMode::LoseAll), &ledger.told()).unwrap();
+        let crashed = fs.crash(CrashMode::LoseAll);
+        let life = Life::start(Ground::new(&crashed, &ledger)).unwrap();
+        let found = Found::read(&life).unwrap();
+        all_there(&found, &ledger.told()).unwrap();
+        once_each(&found, &ledger.told()).unwrap();
+        assert_eq!(names(&crashed, directory), set_aside);
     }
 }
