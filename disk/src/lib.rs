@@ -2,7 +2,7 @@
 //!
 //! The log, the staging directory and the archive's directory store promise that what they acknowledge survives the loss of
 //! power. That promise rests on the order of writes and syncs, and an order can be tested only on a file system that
-//! really loses what was not synced. So all three go through [`FileSystem`], and tests put [`ForgetfulFs`] under them.
+//! really loses what was not synced. So all three go through [`FileSystem`], and tests put `ForgetfulFs` under them.
 //!
 //! Nothing here decides policy: no retries, no temporary-name schemes beyond [`replace_durable`], no caching. It must never
 //! make a call durable that did not ask for it, because then a missing sync in the code above would go unnoticed.

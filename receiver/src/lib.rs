@@ -1,6 +1,6 @@
 //! The receiver: remote write to write-ahead log to head to parts.
 //!
-//! Read [`ingest`] for the way of a request, `flusher` and `committer` for the way of what was acknowledged into the archive.
+//! Read `ingest` for the way of a request, `flusher` and `committer` for the way of what was acknowledged into the archive.
 //! It must never acknowledge what is not durable, and never import the compactor or the reader: commit records, parts and the head's
 //! read endpoint are the interface.
 

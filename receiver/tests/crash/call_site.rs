@@ -6,7 +6,7 @@
 use std::backtrace::Backtrace;
 use std::path::Path;
 
-use emberkeep_disk::{FileSystem, ForgetfulFs, SyncKind, read_to_vec};
+use emberkeep_disk::{ForgetfulFs, SyncKind, read_to_vec};
 
 /// Functions of ours whose callers differ in why they sync.
 const WRAPPERS: [&str; 2] = ["receiver::identity::replace", "receiver::staging::retire"];

@@ -1,7 +1,5 @@
 //! A request held between log append and head append while everything else goes on (DESIGN §3, tickets).
 
-use std::time::Duration;
-
 use emberkeep_disk::{CrashMode, ForgetfulFs};
 use emberkeep_receiver::Pause;
 use tokio::sync::watch;
@@ -33,19 +31,20 @@ fn hold(fs: &ForgetfulFs, ledger: &Ledger) -> Held {
     life.write(&before).unwrap();
     gate.send(true).unwrap();
     let durable = syncs_of_log(fs);
-    let answer = life.runtime.block_on(async { tokio::spawn(life.send(&held)) });
+    let answer = life.runtime.spawn(life.send(&held));
     life.until(|_| syncs_of_log(fs) > durable).unwrap();
     let receiver = life.receiver.clone();
-    let flush = life
-        .runtime
-        .block_on(async { tokio::spawn(async move { receiver.flush().await }) });
+    let flush = life.runtime.spawn(async move { receiver.flush().await });
     // The rotation is done when a later request goes to a segment of its own; long after it the flush still waits.
     let rotated = fs.steps();
     life.until(|life| life.segments().len() == 1 && fs.steps() > rotated)
         .unwrap();
-    // Time for a flush that does not wait to go wrong.
-    life.runtime
-        .block_on(async { tokio::time::sleep(Duration::from_millis(50)).await });
+    // Turns enough for a flush that does not wait to go wrong.
+    life.runtime.block_on(async {
+        for _ in 0..10_000 {
+            tokio::task::yield_now().await;
+        }
+    });
     Held {
         life,
         gate,

@@ -17,12 +17,15 @@ pub(crate) enum Wire {
     V2,
 }
 
+/// Labels and samples of one series entry.
+pub(crate) type Entry = (Vec<(String, String)>, Vec<Sample>);
+
 /// One request of a sender.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) tenant: &'static str,
     pub(crate) wire: Wire,
-    pub(crate) series: Vec<(Vec<(String, String)>, Vec<Sample>)>,
+    pub(crate) series: Vec<Entry>,
 }
 
 impl Request {
