@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use emberkeep_archive::{ArchiveError, Catalog, CommitRecord, PartEntry, PartReader, ScanQuery, Ulid, open_envelope};
 use emberkeep_disk::{FileSystem, read_to_vec};
-use emberkeep_model::head::HeadQuery;
 use emberkeep_model::{Run, TenantId, TimeRange};
 
-use crate::life::{ARCHIVE, Life, names};
+use crate::life::{ARCHIVE, Life, everything_of, names};
 use crate::request::{Key, key};
 
 /// What was found at one moment.
@@ -51,11 +50,7 @@ impl Found {
 fn read_head(life: &Life) -> Result<BTreeSet<Key>, String> {
     let mut found = BTreeSet::new();
     for tenant in ["anonymous", "tenant-2"] {
-        let query = HeadQuery {
-            tenant: TenantId::parse(tenant).unwrap(),
-            range: TimeRange::ALL,
-            matchers: Arc::from([]),
-        };
+        let query = everything_of(tenant);
         let head = life.receiver.head();
         let read = life
             .runtime
@@ -117,11 +112,4 @@ pub(crate) fn commit_records(fs: &dyn FileSystem) -> Vec<CommitRecord> {
         open_envelope(name, &bytes).unwrap()
     };
     names(fs, &log).iter().map(record).collect()
-}
-
-/// How many incarnations have claimed an epoch.
-pub(crate) fn epochs_claimed(fs: &dyn FileSystem) -> usize {
-    let receivers = Path::new(ARCHIVE).join("_archive/receivers");
-    let claims = |receiver: &String| names(fs, &receivers.join(receiver).join("epoch")).len();
-    names(fs, &receivers).iter().map(claims).sum()
 }

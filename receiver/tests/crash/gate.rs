@@ -1,4 +1,4 @@
-//! A gate in front of the store's file system: the store is down, or its answer is lost.
+//! A gate in front of a file system: the store is down, its answer is lost, or local segments cannot be removed.
 
 use std::fmt;
 use std::io;
@@ -16,6 +16,8 @@ pub(crate) struct Gate {
     refused: Arc<AtomicUsize>,
     /// The gate closes right after an object of this kind got its name, before the answer.
     loses_answer_of: Option<&'static str>,
+    /// How many removals of segments still fail.
+    removals_failing: Arc<AtomicUsize>,
 }
 
 impl Gate {
@@ -25,6 +27,7 @@ impl Gate {
             is_down: Arc::default(),
             refused: Arc::default(),
             loses_answer_of: None,
+            removals_failing: Arc::default(),
         }
     }
 
@@ -34,6 +37,13 @@ impl Gate {
             loses_answer_of: Some(text),
             ..Self::new(inner)
         }
+    }
+
+    /// A gate at which the next removal of a segment fails.
+    pub(crate) fn failing_a_removal(inner: &ForgetfulFs) -> Self {
+        let gate = Self::new(inner);
+        gate.removals_failing.store(1, Ordering::SeqCst);
+        gate
     }
 
     pub(crate) fn set_down(&self, is_down: bool) {
@@ -93,6 +103,17 @@ impl FileSystem for Gate {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let is_segment = path.extension().is_some_and(|extension| extension == "wal");
+        let fails = |left: usize| left.checked_sub(1);
+        if is_segment
+            && self
+                .removals_failing
+                .try_update(Ordering::SeqCst, Ordering::SeqCst, fails)
+                .is_ok()
+        {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(io::Error::other("the name cannot be removed"));
+        }
         self.pass()?.remove_file(path)
     }
 

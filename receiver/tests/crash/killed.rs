@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use emberkeep_disk::{ForgetfulFs, SyncKind};
 
 use crate::call_site::call_site;
-use crate::found::{Found, epochs_claimed};
+use crate::found::Found;
 use crate::ledger::Ledger;
 use crate::life::{Ground, Life};
 use crate::record::{Shot, Sync, distinct, photograph};
@@ -14,10 +14,9 @@ use crate::verdict::judge;
 
 /// A new life on what a killed process left: it reads everything, and commits what it found staged. What was read must stay.
 fn resume(fs: &ForgetfulFs, book: &Ledger) -> Result<(), String> {
-    let claimed = epochs_claimed(fs);
     let life = Life::start(Ground::new(fs, &Ledger::default()))?;
     book.read(Found::read(&life)?.keys());
-    life.until(|_| epochs_claimed(fs) > claimed)?;
+    life.claimed()?;
     life.settle()
 }
 

@@ -13,6 +13,8 @@ use axum::handler::Handler;
 use axum::routing::{MethodRouter, any_service};
 use emberkeep_archive::{DirectoryStore, ObjectStore};
 use emberkeep_disk::{FileSystem, ForgetfulFs};
+use emberkeep_model::head::HeadQuery;
+use emberkeep_model::{TenantId, TimeRange};
 use emberkeep_receiver::{Components, Pause, Receiver, Settings};
 use emberkeep_service::clock::ManualClock;
 use prometheus_client::registry::Registry;
@@ -33,7 +35,9 @@ const GLANCE: Duration = Duration::from_micros(300);
 #[derive(Clone, Debug)]
 pub(crate) struct Ground {
     pub(crate) fs: ForgetfulFs,
-    /// The file system that the store lies on: the same, or a gate in front of it.
+    /// The file system as the receiver sees it: the same, or a gate in front of it.
+    pub(crate) local_fs: Arc<dyn FileSystem>,
+    /// The file system that the store lies on, likewise.
     pub(crate) store_fs: Arc<dyn FileSystem>,
     pub(crate) data: PathBuf,
     pub(crate) pause: Pause,
@@ -44,6 +48,7 @@ impl Ground {
     pub(crate) fn new(fs: &ForgetfulFs, ledger: &Ledger) -> Self {
         Self {
             fs: fs.clone(),
+            local_fs: Arc::new(fs.clone()),
             store_fs: Arc::new(fs.clone()),
             data: DATA.into(),
             pause: Pause::default(),
@@ -96,7 +101,7 @@ impl Life {
             let store: Arc<dyn ObjectStore> = Arc::new(store);
             let called = fatal.clone();
             let components = Components {
-                fs: Arc::new(ground.fs.clone()),
+                fs: ground.local_fs.clone(),
                 store: store.clone(),
                 clock: Arc::new(ManualClock::new(NOW)),
                 on_fatal: Box::new(move |_| {
@@ -179,6 +184,23 @@ impl Life {
         }
     }
 
+    /// Waits until the receiver has claimed its epoch, so that its committer touches the disk no more until there is a part.
+    pub(crate) fn claimed(&self) -> Result<(), String> {
+        let epoch = || async {
+            let head = self.receiver.head();
+            let read = tokio::task::spawn_blocking(move || head.read(&everything_of("anonymous"))).await;
+            read.unwrap()
+                .map(|answer| answer.position.epoch)
+                .map_err(|error| error.to_string())
+        };
+        self.unless_stuck(async {
+            while epoch().await? == 0 {
+                tokio::time::sleep(GLANCE).await;
+            }
+            Ok(())
+        })?
+    }
+
     /// Stages everything. An error when the machine crashed meanwhile.
     pub(crate) fn flush(&self) -> Result<(), String> {
         self.unless_stuck(self.receiver.flush())
@@ -259,4 +281,13 @@ pub(crate) fn names(fs: &dyn FileSystem, directory: &Path) -> Vec<String> {
         .iter()
         .map(|entry| entry.name_str().unwrap().to_owned())
         .collect()
+}
+
+/// All samples of a tenant.
+pub(crate) fn everything_of(tenant: &str) -> HeadQuery {
+    HeadQuery {
+        tenant: TenantId::parse(tenant).unwrap(),
+        range: TimeRange::ALL,
+        matchers: Arc::from([]),
+    }
 }
