@@ -175,6 +175,10 @@ pub(crate) fn report(recovery: &Recovery, metrics: &Metrics) {
     for damage in recovery.damage.iter().filter(|damage| !damage.seen_before) {
         let reason = kind(damage.kind);
         metrics.replay_damage.get_or_create(&ReasonLabels { reason }).inc();
+        if damage.kind == DamageKind::Poison {
+            // The log said so, with the reason.
+            continue;
+        }
         tracing::warn!(
             kind = reason,
             segment = damage.segment,

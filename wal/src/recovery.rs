@@ -251,13 +251,6 @@ impl Replay<'_> {
             return Ok(());
         }
         let path = self.set_aside.put(scan.file(), stretch, kind)?;
-        tracing::warn!(
-            segment = stretch.segment,
-            offset = stretch.offset,
-            length = stretch.len,
-            ?kind,
-            "bytes are set aside"
-        );
         self.report(stretch, kind, path, false);
         Ok(())
     }
