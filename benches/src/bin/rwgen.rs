@@ -1,7 +1,7 @@
 //! `rwgen`: a first load generator for remote write.
 //!
 //! Closed loop: each connection sends its next request when the last was answered. All requests are encoded before the first is
-//! sent (about 80 bytes of memory per sample), so that the generator costs little while the server is measured. As in a
+//! sent (about 30 bytes of memory per sample), so that the generator costs little while the server is measured. As in a
 //! Prometheus queue, each series belongs to one connection. It stops by itself, at the first answer that is not a success:
 //! a figure with refused samples in it would be none. Not open loop: its latencies are those of an obedient sender.
 
