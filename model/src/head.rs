@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{Labels, Matcher, Run, TenantId, TimeRange};
+use crate::{Labels, Matcher, MetadataEntry, SeriesRuns, TenantId, TimeRange};
 
 /// What is asked of a head.
 #[derive(Debug, Clone)]
@@ -14,8 +14,22 @@ pub struct HeadQuery {
     pub tenant: TenantId,
     /// Which time.
     pub range: TimeRange,
-    /// Which series; all must match.
+    /// Which series; all must match. Metadata of a family is selected by `__name__` alone.
     pub matchers: Arc<[Matcher]>,
+    /// Which kinds of rows.
+    pub kinds: HeadKinds,
+}
+
+/// Which kinds of rows a query wants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HeadKinds {
+    /// Floats and histograms, which share one time line.
+    #[default]
+    Samples,
+    /// Exemplars.
+    Exemplars,
+    /// Metadata, of families and of series; the range does not matter.
+    Metadata,
 }
 
 /// Where a head stands in the catalog.
@@ -35,8 +49,8 @@ pub struct HeadPosition {
 pub struct HeadSeries {
     /// The series.
     pub labels: Labels,
-    /// Its settled samples inside the range, at least one.
-    pub samples: Run,
+    /// Its settled rows inside the range, of the kinds asked for, at least one.
+    pub runs: SeriesRuns,
 }
 
 /// All that a head holds for a query.
@@ -44,8 +58,10 @@ pub struct HeadSeries {
 pub struct HeadAnswer {
     /// Where the head stood after the content was taken.
     pub position: HeadPosition,
-    /// Series in label order.
+    /// Series in label order; none when metadata was asked for.
     pub series: Vec<HeadSeries>,
+    /// Metadata, each variant once, in no order; none unless it was asked for.
+    pub metadata: Vec<MetadataEntry>,
 }
 
 /// Why a head gives no answer. A reader must never answer without it: that would be a silently shorter answer.
