@@ -13,7 +13,7 @@ use serde_json::Value;
 const PREFIX: &str = "emberkeep-";
 
 /// Which crate may use which of ours, without the prefix. The package `emberkeep` itself is the empty name.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 13] = [
     ("proto", &[]),
     ("model", &[]),
     ("disk", &[]),
@@ -25,11 +25,12 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("compactor", &["proto", "model", "archive", "tsdb", "service"]),
     ("reader", &["proto", "model", "archive", "tsdb", "service"]),
     ("benches", EVERYTHING),
+    ("fuzz", &[]),
     ("", &["receiver", "compactor", "reader", "service"]),
 ];
 
-/// What tests may use beyond [`EDGES`]: the system tests and the benches see everything, all others nothing more.
-const TEST_EDGES: [(&str, &[&str]); 1] = [("", EVERYTHING)];
+/// What tests may use beyond [`EDGES`]: the system tests, fuzzing and the benches see everything, all others nothing more.
+const TEST_EDGES: [(&str, &[&str]); 2] = [("", EVERYTHING), ("fuzz", EVERYTHING)];
 
 const EVERYTHING: &[&str] = &[
     "proto",

@@ -29,7 +29,7 @@ pub use error::ArchiveError;
 pub use names::FileKind;
 pub use object_store::ObjectStore;
 pub use part::{
-    FileSummary, PartFiles, PartInfo, PartReader, PartScan, PartSettings, PartSummary, PartWriter, ScanQuery,
+    FileSummary, MetadataCursor, PartInfo, PartReader, PartScan, PartSettings, PartSummary, PartWriter, ScanQuery,
     SeriesRows, TenantSummary, part_number,
 };
 pub use store::StoreConfig;

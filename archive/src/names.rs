@@ -15,11 +15,23 @@ pub enum FileKind {
     Samples,
     /// The series table: labels, and where the rows of each series lie.
     Series,
+    /// Native histograms.
+    Histograms,
+    /// Exemplars.
+    Exemplars,
+    /// What metrics are, in words.
+    Metadata,
 }
 
 impl FileKind {
     /// All kinds.
-    pub const ALL: [Self; 2] = [Self::Samples, Self::Series];
+    pub const ALL: [Self; 5] = [
+        Self::Samples,
+        Self::Series,
+        Self::Histograms,
+        Self::Exemplars,
+        Self::Metadata,
+    ];
 
     /// The kind as it stands in object names.
     #[must_use]
@@ -27,6 +39,9 @@ impl FileKind {
         match self {
             Self::Samples => "samples",
             Self::Series => "series",
+            Self::Histograms => "histograms",
+            Self::Exemplars => "exemplars",
+            Self::Metadata => "metadata",
         }
     }
 }

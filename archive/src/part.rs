@@ -1,17 +1,28 @@
 //! A part: one immutable set of sibling Parquet files with one part number (layout in `docs/formats/parts.md`).
 //!
-//! Rows lie in the order tenant, labels, time, so one series is one contiguous run of rows, and the series table says which.
+//! Rows lie in the order tenant, labels, time, so one series is one contiguous run of rows of each kind, and the series table says which.
 //! What a part holds is never changed; a correction is another part.
 
+mod columns;
 pub mod decimal;
+mod encoding;
+mod exemplar_batch;
+mod exemplar_columns;
+mod file_writer;
 mod footer;
+mod histogram_batch;
+mod histogram_columns;
 mod info;
-mod metadata;
+mod label_batch;
+mod metadata_cursor;
+mod metadata_rows;
+mod part_file;
 mod reader;
+mod row_groups;
+mod row_kind;
+mod row_window;
 mod sample_batch;
 mod sample_columns;
-mod sample_groups;
-mod sample_window;
 mod scan;
 mod schema;
 mod series_columns;
@@ -21,7 +32,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use info::{FileSummary, PartFiles, PartInfo, PartSettings, PartSummary, TenantSummary, part_number};
+pub use info::{FileSummary, PartInfo, PartSettings, PartSummary, TenantSummary, part_number};
+pub use metadata_cursor::MetadataCursor;
 pub use reader::PartReader;
 pub use scan::{PartScan, ScanQuery, SeriesRows};
 pub use writer::PartWriter;

@@ -113,3 +113,6 @@ impl FromIterator<Exemplar> for ExemplarRun {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

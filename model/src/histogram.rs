@@ -132,6 +132,17 @@ impl Histogram {
         matches!(self.counts, Counts::Float { .. })
     }
 
+    /// Whether the spans describe as many buckets as there are, without which it has no form to be kept in.
+    #[must_use]
+    pub fn has_matching_spans(&self) -> bool {
+        let (positive, negative) = match &self.counts {
+            Counts::Integer { positive, negative, .. } => (positive.len(), negative.len()),
+            Counts::Float { positive, negative, .. } => (positive.len(), negative.len()),
+        };
+        let described = |spans: &[Span]| spans.iter().map(|span| u64::from(span.length)).sum::<u64>();
+        described(&self.positive_spans) == positive as u64 && described(&self.negative_spans) == negative as u64
+    }
+
     /// Whether it has bounds of its own.
     #[must_use]
     pub fn has_custom_buckets(&self) -> bool {
@@ -151,4 +162,4 @@ pub fn bucket_indices(spans: &[Span]) -> impl Iterator<Item = i64> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

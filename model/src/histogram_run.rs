@@ -208,3 +208,6 @@ impl HistogramRun {
         start..self.ends[i]
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

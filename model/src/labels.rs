@@ -34,6 +34,9 @@ pub struct Labels {
 }
 
 impl Labels {
+    /// The label whose value is the name of the metric.
+    pub const METRIC_NAME: &'static str = "__name__";
+
     /// Sorts the pairs, drops those with an empty value, and refuses repeated or empty names.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, LabelsError> {
         let mut builder = LabelsBuilder::default();
@@ -92,7 +95,7 @@ impl Labels {
     /// The value of `__name__`.
     #[must_use]
     pub fn metric_name(&self) -> &str {
-        self.value_of("__name__")
+        self.value_of(Self::METRIC_NAME)
     }
 
     /// Number of labels.

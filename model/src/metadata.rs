@@ -106,3 +106,6 @@ pub struct MetadataEntry {
     /// The variant.
     pub seen: SeenMetadata,
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,12 @@ pub enum WireError {
     /// A remote read client accepts only response types that we do not have; HTTP status 400.
     #[error("none of the accepted response types is supported")]
     ResponseType,
+    /// A receiver answered a head read with other kinds of rows than were asked for; one that is older than this reader knows float samples alone.
+    #[error("the head did not answer with the {asked} it was asked for; is its receiver older than this program?")]
+    HeadKinds {
+        /// The kinds that were asked for.
+        asked: &'static str,
+    },
     /// A message that is decoded as a whole was refused by the protobuf library.
     #[error("the {what} cannot be decoded")]
     Message {

@@ -5,6 +5,32 @@
 use crate::error::Malformed;
 use crate::wire::{self, Cursor, LENGTH};
 
+/// The values of a repeated scalar in a message that was checked before: field `number`, one by one with this wire type or packed, in the
+/// order of the wire.
+#[inline]
+pub(crate) fn scalars<'a, T>(
+    mut fields: Cursor<'a>,
+    number: u32,
+    wire_type: u32,
+    read: impl Fn(&mut Cursor<'a>) -> Result<T, Malformed>,
+) -> impl Iterator<Item = T> {
+    let (single, packed) = (wire::key(number, wire_type), wire::key(number, LENGTH));
+    let mut values = Cursor::new(&[]);
+    std::iter::from_fn(move || {
+        loop {
+            if !values.is_at_end() {
+                return read(&mut values).ok();
+            }
+            match fields.key().ok()?? {
+                found if found == packed => values = fields.message().ok()?,
+                found if found == single => return read(&mut fields).ok(),
+                found if found & 7 == LENGTH => drop(fields.message().ok()?),
+                found => fields.skip(found).ok()?,
+            }
+        }
+    })
+}
+
 /// What `read` makes of each field with this key, a length-delimited one, in a message that was checked before: an error can therefore not
 /// occur, and ends the iteration.
 #[inline]

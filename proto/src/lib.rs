@@ -12,6 +12,7 @@ mod wire;
 pub mod content;
 pub mod frame;
 pub mod head;
+pub mod histogram;
 pub mod messages;
 pub mod read;
 pub mod snappy;

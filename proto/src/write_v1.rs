@@ -3,8 +3,15 @@
 //! [`Request::parse`] reads the whole body once and refuses it as a whole; what it gave out afterwards is walked without errors and
 //! without allocation. It must not judge content: UTF-8, names, order and duplicates are the caller's, series by series.
 
+mod exemplar;
+mod metadata;
+
+pub use exemplar::Exemplar;
+pub use metadata::Metadata;
+
 use crate::error::Malformed;
 use crate::fields::{Extent, repeated};
+use crate::histogram::{Histogram, StartTimestamps};
 use crate::shape;
 use crate::wire::{Cursor, FIXED64, LENGTH, VARINT, key};
 use crate::{Sample, WireError};
@@ -68,6 +75,11 @@ impl<'a> Request<'a> {
         self.n_series
     }
 
+    /// The metadata of metric families in the order of the wire; a family may occur many times.
+    pub fn metadata(&self) -> impl Iterator<Item = Metadata<'a>> + use<'a> {
+        repeated(self.body, REQUEST_METADATA, Metadata::read)
+    }
+
     /// Number of metadata entries.
     #[must_use]
     pub fn n_metadata(&self) -> usize {
@@ -80,6 +92,8 @@ impl<'a> Request<'a> {
 pub struct Series<'a> {
     labels: Cursor<'a>,
     samples: Cursor<'a>,
+    /// Where histograms and exemplars lie: few entries have any, so they share one place.
+    others: Cursor<'a>,
     contiguous: bool,
     n_samples: usize,
     n_histograms: usize,
@@ -87,10 +101,10 @@ pub struct Series<'a> {
 }
 
 impl<'a> Series<'a> {
-    /// Finds where labels and samples are, and looks into neither.
+    /// Finds where labels, samples and the rest are, and looks into none of them.
     #[inline]
     fn scan(entry: Cursor<'a>) -> Result<Self, Malformed> {
-        let (mut labels, mut samples) = (Extent::default(), Extent::default());
+        let (mut labels, mut samples, mut others) = (Extent::default(), Extent::default(), Extent::default());
         let (mut n_histograms, mut n_exemplars) = (0, 0);
         let mut fields = entry;
         loop {
@@ -113,10 +127,12 @@ impl<'a> Series<'a> {
                 }
                 SERIES_EXEMPLARS => {
                     fields.message()?;
+                    others.add(1, from, fields.offset());
                     n_exemplars += 1;
                 }
                 SERIES_HISTOGRAMS => {
                     fields.message()?;
+                    others.add(1, from, fields.offset());
                     n_histograms += 1;
                 }
                 other => fields.skip_unknown(other, &[])?,
@@ -126,6 +142,7 @@ impl<'a> Series<'a> {
             labels: labels.of(entry),
             contiguous: labels.is_contiguous(),
             samples: samples.of(entry),
+            others: others.of(entry),
             n_samples: samples.fields,
             n_histograms,
             n_exemplars,
@@ -150,6 +167,18 @@ impl<'a> Series<'a> {
     #[inline]
     pub fn samples(&self) -> impl Iterator<Item = Sample> + use<'a> {
         repeated(self.samples, SERIES_SAMPLES, read_sample)
+    }
+
+    /// The native histograms in the order of the wire.
+    pub fn histograms(&self) -> impl Iterator<Item = Histogram<'a>> + use<'a> {
+        repeated(self.others, SERIES_HISTOGRAMS, |message| {
+            Histogram::read(message, StartTimestamps::Unknown)
+        })
+    }
+
+    /// The exemplars in the order of the wire.
+    pub fn exemplars(&self) -> impl Iterator<Item = Exemplar<'a>> + use<'a> {
+        repeated(self.others, SERIES_EXEMPLARS, Exemplar::read)
     }
 
     /// Number of float samples.

@@ -1,11 +1,17 @@
 //! Borrowed decoder of remote write 2.0 (`io.prometheus.write.v2.Request`).
 //!
 //! [`Request::parse`] reads the whole body once and refuses it as a whole; series are then walked without errors of the format and without
-//! allocation. References into the symbol table are judged per series, as the specification wants, and so is everything about content.
+//! allocation. References into the symbol table are judged where they are used, as the specification wants, and so is everything about content.
 
+mod exemplar;
+mod metadata;
 mod series;
+mod symbols;
 
-pub use series::{Series, SymbolError};
+pub use exemplar::Exemplar;
+pub use metadata::Metadata;
+pub use series::Series;
+pub use symbols::{SymbolError, Symbols};
 
 use crate::WireError;
 use crate::fields::repeated;
@@ -14,12 +20,12 @@ use crate::wire::{Cursor, LENGTH, key};
 const REQUEST_SYMBOLS: u32 = key(4, LENGTH);
 const REQUEST_TIMESERIES: u32 = key(5, LENGTH);
 
-/// A request whose whole body is known to be well formed. Borrows the decompressed body and owns its symbol table: 16 bytes for each symbol,
-/// at most eight times the body.
+/// A request whose whole body is known to be well formed. Borrows the decompressed body and owns the places of its symbols: four bytes for
+/// each of them, see [`Symbols`] for the bound.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
     body: Cursor<'a>,
-    symbols: Vec<&'a [u8]>,
+    symbols: Symbols<'a>,
     n_series: usize,
 }
 
@@ -32,13 +38,13 @@ impl<'a> Request<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, WireError> {
         let mut request = Self {
             body: Cursor::new(body),
-            symbols: Vec::new(),
+            symbols: Symbols::new(body),
             n_series: 0,
         };
         let mut fields = request.body;
         while let Some(key) = fields.key()? {
             match key {
-                REQUEST_SYMBOLS => request.symbols.push(fields.bytes()?),
+                REQUEST_SYMBOLS => request.symbols.push(&mut fields)?,
                 REQUEST_TIMESERIES => {
                     series::check(fields.message()?)?;
                     request.n_series += 1;
@@ -46,15 +52,15 @@ impl<'a> Request<'a> {
                 other => fields.skip_unknown(other, &[4, 5])?,
             }
         }
-        match request.symbols.first() {
+        match request.symbols.get(0) {
             Some(first) if !first.is_empty() => Err(WireError::FirstSymbol),
             _ => Ok(request),
         }
     }
 
-    /// The symbol table; the first symbol, if there is any, is empty. Perhaps not UTF-8.
+    /// The symbol table; the first symbol, if there is any, is empty.
     #[must_use]
-    pub fn symbols(&self) -> &[&'a [u8]] {
+    pub fn symbols(&self) -> &Symbols<'a> {
         &self.symbols
     }
 

@@ -1,28 +1,57 @@
-//! The metadata API of Prometheus: series, label names, label values, build information.
+//! The query API of Prometheus except PromQL: series, label names and values, metadata, exemplars, cardinality.
 //!
 //! Same parameters, same JSON, same error types, so that a client cannot tell the difference. Like Prometheus it names a series
-//! when its span overlaps the time asked for. It must never load samples.
+//! when its span overlaps the time asked for. It must never load samples, and never answer with less than there is without
+//! saying so.
 
+mod cardinality;
 mod envelope;
 mod escape;
+mod exemplars;
+mod expression;
+mod go_numbers;
+mod metadata;
 mod params;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
+use axum::routing::get;
 use emberkeep_model::Labels;
+use emberkeep_service::duration;
+use tokio::time::{Instant, timeout_at};
 
 pub(crate) use self::envelope::status_of;
-use self::envelope::{BuildInfo, LabelSet, answer};
-use self::params::{MatchRule, Params};
+use self::envelope::{BuildInfo, Found, LabelSet, answer};
+use self::params::{Form, MatchRule, Params};
 use crate::{Reader, ReaderError};
 
+/// The routes of the query API.
+pub(crate) fn routes() -> Router<Arc<Reader>> {
+    Router::new()
+        .route("/api/v1/series", get(series).post(series))
+        .route("/api/v1/labels", get(label_names).post(label_names))
+        .route("/api/v1/label/{name}/values", get(label_values))
+        .route("/api/v1/metadata", get(metadata::handle).post(metadata::handle))
+        .route(
+            "/api/v1/query_exemplars",
+            get(exemplars::handle).post(exemplars::handle),
+        )
+        .route(
+            "/api/v1/status/cardinality",
+            get(cardinality::handle).post(cardinality::handle),
+        )
+        .route("/api/v1/status/tsdb", get(cardinality::handle))
+        .route("/api/v1/status/buildinfo", get(build_info))
+}
+
 /// `GET|POST /api/v1/series`
-pub(crate) async fn series(State(reader): State<Arc<Reader>>, request: Request) -> Response {
-    let result = async {
-        let params = Params::of(request, MatchRule::Required).await?;
+async fn series(State(reader): State<Arc<Reader>>, request: Request) -> Response {
+    let result = within_limits(&reader, request, async |form| {
+        let params = Params::of(form, MatchRule::Required)?;
         let mut found = Vec::new();
         let truncated = each_series(&reader, &params, |labels| {
             let full = params.is_full(found.len());
@@ -33,44 +62,35 @@ pub(crate) async fn series(State(reader): State<Arc<Reader>>, request: Request) 
         })
         .await?;
         Ok((found, truncated))
-    };
-    let result: Result<(Vec<Labels>, bool), ReaderError> = result.await;
-    let shown = result
-        .as_ref()
-        .map(|(found, truncated)| (found.iter().map(LabelSet).collect::<Vec<_>>(), *truncated));
+    })
+    .await;
+    let shown =
+        result.map(|(found, truncated)| Found::first(found.into_iter().map(LabelSet).collect::<Vec<_>>(), truncated));
     answer(reader.metrics(), "series", shown)
 }
 
 /// `GET|POST /api/v1/labels`
-pub(crate) async fn label_names(State(reader): State<Arc<Reader>>, request: Request) -> Response {
-    let result = async {
-        let params = Params::of(request, MatchRule::Optional).await?;
+async fn label_names(State(reader): State<Arc<Reader>>, request: Request) -> Response {
+    let result = within_limits(&reader, request, async |form| {
+        let params = Params::of(form, MatchRule::Optional)?;
         distinct(&reader, &params, |labels, found| {
             for (name, _) in labels.iter() {
                 insert(found, name);
             }
         })
         .await
-    };
-    answer(
-        reader.metrics(),
-        "labels",
-        result.await.as_ref().map(|(found, truncated)| (found, *truncated)),
-    )
+    });
+    answer(reader.metrics(), "labels", result.await)
 }
 
 /// `GET /api/v1/label/<name>/values`
-pub(crate) async fn label_values(
-    State(reader): State<Arc<Reader>>,
-    Path(name): Path<String>,
-    request: Request,
-) -> Response {
-    let result = async {
+async fn label_values(State(reader): State<Arc<Reader>>, Path(name): Path<String>, request: Request) -> Response {
+    let result = within_limits(&reader, request, async |form| {
         let name = escape::label_name(name);
         if name.is_empty() {
             return Err(ReaderError::Bad("the label name is empty".to_owned()));
         }
-        let params = Params::of(request, MatchRule::Optional).await?;
+        let params = Params::of(form, MatchRule::Optional)?;
         distinct(&reader, &params, |labels, found| {
             let value = labels.value_of(&name);
             if !value.is_empty() {
@@ -78,17 +98,35 @@ pub(crate) async fn label_values(
             }
         })
         .await
-    };
-    answer(
-        reader.metrics(),
-        "label_values",
-        result.await.as_ref().map(|(found, truncated)| (found, *truncated)),
-    )
+    });
+    answer(reader.metrics(), "label_values", result.await)
 }
 
 /// `GET /api/v1/status/buildinfo`
-pub(crate) async fn build_info(State(reader): State<Arc<Reader>>) -> Response {
-    answer(reader.metrics(), "buildinfo", Ok((BuildInfo::default(), false)))
+async fn build_info(State(reader): State<Arc<Reader>>) -> Response {
+    answer(reader.metrics(), "buildinfo", Ok(Found::whole(BuildInfo::default())))
+}
+
+/// Answers a request in one of the places that remote reads have, too, since it opens parts as they do, and for as long.
+async fn within_limits<T>(
+    reader: &Reader,
+    request: Request,
+    work: impl AsyncFnOnce(Form) -> Result<T, ReaderError>,
+) -> Result<T, ReaderError> {
+    let timeout = reader.settings().timeout;
+    let deadline = Instant::now() + timeout;
+    let answered = timeout_at(deadline, async {
+        // A client that is slow to ask takes no place.
+        let form = Form::of(request).await?;
+        let _place = reader.enter(deadline).await?;
+        work(form).await
+    });
+    answered.await.map_err(|_| {
+        ReaderError::Unavailable(format!(
+            "the answer took longer than {} (--read.timeout): narrow match[], start and end",
+            duration::format(timeout)
+        ))
+    })?
 }
 
 /// Collects texts of all series; the first ones in order when there are more than the limit.
@@ -96,7 +134,7 @@ async fn distinct(
     reader: &Reader,
     params: &Params,
     mut collect: impl FnMut(&Labels, &mut BTreeSet<String>),
-) -> Result<(Vec<String>, bool), ReaderError> {
+) -> Result<Found<Vec<String>>, ReaderError> {
     let mut found = BTreeSet::new();
     each_series(reader, params, |labels| {
         collect(&labels, &mut found);
@@ -105,7 +143,7 @@ async fn distinct(
     .await?;
     let truncated = params.limit.is_some_and(|limit| found.len() > limit);
     let kept = found.into_iter().take(params.limit.unwrap_or(usize::MAX)).collect();
-    Ok((kept, truncated))
+    Ok(Found::first(kept, truncated))
 }
 
 /// Calls `visit` with each series until it says no; returns whether it did.
@@ -115,19 +153,41 @@ async fn each_series(
     mut visit: impl FnMut(Labels) -> bool,
 ) -> Result<bool, ReaderError> {
     let mut scan = reader.scan(&params.query).await?;
-    let (mut seen, limit) = (0, reader.settings().series_limit);
+    let mut seen = SeriesSeen::new(reader);
     while let Some(labels) = scan.next_labels().await? {
-        seen += 1;
-        if seen > limit {
-            return Err(ReaderError::TooMuch(format!(
-                "the request looks at more than {limit} series: narrow match[], start and end"
-            )));
-        }
+        seen.one_more()?;
         if !visit(labels) {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Counts the series that a request looks at, against the limit.
+#[derive(Debug)]
+struct SeriesSeen {
+    seen: usize,
+    limit: usize,
+}
+
+impl SeriesSeen {
+    fn new(reader: &Reader) -> Self {
+        Self {
+            seen: 0,
+            limit: reader.settings().series_limit,
+        }
+    }
+
+    fn one_more(&mut self) -> Result<(), ReaderError> {
+        self.seen += 1;
+        if self.seen <= self.limit {
+            return Ok(());
+        }
+        let limit = self.limit;
+        Err(ReaderError::TooMuch(format!(
+            "the request looks at more than {limit} series (--read.series-limit): narrow the selectors, start and end"
+        )))
+    }
 }
 
 fn insert(found: &mut BTreeSet<String>, text: &str) {

@@ -6,38 +6,15 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::post;
 use emberkeep_archive::ObjectStore;
+use emberkeep_model::head::HeadKinds;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
-use crate::scan::{Query, Scan};
+use crate::scan::{Query, Scan, read_families};
 use crate::sources::Sources;
-use crate::{HeadSource, ReaderError, ReaderMetrics, api, remote_read};
-
-/// The bounds of a reader.
-#[derive(Debug, Clone)]
-pub struct ReaderSettings {
-    /// Samples that one query of a sampled answer may select.
-    pub sample_limit: u64,
-    /// Remote reads answered at the same time; others wait.
-    pub concurrency: usize,
-    /// Parts that one query may open.
-    pub part_limit: usize,
-    /// Series that one metadata answer may look at.
-    pub series_limit: usize,
-}
-
-impl Default for ReaderSettings {
-    fn default() -> Self {
-        // The first two are Prometheus' own.
-        Self {
-            sample_limit: 50_000_000,
-            concurrency: 10,
-            part_limit: 4_096,
-            series_limit: 5_000_000,
-        }
-    }
-}
+use crate::{Families, HeadSource, ReaderError, ReaderMetrics, ReaderSettings, api, remote_read};
 
 /// Answers remote reads and metadata queries from an archive and the heads of its receivers.
 #[derive(Debug)]
@@ -70,34 +47,58 @@ impl Reader {
     pub fn router(self: Arc<Self>) -> Router {
         Router::new()
             .route("/api/v1/read", post(remote_read::handle))
-            .route("/api/v1/series", get(api::series).post(api::series))
-            .route("/api/v1/labels", get(api::label_names).post(api::label_names))
-            .route("/api/v1/label/{name}/values", get(api::label_values))
-            .route("/api/v1/status/buildinfo", get(api::build_info))
+            .merge(api::routes())
             .with_state(self)
     }
 
-    /// Looks at heads and catalog and begins to read.
+    /// Looks at heads and catalog and begins to read floats and histograms.
     ///
     /// # Errors
     /// When a head, the catalog or a part cannot be read, or a limit is passed.
     pub async fn scan(&self, query: &Query) -> Result<Scan, ReaderError> {
-        let look = self.sources.look(query).await?;
-        let scan = Scan::open(
-            self.sources.store(),
-            &look.view.parts,
-            &look.heads,
-            query,
-            self.settings.part_limit,
-        )
-        .await?;
+        let look = self.sources.look(query, HeadKinds::Samples).await?;
+        let (parts, limit) = (&look.view.parts, self.settings.part_limit);
+        let scan = Scan::open(self.sources.store(), parts, &look.heads, query, limit).await?;
         self.metrics.query(scan.parts());
         Ok(scan)
     }
 
-    /// Waits for a place among the running remote reads.
-    pub(crate) async fn enter(&self) -> Result<OwnedSemaphorePermit, ReaderError> {
-        let permit = Arc::clone(&self.gate).acquire_owned().await;
+    /// Looks at heads and catalog and begins to read exemplars.
+    ///
+    /// # Errors
+    /// As [`Self::scan`].
+    pub async fn exemplar_scan(&self, query: &Query) -> Result<Scan, ReaderError> {
+        let look = self.sources.look(query, HeadKinds::Exemplars).await?;
+        let (parts, limit) = (&look.view.parts, self.settings.part_limit);
+        let scan = Scan::open_exemplars(self.sources.store(), parts, &look.heads, query, limit).await?;
+        self.metrics.query(scan.parts());
+        Ok(scan)
+    }
+
+    /// The metadata of the families whose names `accept` accepts, of the parts that hold anything in the range and of the
+    /// heads. What was sent for a series belongs to the family of its metric name.
+    ///
+    /// # Errors
+    /// As [`Self::scan`].
+    pub async fn metadata(
+        &self,
+        query: &Query,
+        accept: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Result<Families, ReaderError> {
+        let look = self.sources.look(query, HeadKinds::Metadata).await?;
+        let limit = self.settings.part_limit;
+        read_families(self.sources.store(), &look, query, accept, limit).await
+    }
+
+    /// Waits for a place among the running remote reads, until the time of the request is over.
+    pub(crate) async fn enter(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, ReaderError> {
+        let place = timeout_at(deadline, Arc::clone(&self.gate).acquire_owned()).await;
+        let permit = place.map_err(|_| {
+            ReaderError::Unavailable(format!(
+                "{} remote reads are running, the most at once (--read.concurrency), and none ended in time",
+                self.settings.concurrency
+            ))
+        })?;
         permit.map_err(|_| ReaderError::Unavailable("the reader is shutting down".to_owned()))
     }
 

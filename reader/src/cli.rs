@@ -2,6 +2,8 @@
 //!
 //! Flags are turned into settings and components here, and nowhere else; the commands themselves know no flags.
 
+mod limits;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,8 +18,9 @@ use emberkeep_service::flags::{ConfigFileFlag, LogFlags, ObjstoreFlags, StorageF
 use emberkeep_service::problem::Outcome;
 use emberkeep_service::{logs, time_expr};
 
+pub use self::limits::LimitFlags;
 use crate::export::{Console, Export, ExportArguments, progress};
-use crate::{HeadSource, ReaderSettings, RemoteHead, Selection, Sources, serve, sql_view};
+use crate::{HeadSource, RemoteHead, Selection, Sources, serve, sql_view};
 
 /// Answers Prometheus' remote read from the archive, and rebuilds TSDB blocks from it.
 #[derive(Debug, Parser)]
@@ -85,53 +88,6 @@ pub struct ServeFlags {
     pub limits: LimitFlags,
 }
 
-/// The bounds of reading; also for the process that runs everything.
-#[derive(Debug, Clone, Args)]
-pub struct LimitFlags {
-    /// Samples that one query of a sampled (not streamed) answer may select.
-    #[arg(id = "read.sample-limit", long = "read.sample-limit", value_name = "N", default_value_t = ReaderSettings::default().sample_limit)]
-    pub sample_limit: u64,
-    /// Remote reads answered at the same time; others wait.
-    #[arg(id = "read.concurrency", long = "read.concurrency", value_name = "N", default_value_t = ReaderSettings::default().concurrency)]
-    pub concurrency: usize,
-    /// Parts that one query may open; each takes about half a megabyte of memory.
-    #[arg(id = "read.part-limit", long = "read.part-limit", value_name = "N", default_value_t = ReaderSettings::default().part_limit)]
-    pub part_limit: usize,
-    /// Series that one answer of the metadata API may look at.
-    #[arg(id = "read.series-limit", long = "read.series-limit", value_name = "N", default_value_t = ReaderSettings::default().series_limit)]
-    pub series_limit: usize,
-}
-
-impl Default for LimitFlags {
-    fn default() -> Self {
-        let ReaderSettings {
-            sample_limit,
-            concurrency,
-            part_limit,
-            series_limit,
-        } = ReaderSettings::default();
-        Self {
-            sample_limit,
-            concurrency,
-            part_limit,
-            series_limit,
-        }
-    }
-}
-
-impl LimitFlags {
-    /// The settings that the flags mean.
-    #[must_use]
-    pub fn settings(&self) -> ReaderSettings {
-        ReaderSettings {
-            sample_limit: self.sample_limit,
-            concurrency: self.concurrency,
-            part_limit: self.part_limit,
-            series_limit: self.series_limit,
-        }
-    }
-}
-
 /// Flags of `export-tsdb`.
 #[derive(Debug, Clone, Args)]
 pub struct ExportFlags {
@@ -153,6 +109,9 @@ pub struct ExportFlags {
     /// Selector of the series, as `up{job="x"}`; repeatable, a series of any of them is taken [default: all series].
     #[arg(long = "match", value_name = "SELECTOR")]
     pub matches: Vec<String>,
+    /// Write start timestamps, too: those chunks are read by Prometheus 3.14 and newer only.
+    #[arg(long = "start-timestamps")]
+    pub start_timestamps: bool,
     /// Data directory to write: empty, or of an interrupted run of the same export.
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
@@ -240,6 +199,7 @@ async fn export(flags: ExportFlags) -> anyhow::Result<Outcome> {
             to: flags.to,
             matches: flags.matches,
             heads: flags.heads.urls.clone(),
+            start_timestamps: flags.start_timestamps,
         },
         range,
         output: flags.output,
@@ -298,6 +258,7 @@ mod tests {
             (flags.from.as_str(), flags.to.as_deref(), flags.matches.len()),
             ("-30d", Some("-3h"), 2)
         );
+        assert!(!flags.start_timestamps);
         assert_eq!(flags.tenant, TenantId::default());
         for wrong in [
             &["export-tsdb", "--from=0"][..],

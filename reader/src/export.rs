@@ -2,10 +2,16 @@
 //!
 //! One pass for each aligned window of two hours that has data, oldest first, so that memory is bounded by a window's label
 //! index and never by the range. A block gets its name only when it is whole, is read back and compared with what was meant
-//! before it is reported, and is remembered in a state file, so that the same command completes an interrupted run. It must
-//! never touch anything in the output that is not its own.
+//! before it is reported, and is remembered in a state file, so that the same command completes an interrupted run. What blocks
+//! have no place for, exemplars and metadata, is written beside them at the end. It must never touch anything in the output
+//! that is not its own.
 
+mod beside;
 mod census;
+mod content;
+mod exemplars;
+mod json;
+mod metadata;
 mod output;
 mod report;
 mod state;
@@ -17,17 +23,18 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use emberkeep_model::TimeRange;
+use emberkeep_model::head::HeadKinds;
 use emberkeep_service::time_expr::format_rfc3339;
 use emberkeep_tsdb::{BlockMeta, BlockReader, BlockWriter};
 use indicatif::{ProgressBar, ProgressStyle};
 use ulid::{Generator, Ulid};
 
-pub use self::census::windows_with_data;
+use self::census::windows_with_data;
+pub use self::content::Content;
 pub use self::output::Output;
 pub use self::state::{ExportArguments, ExportState, STATE_FILE};
 use self::table::Row;
 use self::tally::Tally;
-use crate::scan::prune;
 use crate::sources::Look;
 use crate::{Query, ReaderError, Scan, Selection, Sources};
 
@@ -71,8 +78,14 @@ pub struct ExportSummary {
     pub blocks: Vec<BlockMeta>,
     /// Blocks that an interrupted run had finished and that were kept.
     pub kept: usize,
-    /// Samples whose start timestamp a block cannot hold, as far as this run wrote them.
+    /// What they are made of.
+    pub content: Content,
+    /// Samples with a start timestamp, in the blocks or not.
     pub start_timestamps: u64,
+    /// Exemplars beside the blocks.
+    pub exemplars: u64,
+    /// Metric families whose metadata is beside the blocks.
+    pub families: usize,
 }
 
 impl Export {
@@ -88,7 +101,7 @@ impl Export {
             range: output.state().range(),
             selection: self.selection.clone(),
         };
-        let look = sources.look(&query).await?;
+        let look = sources.look(&query, HeadKinds::Samples).await?;
         if look.view.parts.is_empty() && look.view.committed.is_empty() && look.heads.is_empty() {
             // A wrong path is the usual reason, and an empty export of it would look like a success.
             return Err(ReaderError::Bad(
@@ -96,13 +109,14 @@ impl Export {
             ));
         }
         output.begin(look.view.root_n)?;
-        let windows = windows_with_data(sources.store(), &look, &query).await?;
+        let windows = windows_with_data(sources.store(), &look, &query, HeadKinds::Samples).await?;
         let mut run = Run {
             sources,
             look,
             query,
             ulids: Generator::new(),
             output,
+            start_timestamps: self.arguments.start_timestamps,
             summary: ExportSummary::default(),
         };
         console.bar.set_length(windows.len() as u64);
@@ -120,8 +134,14 @@ impl Export {
             }
             console.bar.inc(1);
         }
-        run.output.complete()?;
         console.bar.finish_and_clear();
+        run.summary.start_timestamps = run.summary.content.start_timestamps();
+        if !run.summary.blocks.is_empty() {
+            table::write_content(console.out, &run.summary.content).map_err(ReaderError::file("standard output"))?;
+        }
+        run.summary.exemplars = exemplars::write(sources, &run.query, &mut run.output).await?;
+        run.summary.families = metadata::write(sources, &run.query, &mut run.output).await?;
+        run.output.complete()?;
         report::write(console.err, &self, &run.query, &run.summary).map_err(ReaderError::file("standard error"))?;
         Ok(run.summary)
     }
@@ -134,6 +154,8 @@ struct Run<'a> {
     query: Query,
     ulids: Generator,
     output: Output,
+    /// Whether blocks keep them.
+    start_timestamps: bool,
     summary: ExportSummary,
 }
 
@@ -143,6 +165,7 @@ impl Run<'_> {
         let row = match self.output.finished(window) {
             Some(ulid) => {
                 self.summary.kept += 1;
+                self.summary.content.merge(&self.output.content(window));
                 Some(self.kept(ulid)?)
             }
             None => self.write(window).await?,
@@ -169,8 +192,8 @@ impl Run<'_> {
             range: self.query.range.intersect(window),
             ..self.query.clone()
         };
-        let parts = prune(&self.look.view.parts, &query.tenant, query.range);
-        let mut scan = Scan::open(self.sources.store(), &parts, &self.look.heads, &query, usize::MAX).await?;
+        let (parts, heads) = (&self.look.view.parts, &self.look.heads);
+        let mut scan = Scan::open(self.sources.store(), parts, heads, &query, usize::MAX).await?;
         let ulid = self
             .ulids
             .generate()
@@ -179,16 +202,20 @@ impl Run<'_> {
         let path = self.output.block(ulid);
         let failed = |error| ReaderError::output(&path, format!("{error}"));
         let mut writer = BlockWriter::create(self.output.directory(), ulid, window).map_err(failed)?;
-        let mut meant = Tally::default();
-        while let Some(series) = scan.next().await? {
-            meant.add(&series.labels, &series.run);
-            writer.push(&series.labels, &series.run).map_err(failed)?;
+        if self.start_timestamps {
+            writer = writer.with_start_timestamps();
         }
+        let mut meant = Tally::new(self.start_timestamps);
+        while let Some(series) = scan.next().await? {
+            meant.add(&series.labels, &series.runs);
+            writer.push(&series.labels, &series.runs).map_err(failed)?;
+        }
+        let chunks = *writer.content();
         let Some(meta) = writer.finish().map_err(failed)? else {
             self.output.forget_block(window)?;
             return Ok(None);
         };
-        let bytes = match read_back(&path, &meant) {
+        let bytes = match read_back(&path, &meant, self.start_timestamps) {
             Ok(bytes) => bytes,
             Err(why) => {
                 // A block that is not what was meant must not stay where a Prometheus would load it.
@@ -199,18 +226,20 @@ impl Run<'_> {
                 ));
             }
         };
-        self.summary.start_timestamps += meant.start_timestamps();
-        self.output.finish_block(window)?;
+        let mut content = meant.into_content();
+        content.set_chunks(&chunks);
+        self.summary.content.merge(&content);
+        self.output.finish_block(window, &content)?;
         Ok(Some(Row { meta, bytes }))
     }
 }
 
 /// Reads a block with everything it is checked by, and compares it sample by sample with what was meant. Returns its size.
-fn read_back(path: &Path, meant: &Tally) -> Result<u64, String> {
+fn read_back(path: &Path, meant: &Tally, start_timestamps: bool) -> Result<u64, String> {
     let mut reader = BlockReader::open(path).map_err(|error| error.to_string())?;
-    let mut found = Tally::default();
+    let mut found = Tally::new(start_timestamps);
     let stats = reader
-        .verify(|labels, run| found.add(labels, run))
+        .verify(|labels, runs| found.add(labels, runs))
         .map_err(|error| error.to_string())?;
     if (stats.num_series, stats.num_samples) != meant.counts() {
         let (series, samples) = meant.counts();

@@ -3,6 +3,7 @@
 //! Whatever goes wrong here fails the query: the head holds what is acknowledged and nowhere else yet.
 
 mod remote;
+mod wire;
 
 use std::sync::Arc;
 

@@ -14,14 +14,16 @@ mod remote_read;
 mod scan;
 mod selector;
 mod serve;
+mod settings;
 mod sources;
 mod sql_view;
 mod tenant;
 
-pub use app::{Reader, ReaderSettings};
+pub use app::Reader;
 pub use error::ReaderError;
 pub use head::{HeadSource, RemoteHead};
 pub use metrics::ReaderMetrics;
-pub use scan::{Query, Scan, SeriesSamples};
+pub use scan::{Families, Query, Scan, Seen, SeriesSamples};
 pub use selector::{Selection, SelectorError, parse_selector};
+pub use settings::ReaderSettings;
 pub use sources::{Look, Sources};

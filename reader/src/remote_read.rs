@@ -4,7 +4,9 @@
 //! error inside an answer. An answer must never end cleanly unless it is complete.
 
 mod body;
+mod budget;
 mod frame;
+mod point;
 mod request;
 mod sampled;
 mod snappy_rope;
@@ -17,8 +19,11 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use emberkeep_proto::content::ReadResponseType;
+use emberkeep_service::duration;
+use tokio::time::{Instant, sleep_until};
 
 use self::body::BodySender;
+use self::budget::Budget;
 use self::request::ReadQueries;
 use self::sampled::SampledAnswer;
 use crate::{Reader, ReaderError, api};
@@ -44,12 +49,15 @@ pub(crate) async fn handle(State(reader): State<Arc<Reader>>, request: Request) 
 }
 
 async fn respond(reader: &Arc<Reader>, request: Request) -> Result<Response, ReaderError> {
+    let timeout = reader.settings().timeout;
+    let deadline = Instant::now() + timeout;
     let asked = ReadQueries::of(request).await?;
-    let permit = reader.enter().await?;
+    let permit = reader.enter(deadline).await?;
     let answer = asked.answer;
     let (mut sender, receiver) = body::channel(reader.metrics());
     let task_reader = Arc::clone(reader);
-    // A task of its own, so that reading and sending overlap. It ends when the receiver is dropped with the connection.
+    // A task of its own, so that reading and sending overlap. It ends when the receiver is dropped with the connection, and when
+    // its time is over, also while a client does not take what is there.
     tokio::spawn(async move {
         let running = task_reader.metrics().run();
         let abandoned = sender.abandoned();
@@ -62,9 +70,14 @@ async fn respond(reader: &Arc<Reader>, request: Request) -> Result<Response, Rea
         let result = tokio::select! {
             result = answered => result,
             () = abandoned => Err(ReaderError::Gone),
+            () = sleep_until(deadline) => Err(ReaderError::Unavailable(format!(
+                "the answer took longer than {} (--read.timeout): narrow the query",
+                duration::format(timeout)
+            ))),
         };
-        sender.conclude(result).await;
+        // The end may have to wait for a client that takes nothing; its place need not.
         drop((permit, running));
+        sender.conclude(result).await;
     });
     let body = receiver.into_body().await?;
     let mut response = Response::new(body);
@@ -77,15 +90,17 @@ async fn respond(reader: &Arc<Reader>, request: Request) -> Result<Response, Rea
 }
 
 async fn write_streamed(reader: &Reader, asked: &ReadQueries, body: &mut BodySender) -> Result<(), ReaderError> {
+    let mut budget = Budget::streamed(reader.settings());
     for (index, query) in asked.queries.iter().enumerate() {
+        budget.next_query();
         let scan = reader.scan(query).await?;
-        streamed::write(scan, index as u64, reader.metrics(), body).await?;
+        streamed::write(scan, index as u64, &mut budget, reader.metrics(), body).await?;
     }
     Ok(())
 }
 
 async fn write_sampled(reader: &Reader, asked: &ReadQueries, body: &mut BodySender) -> Result<(), ReaderError> {
-    let mut answer = SampledAnswer::new(reader.settings().sample_limit);
+    let mut answer = SampledAnswer::new(reader.settings());
     for query in &asked.queries {
         answer.add(reader.scan(query).await?, reader.metrics()).await?;
     }

@@ -1,10 +1,13 @@
-//! The k-way merge: the series of a query in label order, each with its samples in time order, from all parts and heads.
+//! The k-way merge: the series of a query in label order, each with its rows in time order, from all parts and heads.
 //!
-//! Series tables and samples lie in label order in every part, so a scan is one forward pass over all of them with a heap of
+//! Series tables and rows lie in label order in every part, so a scan is one forward pass over all of them with a heap of
 //! labels, and nothing is ever collected: a series comes in pieces of bounded size. Equal rows of different sources are one,
-//! conflicts are decided by the total order. A scan must never emit a sample out of time order or leave one out; when the
-//! sources contradict themselves it fails.
+//! conflicts are decided by the total order over floats and histograms together; exemplars are a set and are scanned apart. A
+//! scan must never emit a row out of time order or leave one out; when the sources contradict themselves it fails.
 
+mod buffer;
+mod families;
+mod member;
 mod series;
 mod source;
 
@@ -13,10 +16,12 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use emberkeep_archive::{ObjectStore, PartEntry, PartReader, ScanQuery};
-use emberkeep_model::head::HeadAnswer;
-use emberkeep_model::{Labels, Matcher, Run, TenantId, TimeRange};
+use emberkeep_model::head::{HeadAnswer, HeadKinds};
+use emberkeep_model::{Labels, Matcher, SeriesRuns, TenantId, TimeRange};
 use futures::{StreamExt, TryStreamExt};
 
+pub(crate) use self::families::read_families;
+pub use self::families::{Families, Seen};
 use self::series::SeriesMerge;
 use self::source::Source;
 use crate::{ReaderError, Selection};
@@ -35,13 +40,13 @@ pub struct Query {
     pub selection: Selection,
 }
 
-/// One series with all its samples of the range.
+/// One series with all its rows of the range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesSamples {
     /// The series.
     pub labels: Labels,
-    /// Its samples, settled, at least one.
-    pub run: Run,
+    /// Its rows of the kinds that are scanned, settled, at least one.
+    pub runs: SeriesRuns,
 }
 
 /// A running scan. It holds one cursor of bounded size for each part.
@@ -56,14 +61,15 @@ pub struct Scan {
     current: Vec<usize>,
     /// The series being read.
     merge: SeriesMerge,
-    /// Its first samples, read ahead to know that there are any.
-    ahead: Run,
+    /// Its first rows, read ahead to know that there are any.
+    ahead: SeriesRuns,
     conflicts: u64,
     parts: usize,
 }
 
 impl Scan {
-    /// Opens the parts that may hold something of the query, and joins the answers of the heads.
+    /// Begins to read floats and histograms: opens the parts that may hold something of the query, and joins the answers of
+    /// the heads.
     ///
     /// `heads` are answers to queries of the same tenant that cover the range; they may hold more than the range and less
     /// than wanted series leave them, so the selection is applied again.
@@ -77,22 +83,42 @@ impl Scan {
         query: &Query,
         part_limit: usize,
     ) -> Result<Self, ReaderError> {
-        let wanted = prune(parts, &query.tenant, query.range);
-        if wanted.len() > part_limit {
-            return Err(ReaderError::TooMuch(format!(
-                "the query needs {} parts, more than the limit of {part_limit}: narrow its time range or raise --read.part-limit",
-                wanted.len()
-            )));
-        }
+        Self::open_kinds(store, parts, heads, query, HeadKinds::Samples, part_limit).await
+    }
+
+    /// As [`Self::open`], for exemplars alone. `heads` are answers to queries for exemplars.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_exemplars(
+        store: &Arc<dyn ObjectStore>,
+        parts: &[Arc<PartEntry>],
+        heads: &[Arc<HeadAnswer>],
+        query: &Query,
+        part_limit: usize,
+    ) -> Result<Self, ReaderError> {
+        Self::open_kinds(store, parts, heads, query, HeadKinds::Exemplars, part_limit).await
+    }
+
+    async fn open_kinds(
+        store: &Arc<dyn ObjectStore>,
+        parts: &[Arc<PartEntry>],
+        heads: &[Arc<HeadAnswer>],
+        query: &Query,
+        kinds: HeadKinds,
+        part_limit: usize,
+    ) -> Result<Self, ReaderError> {
+        let wanted = prune(parts, &query.tenant, query.range, kinds);
+        check_part_limit(wanted.len(), part_limit)?;
         let matchers = query.selection.common();
         let window_rows = window_rows(wanted.len());
         let opened = futures::stream::iter(wanted.into_iter().map(|part| {
             let (store, matchers) = (Arc::clone(store), Arc::clone(&matchers));
-            open_part(store, part, matchers, query, window_rows)
+            open_part(store, part, matchers, query, kinds, window_rows)
         }));
         let mut sources: Vec<Source> = opened.buffered(OPENINGS_AT_ONCE).try_collect().await?;
         let parts = sources.len();
-        sources.extend(heads.iter().map(|answer| Source::head(Arc::clone(answer))));
+        sources.extend(heads.iter().map(|answer| Source::head(Arc::clone(answer), kinds)));
         let mut scan = Self {
             heap: BinaryHeap::with_capacity(sources.len()),
             sources,
@@ -100,7 +126,7 @@ impl Scan {
             selection: query.selection.clone(),
             current: Vec::new(),
             merge: SeriesMerge::default(),
-            ahead: Run::default(),
+            ahead: SeriesRuns::default(),
             conflicts: 0,
             parts,
         };
@@ -110,7 +136,7 @@ impl Scan {
         Ok(scan)
     }
 
-    /// Goes on to the next series that has a sample in the range; [`Self::next_piece`] then gives its samples.
+    /// Goes on to the next series that has a row in the range; [`Self::next_piece`] then gives its rows.
     ///
     /// # Errors
     /// When a source cannot be read or contradicts itself.
@@ -126,11 +152,11 @@ impl Scan {
         Ok(None)
     }
 
-    /// The next samples of the series, settled and later than all before; false when there are no more.
+    /// The next rows of the series, settled across kinds and later than all before; false when there are no more.
     ///
     /// # Errors
     /// When a source cannot be read or contradicts itself.
-    pub async fn next_piece(&mut self, out: &mut Run) -> Result<bool, ReaderError> {
+    pub async fn next_piece(&mut self, out: &mut SeriesRuns) -> Result<bool, ReaderError> {
         if !self.ahead.is_empty() {
             std::mem::swap(&mut self.ahead, out);
             self.ahead.clear();
@@ -147,14 +173,14 @@ impl Scan {
         let Some(labels) = self.next_series().await? else {
             return Ok(None);
         };
-        let (mut run, mut piece) = (Run::default(), Run::default());
+        let (mut runs, mut piece) = (SeriesRuns::default(), SeriesRuns::default());
         while self.next_piece(&mut piece).await? {
-            run.append(&piece);
+            runs.append(&piece);
         }
-        Ok(Some(SeriesSamples { labels, run }))
+        Ok(Some(SeriesSamples { labels, runs }))
     }
 
-    /// The next label set that the sources list for the range, without reading samples. A series is listed when its span
+    /// The next label set that the sources list for the range, without reading rows. A series is listed when its span
     /// in a part overlaps the range, so it may have a gap there, as Prometheus' own metadata answers may.
     ///
     /// # Errors
@@ -180,14 +206,14 @@ impl Scan {
                 let members = self
                     .current
                     .iter()
-                    .filter_map(|&index| self.sources[index].member(index));
+                    .flat_map(|&index| self.sources[index].members(index));
                 self.merge.start(members);
                 return Ok(Some(labels));
             }
         }
     }
 
-    /// Samples so far that lost against a different one of the same series and timestamp.
+    /// Rows so far that lost against a different one of the same series and timestamp.
     #[must_use]
     pub fn conflicts(&self) -> u64 {
         self.conflicts
@@ -207,10 +233,34 @@ impl Scan {
     }
 }
 
-/// The parts that hold anything of the tenant in the range.
-pub(crate) fn prune(parts: &[Arc<PartEntry>], tenant: &TenantId, range: TimeRange) -> Vec<Arc<PartEntry>> {
-    let holds = |part: &PartEntry| !range.is_empty() && part.may_hold(tenant.as_str(), range);
+/// The parts that hold anything of the tenant in the range, of the kinds that are read.
+pub(crate) fn prune(
+    parts: &[Arc<PartEntry>],
+    tenant: &TenantId,
+    range: TimeRange,
+    kinds: HeadKinds,
+) -> Vec<Arc<PartEntry>> {
+    let holds = |part: &PartEntry| {
+        let Some(held) = part.tenants.get(tenant.as_str()).filter(|_| !range.is_empty()) else {
+            return false;
+        };
+        let has_kind = match kinds {
+            HeadKinds::Samples => held.samples > 0 || held.histograms > 0,
+            HeadKinds::Exemplars => held.exemplars > 0,
+            HeadKinds::Metadata => held.metadata > 0,
+        };
+        has_kind && range.overlaps(held.min_time, held.max_time)
+    };
     parts.iter().filter(|part| holds(part)).map(Arc::clone).collect()
+}
+
+fn check_part_limit(wanted: usize, limit: usize) -> Result<(), ReaderError> {
+    if wanted <= limit {
+        return Ok(());
+    }
+    Err(ReaderError::TooMuch(format!(
+        "the query needs {wanted} parts, more than the limit of {limit}: narrow its time range or raise --read.part-limit"
+    )))
 }
 
 /// Rows that a cursor decodes at once. Few parts may use more memory each; from 32 on each stays near half a megabyte.
@@ -227,6 +277,7 @@ async fn open_part(
     part: Arc<PartEntry>,
     matchers: Arc<[Matcher]>,
     query: &Query,
+    kinds: HeadKinds,
     window_rows: usize,
 ) -> Result<Source, ReaderError> {
     let reader = PartReader::open(store, &part).await?;
@@ -235,7 +286,7 @@ async fn open_part(
         range: query.range,
         matchers,
     };
-    Ok(Source::part(reader.scan(query, window_rows), part.ulid.to_string()))
+    Ok(Source::part(reader.scan(query, window_rows), part.ulid.to_string(), kinds))
 }
 
 fn about(labels: &Labels, error: ReaderError) -> ReaderError {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use emberkeep_archive::{ArchiveError, Catalog, CatalogView, ObjectStore};
-use emberkeep_model::head::{HeadAnswer, HeadPosition, HeadQuery};
+use emberkeep_model::head::{HeadAnswer, HeadKinds, HeadPosition, HeadQuery};
 use futures::future::try_join_all;
 use tokio::sync::Mutex;
 
@@ -61,18 +61,25 @@ impl Sources {
         &self.store
     }
 
-    /// Reads the heads, then the catalog.
+    /// Reads what the heads hold of these kinds, then the catalog. Of metadata all is asked for: which families belong to the
+    /// selected series is the caller's to know.
     ///
     /// # Errors
     /// When a head or the catalog cannot be read.
-    pub async fn look(&self, query: &Query) -> Result<Look, ReaderError> {
+    pub async fn look(&self, query: &Query, kinds: HeadKinds) -> Result<Look, ReaderError> {
+        let everything = [Arc::from([])];
+        let selectors = match kinds {
+            HeadKinds::Samples | HeadKinds::Exemplars => query.selection.selectors(),
+            HeadKinds::Metadata => &everything,
+        };
         let mut questions = Vec::new();
         for head in &self.heads {
-            for matchers in query.selection.selectors() {
+            for matchers in selectors {
                 let question = HeadQuery {
                     tenant: query.tenant.clone(),
                     range: query.range,
                     matchers: Arc::clone(matchers),
+                    kinds,
                 };
                 questions.push(head.read(question));
             }

@@ -17,11 +17,11 @@ use emberkeep_service::metrics::Metrics;
 use emberkeep_service::opening::Opening;
 use emberkeep_service::problem::Outcome;
 use emberkeep_service::shutdown::{Shutdown, Signals};
-use emberkeep_service::{logs, server, size};
+use emberkeep_service::{duration, logs, server, size};
 use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
 
-use crate::{Components, Pause, Receiver, Settings};
+use crate::{Components, Limits, Pause, Receiver, Settings};
 
 /// Where the receiver listens when nothing is said.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9201";
@@ -95,6 +95,48 @@ pub struct BoundFlags {
     /// Largest request body after decompression [default: 256MB].
     #[arg(id = "write.decoded-limit", long = "write.decoded-limit", value_name = "SIZE", value_parser = size::parse)]
     pub decoded_limit: Option<u64>,
+    /// How long a request body may take to arrive [default: 1m].
+    #[arg(id = "write.timeout", long = "write.timeout", value_name = "DURATION", value_parser = duration::parse)]
+    pub timeout: Option<Duration>,
+    /// Most series entries of a request [default: 1000000].
+    #[arg(id = "write.series-limit", long = "write.series-limit", value_name = "N")]
+    pub series_limit: Option<usize>,
+    /// Most float samples, histograms and exemplars of a request [default: 10000000].
+    #[arg(id = "write.samples-limit", long = "write.samples-limit", value_name = "N")]
+    pub samples_limit: Option<usize>,
+    /// Most labels of a series; a series with more is left out [default: 1000].
+    #[arg(id = "write.labels-limit", long = "write.labels-limit", value_name = "N")]
+    pub labels_limit: Option<usize>,
+    /// Longest label name; a series with a longer one is left out [default: 16KB].
+    #[arg(id = "write.label-name-limit", long = "write.label-name-limit", value_name = "SIZE", value_parser = size::parse)]
+    pub label_name_limit: Option<u64>,
+    /// Longest label value; a series with a longer one is left out [default: 1MB].
+    #[arg(id = "write.label-value-limit", long = "write.label-value-limit", value_name = "SIZE", value_parser = size::parse)]
+    pub label_value_limit: Option<u64>,
+    /// Most characters of all labels of an exemplar; one with more is left out [default: 128].
+    #[arg(id = "write.exemplar-limit", long = "write.exemplar-limit", value_name = "N")]
+    pub exemplar_limit: Option<usize>,
+    /// Most buckets of a native histogram; one with more is left out [default: 65536].
+    #[arg(id = "write.buckets-limit", long = "write.buckets-limit", value_name = "N")]
+    pub buckets_limit: Option<usize>,
+}
+
+impl BoundFlags {
+    fn limits(&self) -> Limits {
+        let default = Limits::default();
+        let bytes = |given: Option<u64>, default| {
+            given.map_or(default, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+        };
+        Limits {
+            series_per_request: self.series_limit.unwrap_or(default.series_per_request),
+            samples_per_request: self.samples_limit.unwrap_or(default.samples_per_request),
+            labels_per_series: self.labels_limit.unwrap_or(default.labels_per_series),
+            label_name_bytes: bytes(self.label_name_limit, default.label_name_bytes),
+            label_value_bytes: bytes(self.label_value_limit, default.label_value_bytes),
+            exemplar_chars: self.exemplar_limit.unwrap_or(default.exemplar_chars),
+            histogram_buckets: self.buckets_limit.unwrap_or(default.histogram_buckets),
+        }
+    }
 }
 
 impl ReceiverFlags {
@@ -120,6 +162,8 @@ impl ReceiverFlags {
         set(&mut settings.inflight_bytes_max, bounds.in_flight_limit);
         set(&mut settings.body_bytes_max, bounds.body_limit);
         set(&mut settings.decoded_bytes_max, bounds.decoded_limit);
+        settings.limits = bounds.limits();
+        settings.body_timeout = bounds.timeout.unwrap_or(settings.body_timeout);
         settings.staging_bytes_max = bounds.staging_limit.unwrap_or(settings.staging_bytes_max);
         anyhow::ensure!(
             settings.flush_bytes < settings.head_bytes_max,

@@ -3,24 +3,29 @@
 //! Frozen table -> series sorted by tenant and labels -> runs settled -> Parquet files, synced -> manifest, rename -> the segments may
 //! go. Blocking, in a thread of its own. It must never remove segments before the staged part is durable.
 
+use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use emberkeep_archive::{
-    FileKind, PartEntry, PartFiles, PartInfo, PartSettings, PartSummary, PartWriter, Ulid, WalRange, fresh_nonce,
+    ArchiveError, FileKind, PartEntry, PartInfo, PartSettings, PartSummary, PartWriter, Ulid, WalRange, fresh_nonce,
 };
 use emberkeep_disk::{FileSystem, Sequential, create_dir_all_durable, remove_dir_all};
+use emberkeep_model::{Labels, TenantId};
 use emberkeep_wal::{SegmentRange, WalId};
 use parking_lot::Mutex;
 
 use crate::error::ReceiverError;
 use crate::generations::Generation;
 use crate::identity::Identity;
-use crate::series_table::TableSeries;
+use crate::series_table::{FrozenTable, TableSeries};
 use crate::staging::{Manifest, StagedPart};
 
 type Output = BufWriter<Sequential>;
+
+/// Series with conflicts that one flush names; the metric counts them all.
+const CONFLICTS_TOLD_MAX: usize = 5;
 
 /// Where and as whom a flush writes.
 #[derive(Debug)]
@@ -34,19 +39,43 @@ pub(crate) struct Flush {
 /// What a flush did.
 #[derive(Debug)]
 pub(crate) struct Flushed {
-    /// None when the generation held no sample.
+    /// None when the generation held nothing.
     pub(crate) part: Option<StagedPart>,
-    /// Samples that lost against a different one of the same series and timestamp.
-    pub(crate) conflicts: u64,
+    pub(crate) conflicts: Conflicts,
+}
+
+/// Rows that lost against a different one of the same series and timestamp.
+#[derive(Debug, Default)]
+pub(crate) struct Conflicts {
+    pub(crate) by_tenant: BTreeMap<TenantId, u64>,
+    /// Some of the series, to be told: the first ones.
+    pub(crate) told: Vec<(TenantId, Labels, u64)>,
+}
+
+impl Conflicts {
+    fn add(&mut self, series: &TableSeries, conflicts: u64) {
+        if conflicts == 0 {
+            return;
+        }
+        *self.by_tenant.entry(series.tenant.clone()).or_default() += conflicts;
+        if self.told.len() < CONFLICTS_TOLD_MAX {
+            self.told
+                .push((series.tenant.clone(), series.labels.clone(), conflicts));
+        }
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.by_tenant.values().sum()
+    }
 }
 
 impl Flush {
     /// Writes a frozen generation as a staged part. The segments stay; see [`Flush::trim`].
     pub(crate) fn stage(&self, generation: &Generation, segments: SegmentRange) -> Result<Flushed, ReceiverError> {
-        if generation.table.samples() == 0 {
+        if generation.table.is_empty() {
             return Ok(Flushed {
                 part: None,
-                conflicts: 0,
+                conflicts: Conflicts::default(),
             });
         }
         let (wal_id, receiver, dataset) = {
@@ -72,7 +101,7 @@ impl Flush {
             ulid,
         };
         let frozen = generation.table.freeze();
-        let (summary, conflicts) = self.write(&temporary, info, &frozen.sorted()).inspect_err(|_| {
+        let (summary, conflicts) = self.write(&temporary, info, &frozen).inspect_err(|_| {
             // On a full disk the log may need the space before the next try clears it.
             let _ = remove_dir_all(&*self.fs, &temporary);
         })?;
@@ -153,33 +182,44 @@ impl Flush {
         &self,
         directory: &Path,
         info: PartInfo,
-        series: &[&TableSeries],
-    ) -> Result<(PartSummary, u64), ReceiverError> {
-        let open = |kind: FileKind| -> Result<Output, ReceiverError> {
-            let path = directory.join(file_name(kind));
-            let file = self.fs.create_new(&path).map_err(ReceiverError::disk(path))?;
-            Ok(BufWriter::with_capacity(1 << 20, Sequential::new(file)))
+        table: &FrozenTable<'_>,
+    ) -> Result<(PartSummary, Conflicts), ReceiverError> {
+        let open = |kind: FileKind| -> Result<Output, ArchiveError> {
+            let file = self.fs.create_new(&directory.join(file_name(kind)));
+            Ok(BufWriter::with_capacity(1 << 20, Sequential::new(file.map_err(ArchiveError::Write)?)))
         };
-        let files = PartFiles {
-            samples: open(FileKind::Samples)?,
-            series: open(FileKind::Series)?,
-        };
-        let mut writer = PartWriter::create(files, info, PartSettings::default())?;
-        let mut conflicts = 0;
-        for series in series {
-            let mut run = series.run.clone();
-            conflicts += run.settle();
-            writer.push(&series.tenant, &series.labels, &run)?;
-        }
+        let mut writer = PartWriter::create(open, info, PartSettings::default())?;
+        let conflicts = write_rows(&mut writer, table)?;
         let (summary, files) = writer.finish()?;
-        for mut output in [files.samples, files.series] {
+        for (kind, mut output) in files {
             output
                 .flush()
                 .and_then(|()| output.get_ref().file().sync_all())
-                .map_err(ReceiverError::disk(directory))?;
+                .map_err(ReceiverError::disk(directory.join(file_name(kind))))?;
         }
         Ok((summary, conflicts))
     }
+}
+
+/// Writes all that a table holds, tenant by tenant: its series in label order, then its families.
+pub(crate) fn write_rows<W: Write + Send>(
+    writer: &mut PartWriter<W>,
+    table: &FrozenTable<'_>,
+) -> Result<Conflicts, ArchiveError> {
+    let mut conflicts = Conflicts::default();
+    let mut families = table.families().into_iter().peekable();
+    for series in table.sorted() {
+        while let Some((tenant, family, variants)) = families.next_if(|(tenant, ..)| *tenant < series.tenant) {
+            writer.push_family(&tenant, &family, &variants)?;
+        }
+        let (runs, lost) = series.settled();
+        conflicts.add(series, lost);
+        writer.push(&series.tenant, &series.labels, &runs, series.metadata())?;
+    }
+    for (tenant, family, variants) in families {
+        writer.push_family(&tenant, &family, &variants)?;
+    }
+    Ok(conflicts)
 }
 
 pub(crate) fn wal_range(id: WalId, segments: SegmentRange) -> WalRange {

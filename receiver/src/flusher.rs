@@ -16,9 +16,9 @@ use tokio::time::Instant;
 
 use crate::admission::Admission;
 use crate::error::ReceiverError;
-use crate::flush::Flush;
+use crate::flush::{Conflicts, Flush};
 use crate::generations::{Frozen, Generations};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TenantLabels};
 use crate::poison::without_poison;
 use crate::settings::Settings;
 
@@ -91,6 +91,24 @@ impl Flusher {
         }
     }
 
+    /// At most a few lines for each flush; the metric counts all.
+    fn tell_conflicts(&self, conflicts: &Conflicts) {
+        for (tenant, lost) in &conflicts.by_tenant {
+            let labels = TenantLabels {
+                tenant: tenant.as_str().to_owned(),
+            };
+            self.metrics.conflicts.get_or_create(&labels).inc_by(*lost);
+        }
+        for (tenant, series, lost) in &conflicts.told {
+            tracing::warn!(
+                %tenant,
+                %series,
+                lost,
+                "different values for one timestamp: two senders without a label that tells them apart?"
+            );
+        }
+    }
+
     async fn stage_waiting(&mut self, stop: &watch::Receiver<bool>) -> Result<(), ReceiverError> {
         while let Some(frozen) = self.waiting.front().cloned() {
             if *stop.borrow() {
@@ -103,11 +121,12 @@ impl Flusher {
                     flushed => flushed?,
                 };
                 self.content_failures = 0;
-                self.metrics.conflicts.inc_by(flushed.conflicts);
+                self.tell_conflicts(&flushed.conflicts);
                 match flushed.part {
                     Some(part) => {
                         let (samples, bytes) = (part.manifest.part.samples(), part.bytes());
-                        tracing::info!(samples, bytes, conflicts = flushed.conflicts, "generation flushed");
+                        let conflicts = flushed.conflicts.total();
+                        tracing::info!(samples, bytes, conflicts, "generation flushed");
                         self.metrics.flushes.inc();
                         self.generations.staged(&frozen.generation, part);
                     }

@@ -42,7 +42,7 @@ impl Generation {
 
     /// Appends what a record of this generation accepted. Only for the holder of a ticket, and for replay.
     pub(crate) fn append(&self, tenant: &TenantId, batch: &Batch, arrival: i64) {
-        self.table.append(tenant, batch);
+        self.table.append(tenant, batch, arrival);
         self.newest_arrival.fetch_max(arrival, Ordering::Relaxed);
     }
 

@@ -10,12 +10,12 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{Response, StatusCode, header};
 use axum::routing::post;
-use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadQuery, HeadSeries};
-use emberkeep_model::{MatchOp, Matcher, TenantId, TimeRange};
+use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadKinds, HeadQuery, HeadSeries};
+use emberkeep_model::{MatchOp, Matcher, MetadataEntry, TenantId, TimeRange};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use emberkeep_proto::head::{ANSWER_CONTENT_TYPE, HeadAnswerWriter, decode_request};
-use emberkeep_proto::messages::head::HeadSeries as WireSeries;
+use emberkeep_proto::head::{ANSWER_CONTENT_TYPE, HeadAnswerWriter, HeadExemplar, HeadHistogram, decode_request};
+use emberkeep_proto::messages::head::{HeadKinds as WireKinds, HeadMetadata, HeadSeries as WireSeries};
 use emberkeep_proto::messages::head::head_matcher::MatchOp as WireOp;
 
 use crate::head_read::ReceiverHead;
@@ -48,11 +48,12 @@ async fn read(State(endpoint): State<Endpoint>, body: Bytes) -> Response<Body> {
         Ok(query) => query,
         Err(reason) => return text(StatusCode::BAD_REQUEST, reason),
     };
+    let kinds = query.kinds;
     let Ok(permit) = answers.acquire_owned().await else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "stopping".to_owned());
     };
     match tokio::task::spawn_blocking(move || head.read(&query)).await {
-        Ok(Ok(answer)) => stream(answer, permit),
+        Ok(Ok(answer)) => stream(answer, kinds, permit),
         Ok(Err(error @ HeadError::Unavailable { .. })) => text(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         Ok(Err(error @ HeadError::TooLarge { .. })) => text(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
         Err(failure) => {
@@ -64,6 +65,11 @@ async fn read(State(endpoint): State<Endpoint>, body: Bytes) -> Response<Body> {
 
 fn query(body: &[u8]) -> Result<HeadQuery, String> {
     let request = decode_request(body, REQUEST_BYTES_MAX).map_err(|e| e.to_string())?;
+    let kinds = match request.kinds() {
+        WireKinds::Samples => HeadKinds::Samples,
+        WireKinds::Exemplars => HeadKinds::Exemplars,
+        WireKinds::Metadata => HeadKinds::Metadata,
+    };
     let tenant = TenantId::parse(&request.tenant).map_err(|e| e.to_string())?;
     let matchers: Result<Arc<[Matcher]>, String> = request
         .matchers
@@ -86,40 +92,85 @@ fn query(body: &[u8]) -> Result<HeadQuery, String> {
             end: request.end_ms,
         },
         matchers: matchers?,
+        kinds,
     })
 }
 
 /// One frame at a time is encoded, as fast as the client takes them.
-fn stream(answer: HeadAnswer, permit: OwnedSemaphorePermit) -> Response<Body> {
-    let HeadAnswer { position, series } = answer;
+fn stream(answer: HeadAnswer, kinds: HeadKinds, permit: OwnedSemaphorePermit) -> Response<Body> {
+    let HeadAnswer {
+        position,
+        series,
+        metadata,
+    } = answer;
+    let kinds = match kinds {
+        HeadKinds::Samples => WireKinds::Samples,
+        HeadKinds::Exemplars => WireKinds::Exemplars,
+        HeadKinds::Metadata => WireKinds::Metadata,
+    };
+    let content = (series.into_iter(), metadata.into_iter());
     let frames = futures::stream::unfold(
-        Some((series.into_iter(), HeadAnswerWriter::default(), position, permit)),
+        Some((content, HeadAnswerWriter::new(kinds), position, permit)),
         async |state| {
-            let (mut series, mut writer, position, permit) = state?;
+            let ((mut series, mut metadata), mut writer, position, permit) = state?;
             let mut out = Vec::new();
-            let rest = match series.next() {
-                Some(HeadSeries { labels, samples }) => {
-                    let frame = WireSeries {
-                        labels: labels.as_bytes().to_vec(),
-                        timestamps: samples.timestamps,
-                        value_bits: samples.values.iter().map(|value| value.to_bits()).collect(),
-                        start_timestamps: samples.start_timestamps,
-                    };
-                    writer.series(frame, &mut out);
-                    Some((series, writer, position, permit))
-                }
-                None => {
-                    writer.end(position.receiver, position.epoch, position.committed, &mut out);
-                    None
-                }
-            };
-            Some((Ok::<_, Infallible>(Bytes::from(out)), rest))
+            if let Some(series) = series.next() {
+                writer.series(wire_series(series), &mut out);
+            } else if let Some(entry) = metadata.next() {
+                writer.metadata(wire_metadata(entry), &mut out);
+            } else {
+                writer.end(position.receiver, position.epoch, position.committed, &mut out);
+                return Some((Ok::<_, Infallible>(Bytes::from(out)), None));
+            }
+            Some((
+                Ok(Bytes::from(out)),
+                Some(((series, metadata), writer, position, permit)),
+            ))
         },
     );
     Response::builder()
         .header(header::CONTENT_TYPE, ANSWER_CONTENT_TYPE)
         .body(Body::from_stream(frames))
         .expect("headers are fixed and valid")
+}
+
+fn wire_series(series: HeadSeries) -> WireSeries {
+    let HeadSeries { labels, runs } = series;
+    let mut wire = WireSeries {
+        labels: labels.as_bytes().to_vec(),
+        timestamps: runs.samples.timestamps,
+        value_bits: runs.samples.values.iter().map(|value| value.to_bits()).collect(),
+        start_timestamps: runs.samples.start_timestamps,
+        ..WireSeries::default()
+    };
+    for row in runs.histograms.iter() {
+        wire.push_histogram(HeadHistogram {
+            timestamp: row.timestamp,
+            start_timestamp: row.start_timestamp,
+            canonical: row.canonical,
+        });
+    }
+    for exemplar in runs.exemplars.as_slice() {
+        wire.push_exemplar(HeadExemplar {
+            timestamp: exemplar.timestamp,
+            value_bits: exemplar.value.to_bits(),
+            labels: exemplar.labels.as_bytes(),
+        });
+    }
+    wire
+}
+
+fn wire_metadata(entry: MetadataEntry) -> HeadMetadata {
+    let MetadataEntry { family, series, seen } = entry;
+    HeadMetadata {
+        family,
+        series: series.map(|labels| labels.as_bytes().to_vec()),
+        metric_type: seen.metadata.metric_type as i32,
+        unit: seen.metadata.unit,
+        help: seen.metadata.help,
+        first_seen_ms: seen.first_seen,
+        last_seen_ms: seen.last_seen,
+    }
 }
 
 fn text(status: StatusCode, text: String) -> Response<Body> {

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use emberkeep_archive::{ArchiveError, ObjectStore, PartReader, ScanQuery};
-use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadQuery, HeadSeries};
-use emberkeep_model::{Labels, Run};
+use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadKinds, HeadQuery, HeadSeries};
+use emberkeep_model::{Labels, Metadata, MetadataEntry, SeenMetadata, SeriesRuns, matches_all};
 use tokio::runtime::Handle;
 
-use crate::generations::Generations;
+use crate::generations::{Content, Generations};
+use crate::series_table::weigh;
 use crate::staging::StagedPart;
 use crate::status::Status;
 
@@ -38,14 +39,25 @@ enum Failed {
     Error(HeadError),
 }
 
+/// What a try found.
+#[derive(Debug, Default)]
+struct Found {
+    series: Vec<HeadSeries>,
+    metadata: Vec<MetadataEntry>,
+}
+
+/// Variants of metadata and when each was seen.
+type Variants = BTreeMap<(String, Option<Labels>, Metadata), (i64, i64)>;
+
 impl Head for ReceiverHead {
     fn read(&self, query: &HeadQuery) -> Result<HeadAnswer, HeadError> {
         for _ in 0..TRIES {
             match self.try_read(query) {
-                Ok(series) => {
+                Ok(Found { series, metadata }) => {
                     return Ok(HeadAnswer {
                         position: self.generations.position(),
                         series,
+                        metadata,
                     });
                 }
                 Err(Failed::Moved) => {}
@@ -57,35 +69,40 @@ impl Head for ReceiverHead {
 }
 
 impl ReceiverHead {
-    fn try_read(&self, query: &HeadQuery) -> Result<Vec<HeadSeries>, Failed> {
-        let too_large = || {
-            Failed::Error(HeadError::TooLarge {
-                limit: self.samples_max,
-            })
-        };
+    fn try_read(&self, query: &HeadQuery) -> Result<Found, Failed> {
         let content = self.generations.content();
-        let mut found: BTreeMap<Labels, Run> = BTreeMap::new();
-        let mut samples = 0;
-        let mut add = |labels: Labels, run: Run| {
-            samples += run.len();
-            found.entry(labels).or_default().append(&run);
-            if samples > self.samples_max {
-                Err(too_large())
-            } else {
-                Ok(())
-            }
+        match query.kinds {
+            HeadKinds::Samples | HeadKinds::Exemplars => Ok(Found {
+                series: self.rows(&content, query)?,
+                metadata: Vec::new(),
+            }),
+            HeadKinds::Metadata => Ok(Found {
+                series: Vec::new(),
+                metadata: self.metadata(&content, query)?,
+            }),
+        }
+    }
+
+    fn rows(&self, content: &Content, query: &HeadQuery) -> Result<Vec<HeadSeries>, Failed> {
+        let mut found: BTreeMap<Labels, SeriesRuns> = BTreeMap::new();
+        let mut weight = 0;
+        let mut add = |labels: Labels, runs: SeriesRuns| {
+            weight += weigh(&runs);
+            found.entry(labels).or_default().append(&runs);
+            if weight > self.samples_max { Err(self.too_large()) } else { Ok(()) }
         };
         for generation in &content.generations {
-            for series in generation.table.select(query, self.samples_max).ok_or_else(too_large)? {
-                add(series.labels, series.samples)?;
+            let selected = generation.table.select(query, self.samples_max);
+            for series in selected.ok_or_else(|| self.too_large())? {
+                add(series.labels, series.runs)?;
             }
         }
         for part in &content.staged {
             self.runtime.block_on(self.read_staged(part, query, &mut add))?;
         }
-        let settled = found.into_iter().map(|(labels, mut samples)| {
-            samples.settle();
-            HeadSeries { labels, samples }
+        let settled = found.into_iter().map(|(labels, mut runs)| {
+            runs.settle();
+            HeadSeries { labels, runs }
         });
         Ok(settled.collect())
     }
@@ -94,21 +111,13 @@ impl ReceiverHead {
         &self,
         part: &StagedPart,
         query: &HeadQuery,
-        add: &mut impl FnMut(Labels, Run) -> Result<(), Failed>,
+        add: &mut impl FnMut(Labels, SeriesRuns) -> Result<(), Failed>,
     ) -> Result<(), Failed> {
         if !part.manifest.part.may_hold(query.tenant.as_str(), query.range) {
             return Ok(());
         }
-        let failed = |error: ArchiveError| {
-            if error.is_not_found() {
-                Failed::Moved
-            } else {
-                Failed::Error(self.unavailable(format!("staged part `{}`: {error}", part.directory.display())))
-            }
-        };
-        let reader = PartReader::open(self.staging.clone(), &part.entry_in_staging())
-            .await
-            .map_err(failed)?;
+        let failed = |error| self.failed(part, error);
+        let reader = self.open(part).await?;
         let scan = ScanQuery {
             tenant: query.tenant.clone(),
             range: query.range,
@@ -116,13 +125,91 @@ impl ReceiverHead {
         };
         let mut scan = reader.scan(scan, WINDOW_ROWS);
         while let Some(series) = scan.next().await.map_err(failed)? {
-            let mut run = Run::default();
-            scan.samples(series.rows, query.range, &mut run).await.map_err(failed)?;
-            if !run.is_empty() {
-                add(series.labels, run)?;
+            let mut runs = SeriesRuns::default();
+            match query.kinds {
+                HeadKinds::Samples => {
+                    let samples = scan.samples(series.samples, query.range, &mut runs.samples);
+                    samples.await.map_err(failed)?;
+                    let histograms = scan.histograms(series.histograms, query.range, &mut runs.histograms);
+                    histograms.await.map_err(failed)?;
+                }
+                HeadKinds::Exemplars => {
+                    let exemplars = scan.exemplars(series.exemplars, query.range, &mut runs.exemplars);
+                    exemplars.await.map_err(failed)?;
+                }
+                HeadKinds::Metadata => {}
+            }
+            if !runs.is_empty() {
+                add(series.labels, runs)?;
             }
         }
         Ok(())
+    }
+
+    fn metadata(&self, content: &Content, query: &HeadQuery) -> Result<Vec<MetadataEntry>, Failed> {
+        let mut variants = Variants::new();
+        let mut add = |entries: Vec<MetadataEntry>| {
+            for MetadataEntry { family, series, seen } in entries {
+                let span = (seen.first_seen, seen.last_seen);
+                let known = variants.entry((family, series, seen.metadata)).or_insert(span);
+                *known = (known.0.min(span.0), known.1.max(span.1));
+            }
+            if variants.len() > self.samples_max { Err(self.too_large()) } else { Ok(()) }
+        };
+        for generation in &content.generations {
+            let selected = generation.table.metadata(query, self.samples_max);
+            add(selected.ok_or_else(|| self.too_large())?)?;
+        }
+        for part in &content.staged {
+            self.runtime.block_on(self.read_staged_metadata(part, query, &mut add))?;
+        }
+        let entries = variants
+            .into_iter()
+            .map(|((family, series, metadata), (first_seen, last_seen))| MetadataEntry {
+                family,
+                series,
+                seen: SeenMetadata {
+                    metadata,
+                    first_seen,
+                    last_seen,
+                },
+            });
+        Ok(entries.collect())
+    }
+
+    async fn read_staged_metadata(
+        &self,
+        part: &StagedPart,
+        query: &HeadQuery,
+        add: &mut impl FnMut(Vec<MetadataEntry>) -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
+        let failed = |error| self.failed(part, error);
+        let reader = self.open(part).await?;
+        let mut metadata = reader.metadata(&query.tenant, None);
+        while let Some(mut entries) = metadata.next().await.map_err(failed)? {
+            entries.retain(|entry| is_selected(query, entry));
+            add(entries)?;
+        }
+        Ok(())
+    }
+
+    async fn open(&self, part: &StagedPart) -> Result<PartReader, Failed> {
+        let opened = PartReader::open(self.staging.clone(), &part.entry_in_staging()).await;
+        opened.map_err(|error| self.failed(part, error))
+    }
+
+    fn failed(&self, part: &StagedPart, error: ArchiveError) -> Failed {
+        if error.is_not_found() {
+            Failed::Moved
+        } else {
+            Failed::Error(self.unavailable(format!("staged part `{}`: {error}", part.directory.display())))
+        }
+    }
+
+    fn too_large(&self) -> Failed {
+        Failed::Error(HeadError::TooLarge {
+            limit: self.samples_max,
+        })
     }
 
     fn unavailable(&self, why: String) -> HeadError {
@@ -134,6 +221,17 @@ impl ReceiverHead {
         HeadError::Unavailable {
             who: self.generations.position().receiver,
             why,
+        }
+    }
+}
+
+/// Whether a query for metadata wants an entry: a series by all matchers, a family by those of its name.
+fn is_selected(query: &HeadQuery, entry: &MetadataEntry) -> bool {
+    match &entry.series {
+        Some(labels) => matches_all(&query.matchers, labels),
+        None => {
+            let mut of_name = query.matchers.iter().filter(|m| m.name() == Labels::METRIC_NAME);
+            of_name.all(|matcher| matcher.matches(&entry.family))
         }
     }
 }

@@ -13,7 +13,8 @@ use axum::routing::post;
 use emberkeep_model::TenantId;
 use emberkeep_proto::content::{self, WriteProtocol};
 
-use crate::ingest::{self, Ingest, IngestError, Kept};
+use crate::batch::Counts;
+use crate::ingest::{self, Ingest, IngestError, Sender};
 use crate::metrics::AnswerLabels;
 
 /// Seconds after which a sender that honours it comes again.
@@ -33,7 +34,7 @@ pub(crate) fn routes(ingest: Arc<Ingest>) -> Router {
 struct Answer {
     status: StatusCode,
     text: String,
-    samples_written: usize,
+    written: Counts,
 }
 
 async fn write(State(ingest): State<Arc<Ingest>>, request: Request) -> Response<Body> {
@@ -43,7 +44,15 @@ async fn write(State(ingest): State<Arc<Ingest>>, request: Request) -> Response<
         Err(error) => Answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.to_string()),
         Ok(protocol) => match read(&ingest, &parts.headers, body).await {
             Err(answer) => answer,
-            Ok((tenant, body)) => answer(ingest.clone(), tenant, *protocol, body).await,
+            Ok((tenant, body)) => {
+                let agent = header(&parts.headers, header::USER_AGENT).unwrap_or_default().to_owned();
+                let sender = Sender {
+                    tenant,
+                    protocol: *protocol,
+                    agent,
+                };
+                answer(ingest.clone(), sender, body).await
+            }
         },
     };
     let protocol = protocol.ok();
@@ -96,35 +105,22 @@ async fn read(ingest: &Ingest, headers: &HeaderMap, body: Body) -> Result<(Tenan
     Ok((tenant, ingest::Body { bytes, permit }))
 }
 
-async fn answer(ingest: Arc<Ingest>, tenant: TenantId, protocol: WriteProtocol, body: ingest::Body) -> Answer {
+async fn answer(ingest: Arc<Ingest>, sender: Sender, body: ingest::Body) -> Answer {
     // A task of its own: a client that hangs up must not drop a request between its record and its head append.
-    let task = tokio::spawn(async move { ingest.ingest(tenant, protocol, body).await });
+    let task = tokio::spawn(async move { ingest.ingest(sender, body).await });
     match task.await {
-        Ok(Ok(Kept {
-            samples,
-            left_out: 0,
-            refused: None,
-        })) => Answer {
-            status: StatusCode::NO_CONTENT,
-            text: String::new(),
-            samples_written: samples,
-        },
-        Ok(Ok(kept)) => {
-            let mut text = kept.refused.unwrap_or_default();
-            if kept.left_out > 0 {
-                text.push_str(if text.is_empty() { "" } else { "; " });
-                text.push_str(&format!(
-                    "{} histograms and exemplars are not stored by this version",
-                    kept.left_out
-                ));
-            }
-            let text = format!("{text}; {} samples are stored", kept.samples);
-            Answer {
+        Ok(Ok(kept)) => match kept.refused {
+            None => Answer {
+                status: StatusCode::NO_CONTENT,
+                text: String::new(),
+                written: kept.counts,
+            },
+            Some(refused) => Answer {
                 status: StatusCode::BAD_REQUEST,
-                text,
-                samples_written: kept.samples,
-            }
-        }
+                text: format!("{}; the rest is stored: {}", refused, stored(kept.counts)),
+                written: kept.counts,
+            },
+        },
         Ok(Err(error)) => Answer::error(
             match error {
                 IngestError::Malformed(_) => StatusCode::BAD_REQUEST,
@@ -144,7 +140,7 @@ impl Answer {
         Self {
             status,
             text,
-            samples_written: 0,
+            written: Counts::default(),
         }
     }
 
@@ -159,9 +155,9 @@ impl Answer {
         }
         if protocol == Some(WriteProtocol::V2) {
             response = response
-                .header("X-Prometheus-Remote-Write-Samples-Written", self.samples_written)
-                .header("X-Prometheus-Remote-Write-Histograms-Written", 0)
-                .header("X-Prometheus-Remote-Write-Exemplars-Written", 0);
+                .header("X-Prometheus-Remote-Write-Samples-Written", self.written.samples)
+                .header("X-Prometheus-Remote-Write-Histograms-Written", self.written.histograms)
+                .header("X-Prometheus-Remote-Write-Exemplars-Written", self.written.exemplars);
         }
         let mut text = self.text;
         text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX - 1));
@@ -173,6 +169,22 @@ impl Answer {
             .body(Body::from(text))
             .expect("status and headers are fixed and valid")
     }
+}
+
+/// Counts as words, without the kinds of which there is nothing.
+fn stored(counts: Counts) -> String {
+    let kinds = [
+        (counts.samples, "samples"),
+        (counts.histograms, "histograms"),
+        (counts.exemplars, "exemplars"),
+        (counts.metadata, "metadata"),
+    ];
+    let named: Vec<String> = kinds
+        .into_iter()
+        .filter(|(n, kind)| *n > 0 || *kind == "samples")
+        .map(|(n, kind)| format!("{n} {kind}"))
+        .collect();
+    named.join(", ")
 }
 
 fn header(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {

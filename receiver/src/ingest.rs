@@ -18,9 +18,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::admission::Admission;
 use crate::clock_rule::ClockRule;
 use crate::generations::{Generations, Ticket};
-use crate::intake::{self, Intake};
+use crate::batch::Counts;
+use crate::intake::{self, Intake, Rules};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use crate::sources::Sources;
 use crate::status::Status;
 
 /// Everything the write path needs.
@@ -33,6 +35,7 @@ pub(crate) struct Ingest {
     pub(crate) generations: Arc<Generations>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) status: Arc<Status>,
+    pub(crate) sources: Sources,
     /// Where a test holds a request between log append and head append.
     pub(crate) pause: Pause,
 }
@@ -44,12 +47,19 @@ pub(crate) struct Body {
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
+/// Who sends a request, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Sender {
+    pub(crate) tenant: TenantId,
+    pub(crate) protocol: WriteProtocol,
+    /// The program, as it names itself.
+    pub(crate) agent: String,
+}
+
 /// What was kept of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kept {
-    pub(crate) samples: usize,
-    /// Histograms and exemplars that were not, with the reason for the sender of 2.0.
-    pub(crate) left_out: usize,
+    pub(crate) counts: Counts,
     /// What was refused, as a text for the sender.
     pub(crate) refused: Option<String>,
 }
@@ -67,12 +77,7 @@ pub(crate) enum IngestError {
 
 impl Ingest {
     /// Makes one request durable. Must run to its end: a future dropped in between would leave a record without its head append.
-    pub(crate) async fn ingest(
-        &self,
-        tenant: TenantId,
-        protocol: WriteProtocol,
-        body: Body,
-    ) -> Result<Kept, IngestError> {
+    pub(crate) async fn ingest(&self, sender: Sender, body: Body) -> Result<Kept, IngestError> {
         // In this order: a drain first refuses, then waits until nothing holds a permit.
         let Body {
             bytes: body,
@@ -87,13 +92,19 @@ impl Ingest {
         snappy::decompress_capped(&body, self.settings.decoded_bytes_max, &mut decoded)
             .map_err(|e| IngestError::Malformed(e.to_string()))?;
         let arrival = self.clock.now_ms();
-        let intake = intake::judge(protocol, &decoded, arrival, self.settings.decoded_bytes_max)
-            .map_err(|e| IngestError::Malformed(e.to_string()))?;
+        let rules = Rules {
+            limits: &self.settings.limits,
+            now: arrival,
+            batch_bytes_max: self.settings.decoded_bytes_max,
+        };
+        let intake = intake::judge(sender.protocol, &decoded, &rules);
+        let intake = intake.map_err(|e| IngestError::Malformed(e.to_string()))?;
         self.check_clock(&intake, arrival)?;
-        if intake.batch.n_samples() > 0 {
-            self.make_durable(tenant, protocol, arrival, body, &intake).await?;
+        self.sources.saw(&sender, intake.sent, arrival, &self.metrics);
+        if intake.batch.counts().total() > 0 {
+            self.make_durable(sender, arrival, body, &intake).await?;
         }
-        Ok(self.account(&intake, protocol))
+        Ok(self.account(&intake))
     }
 
     /// Takes bytes from the budget of what may be in flight.
@@ -104,18 +115,17 @@ impl Ingest {
 
     async fn make_durable(
         &self,
-        tenant: TenantId,
-        protocol: WriteProtocol,
+        sender: Sender,
         arrival: i64,
         body: Bytes,
         intake: &Intake,
     ) -> Result<(), IngestError> {
-        let protocol = match protocol {
+        let protocol = match sender.protocol {
             WriteProtocol::V1 => Protocol::V1,
             WriteProtocol::V2 => Protocol::V2,
         };
         let record = Record {
-            tenant: tenant.clone(),
+            tenant: sender.tenant.clone(),
             protocol,
             arrival,
             verdict: intake.verdict.clone(),
@@ -125,8 +135,8 @@ impl Ingest {
         pending.await.map_err(|error| self.append_failed(&error))?;
         self.clock_rule.record(arrival);
         self.pause.wait().await;
-        ticket.append(&tenant, &intake.batch, arrival);
-        self.metrics.samples.inc_by(intake.batch.n_samples() as u64);
+        ticket.append(&sender.tenant, &intake.batch, arrival);
+        self.metrics.keep(intake.batch.counts());
         self.metrics.newest_acked_arrival.set(arrival as f64 / 1000.0);
         Ok(())
     }
@@ -158,7 +168,15 @@ impl Ingest {
     fn check_clock(&self, intake: &Intake, now: i64) -> Result<(), IngestError> {
         let judged = match intake.n_ahead {
             0 => Ok(()),
-            ahead => self.clock_rule.judge(now, ahead, intake.n_samples),
+            ahead => {
+                let Counts {
+                    samples,
+                    histograms,
+                    exemplars,
+                    ..
+                } = intake.sent;
+                self.clock_rule.judge(now, ahead, samples + histograms + exemplars)
+            }
         };
         self.metrics.clock_suspect.set(i64::from(judged.is_err()));
         judged.map_err(|suspect| {
@@ -167,31 +185,21 @@ impl Ingest {
         })
     }
 
-    fn account(&self, intake: &Intake, protocol: WriteProtocol) -> Kept {
+    fn account(&self, intake: &Intake) -> Kept {
         self.metrics.refuse("ahead", intake.n_ahead as u64);
         self.metrics.refuse("invalid", intake.n_refused as u64);
-        self.metrics.leave_out("histogram", intake.n_histograms as u64);
-        self.metrics.leave_out("exemplar", intake.n_exemplars as u64);
-        self.metrics.leave_out("metadata", intake.n_metadata as u64);
         let refused = (intake.n_refusals() > 0).then(|| {
             let first = intake.first_refusal.as_deref().unwrap_or("no reason recorded");
-            let samples = intake.n_ahead + intake.n_refused;
+            let items = intake.n_ahead + intake.n_refused;
             let others = match intake.n_bad_series {
                 0 => String::new(),
-                n => format!(" and {n} series without samples"),
+                n => format!(" and {n} series without any"),
             };
-            format!(
-                "{samples} of {} samples{others} refused, the first: {first}",
-                intake.n_samples
-            )
+            let total = intake.sent.total();
+            format!("{items} of {total} samples, histograms, exemplars and metadata{others} refused, the first: {first}")
         });
-        let left_out = match protocol {
-            WriteProtocol::V1 => 0,
-            WriteProtocol::V2 => intake.n_histograms + intake.n_exemplars,
-        };
         Kept {
-            samples: intake.batch.n_samples(),
-            left_out,
+            counts: intake.batch.counts(),
             refused,
         }
     }

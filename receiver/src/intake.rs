@@ -1,21 +1,33 @@
 //! Intake: a decompressed body becomes a batch and a verdict.
 //!
-//! Live, every sample is judged and what is refused goes into the verdict. In replay the verdict is applied as it stands: the same
-//! decode, nothing decided anew, whatever the clock, the limits or the program say by then. Ordinals count the float samples of a
-//! request in wire order, from 0, those of refused series included. Version 1 of the validator keeps float samples only.
+//! Live, every item is judged and what is refused goes into the verdict. In replay the verdict is applied as it stands: the same
+//! decode, nothing decided anew, whatever the clock, the limits or the program say by then.
+//!
+//! Ordinals count the items of a request in wire order from 0, those of refused series included: in each series entry its float
+//! samples, histograms, exemplars and metadata, and after all series the metadata of families. Version 1 of the validator counted
+//! and kept float samples only; its records are replayed so for ever.
 //!
 //! A malformed body is refused whole. Nothing here may depend on what was stored before.
 
-use emberkeep_model::{LabelsBuilder, MIN_TIMESTAMP, Sample, UNSET_START_TIMESTAMP};
+mod entry;
+mod histogram;
+mod rules;
+
+use emberkeep_model::{Exemplar, Histogram, LabelsBuilder, MetricType, Sample};
 use emberkeep_proto::content::WriteProtocol;
 use emberkeep_proto::{WireError, write_v1, write_v2};
 use emberkeep_wal::Verdict;
 
-use crate::batch::Batch;
-use crate::clock_rule::AHEAD_MS_MAX;
+use self::entry::{Entry, WireMetadata};
+use self::rules::Refusal;
+pub(crate) use self::rules::Rules;
+use crate::batch::{Batch, BatchMetadata, Counts};
 
 /// The rules by which a verdict was found; goes into the record.
-pub(crate) const VALIDATOR_VERSION: u32 = 1;
+pub(crate) const VALIDATOR_VERSION: u32 = 2;
+
+/// The version that knew float samples only.
+const FLOATS_ONLY: u32 = 1;
 
 /// How much of a bad series is told to the sender.
 const SHOWN_BYTES_MAX: usize = 400;
@@ -25,16 +37,13 @@ const SHOWN_BYTES_MAX: usize = 400;
 pub(crate) struct Intake {
     pub(crate) batch: Batch,
     pub(crate) verdict: Verdict,
-    /// Float samples in the request.
-    pub(crate) n_samples: usize,
+    /// Items in the request.
+    pub(crate) sent: Counts,
     /// Of those, refused because more than ten minutes ahead.
     pub(crate) n_ahead: usize,
     /// Of those, refused for other reasons.
     pub(crate) n_refused: usize,
-    pub(crate) n_histograms: usize,
-    pub(crate) n_exemplars: usize,
-    pub(crate) n_metadata: usize,
-    /// Series refused that carry no float sample.
+    /// Series refused although no item was.
     pub(crate) n_bad_series: usize,
     /// The first refusal, for the sender.
     pub(crate) first_refusal: Option<String>,
@@ -43,212 +52,369 @@ pub(crate) struct Intake {
 /// Who decides: the rules, or a recorded verdict.
 #[derive(Debug, Clone, Copy)]
 enum Judge<'a> {
-    Rules {
-        newest_allowed: i64,
-        batch_bytes_max: usize,
-    },
+    Rules(&'a Rules<'a>),
     Recorded(&'a Verdict),
 }
 
-/// A body that cannot be read at all.
+/// A body that cannot be taken in at all.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IntakeError {
     #[error(transparent)]
     Wire(#[from] WireError),
     #[error("the request expands to more than {0} bytes of labels and samples")]
     TooLarge(usize),
-    #[error("the recorded verdict keeps samples of a series that cannot be read: {0}")]
+    #[error("the request holds {found} {what}, more than {limit}: send smaller requests or raise the limit")]
+    TooMany {
+        found: usize,
+        what: &'static str,
+        limit: usize,
+    },
+    #[error("the recorded verdict keeps what cannot be read: {0}")]
     Contradiction(String),
     #[error("verdict of validator version {0}, this program knows {VALIDATOR_VERSION}: upgrade")]
     NewerValidator(u32),
 }
 
-/// Judges a live request. `now_ms` is our clock. Symbols are expanded for each series that names them, so the batch has a bound of its own.
-pub(crate) fn judge(
-    protocol: WriteProtocol,
-    body: &[u8],
-    now_ms: i64,
-    batch_bytes_max: usize,
-) -> Result<Intake, IntakeError> {
-    take_in(
-        protocol,
-        body,
-        Judge::Rules {
-            newest_allowed: now_ms.saturating_add(AHEAD_MS_MAX),
-            batch_bytes_max,
-        },
-    )
+/// Judges a live request. Symbols are expanded for each series that names them, so the batch has a bound of its own.
+pub(crate) fn judge(protocol: WriteProtocol, body: &[u8], rules: &Rules<'_>) -> Result<Intake, IntakeError> {
+    Walk::new(Judge::Rules(rules), Verdict::new(VALIDATOR_VERSION)).body(protocol, body)
 }
 
 /// Takes a recorded request in again, as its verdict says.
 pub(crate) fn replay(protocol: WriteProtocol, body: &[u8], verdict: &Verdict) -> Result<Intake, IntakeError> {
-    if verdict.validator() != VALIDATOR_VERSION {
+    if !(FLOATS_ONLY..=VALIDATOR_VERSION).contains(&verdict.validator()) {
         return Err(IntakeError::NewerValidator(verdict.validator()));
     }
-    take_in(protocol, body, Judge::Recorded(verdict))
+    Walk::new(Judge::Recorded(verdict), verdict.clone()).body(protocol, body)
 }
 
-fn take_in(protocol: WriteProtocol, body: &[u8], judge: Judge<'_>) -> Result<Intake, IntakeError> {
-    let mut intake = Intake::new();
-    let mut labels = LabelsBuilder::default();
-    match protocol {
-        WriteProtocol::V1 => {
-            let request = write_v1::Request::parse(body)?;
-            intake.n_metadata = request.n_metadata();
-            for series in request.series() {
-                let carries = Carries {
-                    samples: series.n_samples(),
-                    others: series.n_histograms() + series.n_exemplars(),
-                };
-                if carries.samples == 0 && carries.others == 0 {
-                    // Version 1.0 does not forbid an empty series, and there is nothing to lose.
-                    continue;
-                }
-                labels.clear();
-                for (name, value) in series.labels() {
-                    labels.push(name, value);
-                }
-                intake.n_histograms += series.n_histograms();
-                intake.n_exemplars += series.n_exemplars();
-                intake.series(Ok(&mut labels), carries, series.samples().map(to_sample), judge)?;
-            }
-        }
-        WriteProtocol::V2 => {
-            let request = write_v2::Request::parse(body)?;
-            for series in request.series() {
-                labels.clear();
-                let resolved = series.labels().try_for_each(|label| {
-                    label
-                        .map(|(name, value)| labels.push(name, value))
-                        .map_err(|error| error.to_string())
-                });
-                intake.n_histograms += series.n_histograms();
-                intake.n_exemplars += series.n_exemplars();
-                intake.n_metadata += usize::from(series.has_metadata());
-                let carries = Carries {
-                    samples: series.n_samples(),
-                    others: series.n_histograms() + series.n_exemplars() + usize::from(series.has_metadata()),
-                };
-                let resolved = resolved.map(|()| &mut labels);
-                intake.series(resolved, carries, series.samples().map(to_sample), judge)?;
-            }
-        }
-    }
-    Ok(intake)
+/// One walk over one request.
+struct Walk<'a> {
+    intake: Intake,
+    judge: Judge<'a>,
+    floats_only: bool,
+    /// The ordinal of the next item.
+    next: u32,
+    labels: LabelsBuilder,
+    exemplar_labels: LabelsBuilder,
+    histogram: Histogram,
 }
 
-/// What one series entry carries.
-#[derive(Debug, Clone, Copy)]
-struct Carries {
-    samples: usize,
-    /// Histograms, exemplars and metadata.
-    others: usize,
-}
-
-/// A body is far shorter than 4 GiB, and a sample takes bytes.
-fn ordinal(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX - 1)
-}
-
-impl Intake {
-    fn new() -> Self {
+impl<'a> Walk<'a> {
+    fn new(judge: Judge<'a>, verdict: Verdict) -> Self {
         Self {
-            batch: Batch::default(),
-            verdict: Verdict::new(VALIDATOR_VERSION),
-            n_samples: 0,
-            n_ahead: 0,
-            n_refused: 0,
-            n_histograms: 0,
-            n_exemplars: 0,
-            n_metadata: 0,
-            n_bad_series: 0,
-            first_refusal: None,
-        }
-    }
-
-    fn series(
-        &mut self,
-        labels: Result<&mut LabelsBuilder, String>,
-        carries: Carries,
-        samples: impl Iterator<Item = Sample>,
-        judge: Judge<'_>,
-    ) -> Result<(), IntakeError> {
-        let first = self.n_samples;
-        self.n_samples += carries.samples;
-        let canonical = labels.and_then(|labels| labels.canonical().map_err(|e| e.to_string()).and_then(check_named));
-        match canonical {
-            Err(reason) => self.bad_series(first, carries, reason, judge),
-            Ok(canonical) if carries.samples == 0 => {
-                if carries.others == 0 && matches!(judge, Judge::Rules { .. }) {
-                    self.n_bad_series += 1;
-                    self.tell(|| format!("series {} has no sample, histogram or exemplar", show(canonical)));
-                }
-                Ok(())
-            }
-            Ok(canonical) => {
-                self.batch.push_series(canonical);
-                for (i, sample) in samples.enumerate() {
-                    self.sample(first + i, sample, canonical, judge);
-                }
-                match judge {
-                    Judge::Rules { batch_bytes_max, .. } if self.batch.bytes() > batch_bytes_max => {
-                        Err(IntakeError::TooLarge(batch_bytes_max))
-                    }
-                    _ => Ok(()),
-                }
-            }
-        }
-    }
-
-    fn sample(&mut self, n: usize, sample: Sample, canonical: &[u8], judge: Judge<'_>) {
-        let reason = match judge {
-            Judge::Recorded(verdict) => {
-                if !verdict.is_refused(ordinal(n)) {
-                    self.batch.push_sample(sample);
-                }
-                return;
-            }
-            Judge::Rules { newest_allowed, .. } => match refusal(&sample, newest_allowed) {
-                None => return self.batch.push_sample(sample),
-                Some(Refusal::Ahead) => {
-                    self.n_ahead += 1;
-                    "is more than 10 minutes ahead of the clock here"
-                }
-                Some(Refusal::TooOld) => {
-                    self.n_refused += 1;
-                    "lies before the year 1"
-                }
-                Some(Refusal::Start) => {
-                    self.n_refused += 1;
-                    "has a start timestamp before the year 1 or more than 10 minutes ahead"
-                }
+            floats_only: verdict.validator() == FLOATS_ONLY,
+            intake: Intake {
+                batch: Batch::default(),
+                verdict,
+                sent: Counts::default(),
+                n_ahead: 0,
+                n_refused: 0,
+                n_bad_series: 0,
+                first_refusal: None,
             },
-        };
-        self.verdict.refuse(ordinal(n));
-        self.tell(|| format!("series {}: timestamp {} {reason}", show(canonical), sample.timestamp));
+            judge,
+            next: 0,
+            labels: LabelsBuilder::default(),
+            exemplar_labels: LabelsBuilder::default(),
+            histogram: Histogram::default(),
+        }
     }
 
-    /// Refuses all samples of a series. In replay the verdict must have refused them, too.
-    fn bad_series(
-        &mut self,
-        first: usize,
-        carries: Carries,
-        reason: String,
-        judge: Judge<'_>,
-    ) -> Result<(), IntakeError> {
-        for n in first..first + carries.samples {
-            match judge {
-                Judge::Rules { .. } => self.verdict.refuse(ordinal(n)),
-                Judge::Recorded(verdict) if verdict.is_refused(ordinal(n)) => {}
-                Judge::Recorded(_) => return Err(IntakeError::Contradiction(reason)),
+    fn body(mut self, protocol: WriteProtocol, body: &[u8]) -> Result<Intake, IntakeError> {
+        match protocol {
+            WriteProtocol::V1 => {
+                let request = write_v1::Request::parse(body)?;
+                self.check_series_number(request.n_series())?;
+                for series in request.series() {
+                    self.series(&series)?;
+                }
+                if !self.floats_only {
+                    for metadata in request.metadata() {
+                        let wire = WireMetadata {
+                            metric_type: metadata.metric_type,
+                            unit: metadata.unit,
+                            help: metadata.help,
+                        };
+                        self.family(metadata.family, wire)?;
+                        self.check_size()?;
+                    }
+                }
+            }
+            WriteProtocol::V2 => {
+                let request = write_v2::Request::parse(body)?;
+                self.check_series_number(request.n_series())?;
+                for series in request.series() {
+                    self.series(&series)?;
+                }
             }
         }
-        self.n_refused += carries.samples;
-        self.n_bad_series += usize::from(carries.samples == 0);
-        self.tell(|| reason);
+        Ok(self.intake)
+    }
+
+    fn series<'w>(&mut self, entry: &impl Entry<'w>) -> Result<(), IntakeError> {
+        let mut carries = entry.counts();
+        if self.floats_only {
+            carries = Counts {
+                samples: carries.samples,
+                ..Counts::default()
+            };
+        }
+        if carries.total() == 0 && (entry.may_be_empty() || self.floats_only) {
+            // Version 1.0 does not forbid an empty series, and there is nothing to lose.
+            return Ok(());
+        }
+        let sent = &mut self.intake.sent;
+        sent.samples += carries.samples;
+        sent.histograms += carries.histograms;
+        sent.exemplars += carries.exemplars;
+        sent.metadata += carries.metadata;
+        self.check_samples_number()?;
+
+        let mut labels = std::mem::take(&mut self.labels);
+        labels.clear();
+        let taken = self.labels_of(entry, &mut labels);
+        let done = match taken {
+            Err(reason) => self.bad_series(carries, reason),
+            Ok(canonical) => {
+                if carries.total() == 0 {
+                    self.intake.n_bad_series += 1;
+                    self.intake
+                        .tell(|| format!("series {} has no sample, histogram or exemplar", show(canonical)));
+                    Ok(())
+                } else {
+                    self.intake.batch.push_series(canonical);
+                    self.items(entry, canonical)
+                }
+            }
+        };
+        self.labels = labels;
+        done?;
+        self.check_size()
+    }
+
+    /// The canonical label bytes of a series that is not refused for them.
+    fn labels_of<'w, 'l>(&self, entry: &impl Entry<'w>, labels: &'l mut LabelsBuilder) -> Result<&'l [u8], String> {
+        let sizes = entry.labels(labels)?;
+        let canonical = labels.canonical().map_err(|error| error.to_string())?;
+        if let Judge::Rules(rules) = self.judge {
+            rules
+                .labels(sizes)
+                .map_err(|reason| format!("series {} {reason}", show(canonical)))?;
+        }
+        check_named(canonical)
+    }
+
+    fn items<'w>(&mut self, entry: &impl Entry<'w>, canonical: &[u8]) -> Result<(), IntakeError> {
+        for wire in entry.samples() {
+            let sample = Sample {
+                timestamp: wire.timestamp,
+                value: wire.value,
+                start_timestamp: wire.start_timestamp,
+            };
+            let judged = match self.judge {
+                Judge::Rules(rules) => rules.time(sample.timestamp, sample.start_timestamp),
+                Judge::Recorded(_) => Ok(()),
+            };
+            let place = || format!("series {}: timestamp {}", show(canonical), sample.timestamp);
+            if self.is_kept(judged, place) {
+                self.intake.batch.push_sample(sample);
+            }
+        }
+        if self.floats_only {
+            return Ok(());
+        }
+        for wire in entry.histograms() {
+            self.histogram(&wire, canonical)?;
+        }
+        self.exemplars(entry, canonical)?;
+        if let Some(wire) = entry.metadata() {
+            let place = || format!("metadata of series {}", show(canonical));
+            if let Some(metadata) = self.metadata(wire, place)?
+                && !is_empty(metadata)
+            {
+                self.intake.batch.push_metadata(metadata);
+            }
+        }
         Ok(())
     }
 
+    fn histogram(
+        &mut self,
+        wire: &emberkeep_proto::histogram::Histogram<'_>,
+        canonical: &[u8],
+    ) -> Result<(), IntakeError> {
+        let place = || format!("series {}: histogram at {}", show(canonical), wire.timestamp);
+        let mut filled = std::mem::take(&mut self.histogram);
+        let judged = match self.judge {
+            Judge::Rules(rules) => rules.histogram(wire, &mut filled),
+            Judge::Recorded(verdict) => {
+                if !verdict.is_refused(self.next) {
+                    histogram::fill(&mut filled, wire);
+                    if !filled.has_matching_spans() {
+                        return Err(IntakeError::Contradiction(place()));
+                    }
+                }
+                Ok(())
+            }
+        };
+        if self.is_kept(judged, place) {
+            self.intake
+                .batch
+                .push_histogram(wire.timestamp, wire.start_timestamp, &filled);
+        }
+        self.histogram = filled;
+        Ok(())
+    }
+
+    fn exemplars<'w>(&mut self, entry: &impl Entry<'w>, canonical: &[u8]) -> Result<(), IntakeError> {
+        let mut scratch = std::mem::take(&mut self.exemplar_labels);
+        let mut done = Ok(());
+        entry.exemplars(&mut scratch, |wire, labels| {
+            let place = || format!("series {}: exemplar at {}", show(canonical), wire.timestamp);
+            let judged = match self.judge {
+                Judge::Rules(rules) => rules.time(wire.timestamp, 0).and_then(|()| rules.exemplar(labels)),
+                // What was refused is read all the same, and not kept.
+                Judge::Recorded(_) => labels
+                    .and_then(|labels| labels.labels().map_err(|error| error.to_string()))
+                    .map_err(Refusal::ExemplarLabels),
+            };
+            let (judged, labels) = match (judged, self.judge) {
+                (Ok(labels), _) => (Ok(()), Some(labels)),
+                (Err(_), Judge::Recorded(_)) => (Ok(()), None),
+                (Err(refusal), Judge::Rules(_)) => (Err(refusal), None),
+            };
+            if self.is_kept(judged, place) {
+                match labels {
+                    Some(labels) => self.intake.batch.push_exemplar(Exemplar {
+                        timestamp: wire.timestamp,
+                        value: wire.value,
+                        labels,
+                    }),
+                    None => done = Err(IntakeError::Contradiction(place())),
+                }
+            }
+        });
+        self.exemplar_labels = scratch;
+        done
+    }
+
+    /// Metadata of a family, version 1.0.
+    fn family(&mut self, family: &[u8], wire: WireMetadata<'_>) -> Result<(), IntakeError> {
+        self.intake.sent.metadata += 1;
+        let name = std::str::from_utf8(family);
+        let place = || format!("metadata of family `{}`", String::from_utf8_lossy(family));
+        let wire = match name {
+            Ok("") => Err(Refusal::NoFamily.to_string()),
+            Ok(_) => Ok(wire),
+            Err(_) => Err(Refusal::NotUtf8.to_string()),
+        };
+        if let (Some(metadata), Ok(name)) = (self.metadata(wire, place)?, name) {
+            self.intake.batch.push_family(name, metadata);
+        }
+        Ok(())
+    }
+
+    /// Metadata that is kept; nothing when it is refused.
+    fn metadata<'w>(
+        &mut self,
+        wire: Result<WireMetadata<'w>, String>,
+        place: impl Fn() -> String,
+    ) -> Result<Option<BatchMetadata<'w>>, IntakeError> {
+        let read = wire.and_then(|wire| {
+            let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Refusal::NotUtf8.to_string());
+            Ok(BatchMetadata {
+                metric_type: MetricType::from_number(wire.metric_type),
+                unit: text(wire.unit)?,
+                help: text(wire.help)?,
+            })
+        });
+        let ordinal = self.take_ordinal();
+        match (read, self.judge) {
+            (Ok(metadata), Judge::Rules(_)) => Ok(Some(metadata)),
+            (_, Judge::Recorded(verdict)) if verdict.is_refused(ordinal) => Ok(None),
+            (Ok(metadata), Judge::Recorded(_)) => Ok(Some(metadata)),
+            (Err(_), Judge::Recorded(_)) => Err(IntakeError::Contradiction(place())),
+            (Err(reason), Judge::Rules(_)) => {
+                self.intake.verdict.refuse(ordinal);
+                self.intake.n_refused += 1;
+                self.intake.tell(|| format!("{} {reason}", place()));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether the next item is kept. Live, `judged` says it; in replay, the verdict.
+    fn is_kept(&mut self, judged: Result<(), Refusal>, place: impl Fn() -> String) -> bool {
+        let ordinal = self.take_ordinal();
+        match (self.judge, judged) {
+            (Judge::Recorded(verdict), _) => !verdict.is_refused(ordinal),
+            (Judge::Rules(_), Ok(())) => true,
+            (Judge::Rules(_), Err(refusal)) => {
+                match refusal {
+                    Refusal::Ahead => self.intake.n_ahead += 1,
+                    _ => self.intake.n_refused += 1,
+                }
+                self.intake.verdict.refuse(ordinal);
+                self.intake.tell(|| format!("{} {refusal}", place()));
+                false
+            }
+        }
+    }
+
+    /// Refuses all items of a series. In replay the verdict must have refused them, too.
+    fn bad_series(&mut self, carries: Counts, reason: String) -> Result<(), IntakeError> {
+        for _ in 0..carries.total() {
+            let ordinal = self.take_ordinal();
+            match self.judge {
+                Judge::Rules(_) => self.intake.verdict.refuse(ordinal),
+                Judge::Recorded(verdict) if verdict.is_refused(ordinal) => {}
+                Judge::Recorded(_) => return Err(IntakeError::Contradiction(reason)),
+            }
+        }
+        self.intake.n_refused += carries.total();
+        self.intake.n_bad_series += usize::from(carries.total() == 0);
+        self.intake.tell(|| reason);
+        Ok(())
+    }
+
+    fn take_ordinal(&mut self) -> u32 {
+        let ordinal = self.next;
+        // A body is far shorter than 4 GiB, and every item takes bytes.
+        self.next = ordinal.saturating_add(1).min(u32::MAX - 1);
+        ordinal
+    }
+
+    fn check_series_number(&self, found: usize) -> Result<(), IntakeError> {
+        match self.judge {
+            Judge::Rules(rules) => within(found, "series", rules.limits.series_per_request),
+            Judge::Recorded(_) => Ok(()),
+        }
+    }
+
+    fn check_samples_number(&self) -> Result<(), IntakeError> {
+        let sent = self.intake.sent;
+        match self.judge {
+            Judge::Rules(rules) => within(
+                sent.samples + sent.histograms + sent.exemplars,
+                "samples, histograms and exemplars",
+                rules.limits.samples_per_request,
+            ),
+            Judge::Recorded(_) => Ok(()),
+        }
+    }
+
+    fn check_size(&self) -> Result<(), IntakeError> {
+        match self.judge {
+            Judge::Rules(rules) if self.intake.batch.bytes() > rules.batch_bytes_max => {
+                Err(IntakeError::TooLarge(rules.batch_bytes_max))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Intake {
     fn tell(&mut self, text: impl FnOnce() -> String) {
         self.first_refusal.get_or_insert_with(|| shorten(text()));
     }
@@ -259,24 +425,16 @@ impl Intake {
     }
 }
 
-enum Refusal {
-    Ahead,
-    TooOld,
-    /// Engines hold it in a column of timestamps, and one that they cannot hold spoils the column.
-    Start,
+fn within(found: usize, what: &'static str, limit: usize) -> Result<(), IntakeError> {
+    if found > limit {
+        return Err(IntakeError::TooMany { found, what, limit });
+    }
+    Ok(())
 }
 
-fn refusal(sample: &Sample, newest_allowed: i64) -> Option<Refusal> {
-    let allowed = MIN_TIMESTAMP..=newest_allowed;
-    if sample.timestamp > newest_allowed {
-        Some(Refusal::Ahead)
-    } else if sample.timestamp < MIN_TIMESTAMP {
-        Some(Refusal::TooOld)
-    } else if sample.start_timestamp != UNSET_START_TIMESTAMP && !allowed.contains(&sample.start_timestamp) {
-        Some(Refusal::Start)
-    } else {
-        None
-    }
+/// Senders of 2.0 put it beside every series that they know nothing about.
+fn is_empty(metadata: BatchMetadata<'_>) -> bool {
+    metadata.metric_type == MetricType::Unknown && metadata.unit.is_empty() && metadata.help.is_empty()
 }
 
 /// A series needs a metric name (remote write 2.0, and Prometheus' receiver for both versions).
@@ -299,14 +457,6 @@ fn shorten(text: String) -> String {
         return text;
     }
     format!("{}...", &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)])
-}
-
-fn to_sample(sample: emberkeep_proto::Sample) -> Sample {
-    Sample {
-        timestamp: sample.timestamp,
-        value: sample.value,
-        start_timestamp: sample.start_timestamp,
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::batch::Counts;
 use crate::settings::Settings;
 
 /// Labels of answered requests.
@@ -23,14 +24,31 @@ pub(crate) struct ReasonLabels {
     pub(crate) reason: &'static str,
 }
 
+/// Whose.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct TenantLabels {
+    pub(crate) tenant: String,
+}
+
+/// Which source, and what of the things that its configuration can switch on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct SourceLabels {
+    pub(crate) tenant: String,
+    pub(crate) agent: String,
+    pub(crate) what: &'static str,
+}
+
 /// All metrics of one receiver.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     pub(crate) requests: Family<AnswerLabels, Counter>,
     pub(crate) samples: Counter,
+    pub(crate) histograms: Counter,
+    pub(crate) exemplars: Counter,
+    pub(crate) metadata: Counter,
+    pub(crate) source_sends: Family<SourceLabels, Gauge<i64, AtomicI64>>,
     pub(crate) refused: Family<ReasonLabels, Counter>,
-    pub(crate) left_out: Family<ReasonLabels, Counter>,
-    pub(crate) conflicts: Counter,
+    pub(crate) conflicts: Family<TenantLabels, Counter>,
     pub(crate) flushes: Counter,
     pub(crate) flush_failures: Counter,
     pub(crate) commits: Counter,
@@ -63,15 +81,34 @@ impl Metrics {
             self.requests.clone(),
         );
         r.register("samples", "Samples made durable and acknowledged", self.samples.clone());
-        r.register("refused_samples", "Samples refused, by reason", self.refused.clone());
         r.register(
-            "left_out",
-            "Histograms, exemplars and metadata that are not stored yet",
-            self.left_out.clone(),
+            "histograms",
+            "Native histograms made durable and acknowledged",
+            self.histograms.clone(),
+        );
+        r.register(
+            "exemplars",
+            "Exemplars made durable and acknowledged",
+            self.exemplars.clone(),
+        );
+        r.register(
+            "metadata",
+            "Metadata entries made durable and acknowledged",
+            self.metadata.clone(),
+        );
+        r.register(
+            "source_sends",
+            "1 when a source has sent this since the start, 0 when it never did",
+            self.source_sends.clone(),
+        );
+        r.register(
+            "refused_samples",
+            "Samples, histograms, exemplars and metadata refused, by reason",
+            self.refused.clone(),
         );
         r.register(
             "conflicts",
-            "Samples that lost against another value of their series and time",
+            "Samples and histograms that lost against another one of their series and time, by tenant",
             self.conflicts.clone(),
         );
         r.register("flushes", "Generations flushed", self.flushes.clone());
@@ -178,9 +215,10 @@ impl Metrics {
         self.refused.get_or_create(&ReasonLabels { reason }).inc_by(n);
     }
 
-    pub(crate) fn leave_out(&self, reason: &'static str, n: u64) {
-        if n > 0 {
-            self.left_out.get_or_create(&ReasonLabels { reason }).inc_by(n);
-        }
+    pub(crate) fn keep(&self, counts: Counts) {
+        self.samples.inc_by(counts.samples as u64);
+        self.histograms.inc_by(counts.histograms as u64);
+        self.exemplars.inc_by(counts.exemplars as u64);
+        self.metadata.inc_by(counts.metadata as u64);
     }
 }

@@ -6,12 +6,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use emberkeep_archive::{PartFiles, PartInfo, PartSettings, PartWriter, Ulid};
+use emberkeep_archive::{ArchiveError, PartInfo, PartSettings, PartWriter, Ulid};
 use emberkeep_proto::snappy;
 use emberkeep_wal::{RecordView, RecoveryOptions, SegmentRange};
 
 use crate::error::ReceiverError;
-use crate::flush::Flush;
+use crate::flush::{Flush, write_rows};
 use crate::generations::Generation;
 use crate::intake;
 use crate::metrics::Metrics;
@@ -64,20 +64,12 @@ fn flush_alone(record: &RecordView<'_>, rest: &Generation) -> Result<(), String>
         wal_to: 0,
         ulid: Ulid::from_bytes([0; 16]),
     };
-    let files = PartFiles {
-        samples: std::io::sink(),
-        series: std::io::sink(),
-    };
     let write = || {
-        let mut writer = PartWriter::create(files, info, PartSettings::default())?;
-        for series in alone.table.freeze().sorted() {
-            let mut run = series.run.clone();
-            run.settle();
-            writer.push(&series.tenant, &series.labels, &run)?;
-        }
+        let mut writer = PartWriter::create(|_| Ok(std::io::sink()), info, PartSettings::default())?;
+        write_rows(&mut writer, &alone.table.freeze())?;
         writer.finish().map(drop)
     };
-    write().map_err(|e| e.to_string())?;
+    write().map_err(|e: ArchiveError| e.to_string())?;
     rest.append(&record.tenant, &intake.batch, record.arrival);
     Ok(())
 }

@@ -34,6 +34,7 @@ use crate::ingest::{Ingest, Pause};
 use crate::metrics::Metrics;
 use crate::replay::{Replayed, replay};
 use crate::settings::Settings;
+use crate::sources::Sources;
 use crate::staging::{self, StagedPart};
 use crate::status::Status;
 
@@ -179,6 +180,7 @@ impl Receiver {
             generations: generations.clone(),
             metrics,
             status: status.clone(),
+            sources: Sources::default(),
             pause,
         };
         let ingest = Arc::new(ingest);

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::Limits;
+
 /// Validated settings of one receiver.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -24,6 +26,8 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// Largest request body after decompression, and largest expansion of it in memory. Prometheus cuts requests by count, never by bytes, so this is above its own 32 MiB.
     pub decoded_bytes_max: usize,
+    /// What a request may hold.
+    pub limits: Limits,
     /// Samples that one answer of the head may hold.
     pub head_read_samples_max: usize,
     /// Size of a log segment.
@@ -45,6 +49,7 @@ impl Settings {
             body_bytes_max: 64 * MIB,
             body_timeout: Duration::from_secs(60),
             decoded_bytes_max: 256 * MIB,
+            limits: Limits::default(),
             head_read_samples_max: 20_000_000,
             segment_bytes: 64 << 20,
         }

@@ -33,7 +33,8 @@ pub(crate) struct Manifest {
 }
 
 impl CatalogObject for Manifest {
-    const VERSION: u64 = 1;
+    // As of 2 a part may have files of all kinds.
+    const VERSION: u64 = 2;
 }
 
 /// One staged part.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use emberkeep_archive::{Catalog, StoreConfig};
 use emberkeep_disk::RealFs;
-use emberkeep_model::head::HeadQuery;
+use emberkeep_model::head::{HeadKinds, HeadQuery};
 use emberkeep_model::{MatchOp, Matcher, TenantId, TimeRange};
 use emberkeep_receiver::{Components, Pause, Receiver, Settings};
 use emberkeep_service::clock::ManualClock;
@@ -50,6 +50,7 @@ async fn a_data_directory_of_version_1_goes_on() {
         tenant: TenantId::default(),
         range: TimeRange::ALL,
         matchers: Arc::new([Matcher::new("__name__", MatchOp::Equal, "golden").unwrap()]),
+        kinds: HeadKinds::Samples,
     };
     receiver.drain().await.unwrap();
     let answer = tokio::task::spawn_blocking(move || head.read(&query))

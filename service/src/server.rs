@@ -3,6 +3,8 @@
 //! Limits on bodies, time and concurrency are the routes' own matter. Ending means: no new connection, every request
 //! in flight is answered, idle connections are closed; after [`GRACE`] whatever still hangs is given up.
 
+mod connections;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,6 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -33,9 +34,6 @@ pub enum ServerError {
         /// Why.
         source: io::Error,
     },
-    /// The listener broke while serving.
-    #[error("the HTTP server failed")]
-    Serve(#[source] io::Error),
 }
 
 fn advice(error: &io::Error) -> &'static str {
@@ -133,23 +131,16 @@ pub async fn serve(
     shutdown: &Shutdown,
     grace: Duration,
 ) -> Result<Ended, ServerError> {
-    // Frames of a streamed answer must not wait for the acknowledgement of the one before.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(err = &error as &dyn std::error::Error, "cannot set TCP_NODELAY");
-        }
-    });
-    let stopping = shutdown.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.triggered().await });
-    let given_up = async {
-        shutdown.triggered().await;
-        tokio::time::sleep(grace).await;
-    };
     tokio::select! {
-        result = serving.into_future() => result.map(|()| Ended::AllAnswered).map_err(ServerError::Serve),
-        () = given_up => {
+        () = connections::serve(listener, router, shutdown) => Ok(Ended::AllAnswered),
+        () = given_up(shutdown, grace) => {
             tracing::warn!(grace_seconds = grace.as_secs_f64(), "requests still in flight are given up");
             Ok(Ended::GaveUp)
         }
     }
+}
+
+async fn given_up(shutdown: &Shutdown, grace: Duration) {
+    shutdown.triggered().await;
+    tokio::time::sleep(grace).await;
 }

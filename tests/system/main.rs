@@ -5,6 +5,7 @@
 mod corpus;
 mod durability;
 mod hostile;
+mod peers;
 mod process;
 mod prometheus;
 mod protocol;

@@ -4,74 +4,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use crate::process::{Emberkeep, Process, emberkeep, eventually, free_port, output, peer};
-
-/// A running Prometheus.
-struct Prometheus {
-    process: Process,
-    port: u16,
-}
-
-impl Prometheus {
-    fn start(name: &str, directory: &Path, config: &str, extra: &[&str]) -> Result<Self> {
-        let port = free_port()?;
-        std::fs::create_dir_all(directory)?;
-        let config_file = directory.join("prometheus.yml");
-        std::fs::write(&config_file, config.replace("SELF_PORT", &port.to_string()))?;
-        let mut command = Command::new(peer("prometheus-3.14/prometheus")?);
-        command
-            .arg(format!("--config.file={}", config_file.display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .args(extra);
-        if !extra.iter().any(|e| e.starts_with("--storage.tsdb.path")) {
-            command.arg(format!("--storage.tsdb.path={}", directory.join("data").display()));
-        }
-        let mut process = Process::start(name, &mut command)?;
-        process.wait_for_line("Server is ready to receive web requests")?;
-        Ok(Self { process, port })
-    }
-
-    async fn get(&self, client: &reqwest::Client, path: &str, query: &[(&str, String)]) -> Result<Value> {
-        let url = reqwest::Url::parse_with_params(&format!("http://127.0.0.1:{}{path}", self.port), query)?;
-        let answer: Value = serde_json::from_str(&client.get(url).send().await?.text().await?)?;
-        ensure!(answer["status"] == "success", "{path} {query:?}: {answer}");
-        ensure!(answer.get("warnings").is_none(), "{path} {query:?} warns: {answer}");
-        Ok(answer["data"].clone())
-    }
-
-    async fn instant(&self, client: &reqwest::Client, query: &str, time: f64) -> Result<Value> {
-        self.get(
-            client,
-            "/api/v1/query",
-            &[("query", query.to_owned()), ("time", time.to_string())],
-        )
-        .await
-    }
-
-    async fn range(&self, client: &reqwest::Client, query: &str, start: f64, end: f64) -> Result<Value> {
-        let range = [
-            ("query", query.to_owned()),
-            ("start", start.to_string()),
-            ("end", end.to_string()),
-            ("step", "1".to_owned()),
-        ];
-        self.get(client, "/api/v1/query_range", &range).await
-    }
-
-    /// One value of an own metric.
-    async fn value(&self, client: &reqwest::Client, query: &str) -> Result<f64> {
-        let data = self
-            .get(client, "/api/v1/query", &[("query", query.to_owned())])
-            .await?;
-        let text = data["result"][0]["value"][1]
-            .as_str()
-            .with_context(|| format!("`{query}` has no value: {data}"))?;
-        Ok(text.parse()?)
-    }
-}
+use crate::peers::{Prometheus, sorted};
+use crate::process::{Emberkeep, emberkeep, eventually, output, peer};
 
 /// Selectors and expressions that touch matchers of each type, counters, staleness and raw samples.
 const QUERIES: &[&str] = &[
@@ -127,17 +64,6 @@ async fn same_answers(
         "{what}: only {compared} series were compared, the queries select too little"
     );
     Ok(())
-}
-
-fn sorted(data: &Value) -> Vec<String> {
-    let mut rows: Vec<_> = data["result"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(ToString::to_string)
-        .collect();
-    rows.sort();
-    rows
 }
 
 fn source_config(emberkeep: &Emberkeep, protocol: &str) -> String {

@@ -1,9 +1,33 @@
-//! Bits, most significant first, the last byte padded with zeros (Prometheus: `tsdb/chunkenc/bstream.go`).
+//! Bits, most significant first, the last byte padded with zeros (Prometheus: `tsdb/chunkenc/bstream.go`,
+//! `varbit.go`).
 //!
 //! Both sides move 64 bits at a time, because they are the inner loop of export and remote read. The reader must never read past its
 //! bytes: padding that is missing is an error, not a zero.
 
 use crate::error::Damage;
+
+/// Bits that do not fill a word yet, of a stream that is written in several goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tail {
+    pending: u64,
+    free: u32,
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self { pending: 0, free: 64 }
+    }
+}
+
+impl Tail {
+    /// How many bytes the tail will take.
+    pub(crate) fn bytes(self) -> usize {
+        (64 - self.free).div_ceil(8) as usize
+    }
+}
+
+/// Payload bits of a varbit number, by the number of ones that its prefix begins with.
+const VARBIT_WIDTHS: [u32; 9] = [0, 3, 6, 9, 12, 18, 25, 56, 64];
 
 /// Appends bits to a byte vector.
 pub(crate) struct BitWriter<'a> {
@@ -20,6 +44,19 @@ impl<'a> BitWriter<'a> {
             out,
             pending: 0,
             free: 64,
+        }
+    }
+
+    /// Goes on where [`BitWriter::suspend`] stopped.
+    pub(crate) fn resume(out: &'a mut Vec<u8>, Tail { pending, free }: Tail) -> Self {
+        Self { out, pending, free }
+    }
+
+    /// Stops without padding.
+    pub(crate) fn suspend(self) -> Tail {
+        Tail {
+            pending: self.pending,
+            free: self.free,
         }
     }
 
@@ -50,6 +87,47 @@ impl<'a> BitWriter<'a> {
             value >>= 7;
         }
         self.write(value, 8);
+    }
+
+    /// Writes a signed number in 1 to 72 bits, small magnitudes in few (`varbit.go`, `putVarbitInt`).
+    ///
+    /// The ranges are asymmetric: `n` bits hold `-(2^(n-1) - 1)` to `2^(n-1)`.
+    #[inline]
+    pub(crate) fn write_varbit_int(&mut self, value: i64) {
+        if value == 0 {
+            return self.write(0, 1);
+        }
+        // n bits hold magnitudes up to 2^(n-1), the greatest of them only when positive.
+        let magnitude = value.unsigned_abs() - u64::from(value > 0);
+        let needed = (65 - magnitude.leading_zeros()).min(64);
+        self.write_varbit(value.cast_unsigned(), needed);
+    }
+
+    /// Writes an unsigned number in 1 to 72 bits (`varbit.go`, `putVarbitUint`).
+    #[inline]
+    pub(crate) fn write_varbit_uint(&mut self, value: u64) {
+        if value == 0 {
+            self.write(0, 1);
+        } else {
+            self.write_varbit(value, 64 - value.leading_zeros());
+        }
+    }
+
+    /// Writes the low bits of a value that needs so many.
+    #[inline]
+    fn write_varbit(&mut self, value: u64, needed: u32) {
+        let ones = VARBIT_WIDTHS
+            .iter()
+            .position(|&width| width >= needed)
+            .expect("64 bits hold every number") as u32;
+        let width = VARBIT_WIDTHS[ones as usize];
+        if width == 64 {
+            self.write(0xff, 8);
+            self.write(value, 64);
+        } else {
+            let prefix = (2 << ones) - 2;
+            self.write(prefix << width | value & ((1 << width) - 1), ones + 1 + width);
+        }
     }
 
     /// Writes what is pending, padded to a whole byte.
@@ -126,6 +204,48 @@ impl<'a> BitReader<'a> {
         }
     }
 
+    /// How many bits are left, padding included.
+    pub(crate) fn remaining(&self) -> u64 {
+        self.rest.len() as u64 * 8 + u64::from(self.have)
+    }
+
+    /// The number of ones before the next zero, at most 8; both are taken.
+    #[inline]
+    fn take_varbit_prefix(&mut self) -> Result<u32, Damage> {
+        if self.have < 8 {
+            self.refill();
+        }
+        let ones = self.leading_ones().min(8);
+        self.take((ones + 1).min(8))?;
+        Ok(ones)
+    }
+
+    /// Takes what [`BitWriter::write_varbit_int`] writes.
+    #[inline]
+    pub(crate) fn take_varbit_int(&mut self) -> Result<i64, Damage> {
+        let ones = self.take_varbit_prefix()?;
+        if ones == 0 {
+            return Ok(0);
+        }
+        let width = VARBIT_WIDTHS[ones as usize];
+        let value = self.take_wide(width)?.cast_signed();
+        // The highest bit alone is still positive.
+        Ok(if width < 64 && value > 1 << (width - 1) {
+            value - (1 << width)
+        } else {
+            value
+        })
+    }
+
+    /// Takes what [`BitWriter::write_varbit_uint`] writes.
+    #[inline]
+    pub(crate) fn take_varbit_uint(&mut self) -> Result<u64, Damage> {
+        match self.take_varbit_prefix()? {
+            0 => Ok(0),
+            ones => self.take_wide(VARBIT_WIDTHS[ones as usize]),
+        }
+    }
+
     /// Takes an unsigned varint of at most 64 bits.
     pub(crate) fn take_uvarint(&mut self) -> Result<u64, Damage> {
         let mut value = 0;
@@ -178,6 +298,83 @@ mod tests {
             let mut reader = BitReader::new(&bytes);
             prop_assert_eq!(reader.take(shift), Ok(0));
             prop_assert_eq!(reader.take_uvarint(), Ok(value));
+        }
+    }
+
+    /// The ranges as `varbit.go` names them: payload bits, least, greatest.
+    const RANGES: [(u32, i64, i64); 7] = [
+        (3, -3, 4),
+        (6, -31, 32),
+        (9, -255, 256),
+        (12, -2047, 2048),
+        (18, -131_071, 131_072),
+        (25, -16_777_215, 16_777_216),
+        (56, -36_028_797_018_963_967, 36_028_797_018_963_968),
+    ];
+
+    fn varbit(value: i64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = BitWriter::new(&mut bytes);
+        writer.write_varbit_int(value);
+        writer.finish();
+        assert_eq!(BitReader::new(&bytes).take_varbit_int(), Ok(value), "{value}");
+        bytes
+    }
+
+    #[test]
+    fn varbit_ranges_are_those_of_prometheus() {
+        assert_eq!(varbit(0), [0]);
+        for (n, &(width, least, greatest)) in RANGES.iter().enumerate() {
+            let ones = n as u32 + 1;
+            for value in [least, greatest, least + 1, greatest - 1] {
+                if value == 0 || (n > 0 && (RANGES[n - 1].1..=RANGES[n - 1].2).contains(&value)) {
+                    continue;
+                }
+                let bytes = varbit(value);
+                assert_eq!(bytes.len() as u32, (ones + 1 + width).div_ceil(8), "{value}");
+                assert_eq!(bytes[0].leading_ones(), ones.min(8), "{value}");
+            }
+            assert!(varbit(least - 1)[0].leading_ones() > ones && varbit(greatest + 1)[0].leading_ones() > ones);
+        }
+        for value in [i64::MIN, i64::MIN + 1, i64::MAX, i64::MAX - 1] {
+            assert_eq!((varbit(value)[0], varbit(value).len()), (0xff, 9));
+        }
+        // -3 is 101 and 4 is 100.
+        assert_eq!((varbit(-3), varbit(4)), (vec![0b1010_1000], vec![0b1010_0000]));
+    }
+
+    proptest! {
+        #[test]
+        fn varbit_numbers_round_trip(
+            numbers in proptest::collection::vec((any::<u64>(), 0u32..64), 0..100), signed: bool, cut in 0usize..100,
+        ) {
+            let mut bytes = Vec::new();
+            let mut tail = Tail::default();
+            for &(number, shift) in &numbers {
+                let mut writer = BitWriter::resume(&mut bytes, tail);
+                if signed {
+                    writer.write_varbit_int(number.cast_signed() >> shift);
+                } else {
+                    writer.write_varbit_uint(number >> shift);
+                }
+                tail = writer.suspend();
+            }
+            let whole = bytes.len() + tail.bytes();
+            BitWriter::resume(&mut bytes, tail).finish();
+            prop_assert_eq!(whole, bytes.len());
+            let mut reader = BitReader::new(&bytes);
+            prop_assert_eq!(reader.remaining(), whole as u64 * 8);
+            for &(number, shift) in &numbers {
+                if signed {
+                    prop_assert_eq!(reader.take_varbit_int(), Ok(number.cast_signed() >> shift));
+                } else {
+                    prop_assert_eq!(reader.take_varbit_uint(), Ok(number >> shift));
+                }
+            }
+            prop_assert!(reader.remaining() < 8);
+            // Cut off, the numbers end with an error and never a panic.
+            let mut reader = BitReader::new(&bytes[..cut.min(bytes.len())]);
+            while reader.remaining() >= 8 && reader.take_varbit_int().is_ok() {}
         }
     }
 

@@ -7,11 +7,13 @@
 //! Prometheus finds a block by the name of its directory and refuses to start on a broken one, so a directory gets its final name
 //! only when everything in it is durable.
 
+mod content;
 mod reader;
 mod writer;
 
+pub use content::BlockContent;
 pub use reader::BlockReader;
-pub use writer::BlockWriter;
+pub use writer::{BlockWriter, SeriesWriter};
 
 /// What follows the ULID while a block is written. Prometheus deletes such directories when it starts.
 pub const TEMPORARY_SUFFIX: &str = ".tmp-for-creation";

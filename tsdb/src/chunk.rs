@@ -1,47 +1,32 @@
 //! A chunk: consecutive samples of one series in one encoding (Prometheus: `tsdb/chunkenc/chunk.go`, `tsdb/chunks/chunks.go`).
 //!
-//! Cuts every 120 samples, as Prometheus does whenever it re-encodes. Any cut is valid for readers; 65,535 samples are the limit.
+//! One module for each encoding, and the encoder that cuts a series into chunks. Nothing here knows where chunks are kept.
 
+mod bucket_spans;
+mod encoding;
+mod float_cutter;
+mod float_histogram;
+#[cfg(test)]
+mod generated;
+pub mod histogram;
+mod histogram_appender;
+mod histogram_cutter;
+mod integer_histogram;
+mod layout;
+mod series_encoder;
+mod start_timestamps;
 pub mod xor;
+pub mod xor2;
 
-use std::ops::Range;
+pub use encoding::{Encoding, PrometheusVersion};
+pub use series_encoder::{EncodedChunk, SeriesEncoder};
 
-/// Samples in each chunk but the last of a series (`DefaultSamplesPerChunk`).
+use emberkeep_model::{HistogramRun, Run};
+
+use crate::TsdbError;
+
+/// Samples in a chunk at most, and in each chunk of floats but the last of a series (`DefaultSamplesPerChunk`).
 pub const SAMPLES_PER_CHUNK: usize = 120;
-
-/// How the samples of a chunk are encoded; the discriminant is the byte on disk and in remote read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Encoding {
-    /// Floats.
-    Xor = 1,
-    /// Native histograms with integer counts.
-    Histogram = 2,
-    /// Native histograms with float counts.
-    FloatHistogram = 3,
-    /// Floats with start timestamps.
-    Xor2 = 4,
-    /// Native histograms with integer counts and start timestamps.
-    HistogramSt = 5,
-    /// Native histograms with float counts and start timestamps.
-    FloatHistogramSt = 6,
-}
-
-impl Encoding {
-    /// The encoding of a byte, when Prometheus 3.14 knows it.
-    #[must_use]
-    pub fn from_byte(byte: u8) -> Option<Self> {
-        Some(match byte {
-            1 => Self::Xor,
-            2 => Self::Histogram,
-            3 => Self::FloatHistogram,
-            4 => Self::Xor2,
-            5 => Self::HistogramSt,
-            6 => Self::FloatHistogramSt,
-            _ => return None,
-        })
-    }
-}
 
 /// Where a chunk lies, in time and in the segment files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,33 +39,21 @@ pub struct ChunkMeta {
     pub reference: u64,
 }
 
-/// The positions at which a series of `count` samples is cut into chunks.
-pub fn cuts(count: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..count)
-        .step_by(SAMPLES_PER_CHUNK)
-        .map(move |start| start..count.min(start + SAMPLES_PER_CHUNK))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chunks_are_full_but_the_last() {
-        let lengths = |count| cuts(count).map(|cut| cut.len()).collect::<Vec<_>>();
-        assert_eq!(lengths(0), [0; 0]);
-        assert_eq!(lengths(1), [1]);
-        assert_eq!(lengths(120), [120]);
-        assert_eq!(lengths(241), [120, 120, 1]);
-    }
-
-    #[test]
-    fn encodings_are_the_bytes_on_disk() {
-        for byte in 0..=u8::MAX {
-            assert_eq!(
-                Encoding::from_byte(byte).map(|e| e as u8),
-                (1..=6).contains(&byte).then_some(byte)
-            );
+/// Appends what a chunk holds to the run of its kind.
+///
+/// # Errors
+/// [`TsdbError::Corrupt`] when the bits do not hold the samples that the count promises; both runs are then as before.
+pub fn decode(
+    encoding: Encoding,
+    chunk: &[u8],
+    samples: &mut Run,
+    histograms: &mut HistogramRun,
+) -> Result<(), TsdbError> {
+    match encoding {
+        Encoding::Xor => xor::decode(chunk, samples),
+        Encoding::Xor2 => xor2::decode(chunk, samples),
+        Encoding::Histogram | Encoding::FloatHistogram | Encoding::HistogramSt | Encoding::FloatHistogramSt => {
+            histogram::decode(encoding, chunk, histograms)
         }
     }
 }

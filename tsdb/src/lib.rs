@@ -1,4 +1,4 @@
-//! Prometheus' own on-disk formats: XOR chunks, chunk segments, the index and whole blocks; written and read.
+//! Prometheus' own on-disk formats: chunks, chunk segments, the index and whole blocks; written and read.
 //!
 //! A block that leaves this crate must be one that a stock Prometheus opens, queries and compacts, so every rule that Prometheus
 //! checks only when *it* writes is checked here as well. The crate knows nothing of archives or servers; its I/O is blocking and
@@ -15,8 +15,8 @@ mod output;
 pub mod segment;
 mod window;
 
-pub use block::{BlockReader, BlockWriter, TEMPORARY_SUFFIX};
-pub use chunk::{ChunkMeta, Encoding, SAMPLES_PER_CHUNK};
+pub use block::{BlockContent, BlockReader, BlockWriter, SeriesWriter, TEMPORARY_SUFFIX};
+pub use chunk::{ChunkMeta, EncodedChunk, Encoding, PrometheusVersion, SAMPLES_PER_CHUNK, SeriesEncoder};
 pub use error::TsdbError;
 pub use index::SeriesEntry;
 pub use meta::{BlockMeta, BlockStats, Compaction, Parent};

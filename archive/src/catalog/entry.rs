@@ -24,9 +24,9 @@ pub struct PartEntry {
     pub level: u32,
     /// The receiver that flushed it; none from level 1.
     pub receiver: Option<String>,
-    /// Oldest sample, milliseconds since 1970.
+    /// The least of the tenants' times, milliseconds since 1970.
     pub min_time: i64,
-    /// Newest sample, milliseconds since 1970.
+    /// The greatest of the tenants' times, milliseconds since 1970.
     pub max_time: i64,
     /// What each tenant has in it.
     pub tenants: BTreeMap<String, TenantSummary>,
@@ -78,11 +78,17 @@ impl PartEntry {
     /// # Errors
     /// [`ArchiveError::Corrupt`] when the part has none.
     pub fn file(&self, kind: FileKind) -> Result<&FileEntry, ArchiveError> {
-        let file = self.files.iter().find(|file| file.kind == kind);
-        file.ok_or_else(|| ArchiveError::corrupt(self.ulid, format!("its entry has no `{}` file", kind.as_str())))
+        let missing = || ArchiveError::corrupt(self.ulid, format!("its entry has no `{}` file", kind.as_str()));
+        self.find(kind).ok_or_else(missing)
     }
 
-    /// Whether the part may hold samples of the tenant inside the range.
+    /// The file of a kind, when the part has rows of it. The series table is always there.
+    #[must_use]
+    pub fn find(&self, kind: FileKind) -> Option<&FileEntry> {
+        self.files.iter().find(|file| file.kind == kind)
+    }
+
+    /// Whether the part may hold rows of the tenant's series inside the range.
     #[must_use]
     pub fn may_hold(&self, tenant: &str, range: TimeRange) -> bool {
         self.tenants
@@ -90,7 +96,7 @@ impl PartEntry {
             .is_some_and(|held| range.overlaps(held.min_time, held.max_time))
     }
 
-    /// Number of samples of all tenants.
+    /// Number of float samples of all tenants.
     #[must_use]
     pub fn samples(&self) -> u64 {
         self.tenants

@@ -36,5 +36,5 @@ pub struct Watermark {
 }
 
 impl CatalogObject for Root {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = 2;
 }

@@ -30,6 +30,7 @@ pub(crate) fn entry_of(receiver: &str, seq: u64, ulid: Ulid) -> PartEntry {
         max_time: 2000,
         series: 2,
         samples: 10,
+        ..TenantSummary::default()
     };
     PartEntry {
         ulid,
@@ -39,7 +40,7 @@ pub(crate) fn entry_of(receiver: &str, seq: u64, ulid: Ulid) -> PartEntry {
         min_time: 1000,
         max_time: 2000,
         tenants: BTreeMap::from([("anonymous".to_owned(), tenant)]),
-        files: FileKind::ALL.map(file).to_vec(),
+        files: [FileKind::Samples, FileKind::Series].map(file).to_vec(),
     }
 }
 

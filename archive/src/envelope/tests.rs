@@ -11,7 +11,8 @@ use ulid::Ulid;
 
 use super::*;
 use crate::catalog::tests::{record_of, root_of};
-use crate::catalog::{EpochClaim, Format};
+use crate::catalog::{CommitRecord, EpochClaim, FileEntry, Format};
+use crate::{FileKind, names};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,37 +116,58 @@ fn a_bomb_is_refused() {
     ));
 }
 
-/// The bytes of each kind of object as version 1 wrote them. A change that cannot read them loses archives.
+/// The bytes of each kind of object as each version wrote them. A change that cannot read them loses archives.
 #[test]
-fn version_1_of_every_object_is_read_and_written_as_ever() {
+fn every_version_of_every_object_is_read_and_the_newest_is_written_as_ever() {
     let format = Format {
         nonce: "n-1".to_owned(),
         dataset: "01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned(),
         created_at: 1_700_000_000_000,
     };
-    golden("format", &format);
-    golden(
-        "epoch",
+    written("v1/format", &format);
+    written(
+        "v1/epoch",
         &EpochClaim {
             nonce: "n-2".to_owned(),
             receiver: "r-1".to_owned(),
             epoch: 3,
         },
     );
-    golden("commit_record", &record_of("r-1", 3, 7, Ulid(42)));
-    golden("root", &root_of(5, &[record_of("r-1", 3, 7, Ulid(42))]));
+    let floats_only = record_of("r-1", 3, 7, Ulid(42));
+    read("v1/commit_record", &floats_only);
+    read("v1/root", &root_of(5, &[floats_only]));
+    let all_kinds = record_of_all_kinds();
+    written("v2/commit_record", &all_kinds);
+    written("v2/root", &root_of(5, &[all_kinds]));
 }
 
-fn golden<T: CatalogObject + PartialEq + Debug>(name: &str, object: &T) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/catalog-v1/{name}.json"));
+fn record_of_all_kinds() -> CommitRecord {
+    let mut record = record_of("r-1", 3, 7, Ulid(42));
+    let part = &mut record.parts[0];
+    let file = |kind| FileEntry {
+        kind,
+        path: names::level0("r-1", 7, Ulid(42), kind).to_string(),
+        rows: 10,
+        bytes: 1000,
+        crc32c: 7,
+    };
+    part.files = FileKind::ALL.map(file).to_vec();
+    let tenant = part.tenants.get_mut("anonymous").unwrap();
+    (tenant.histograms, tenant.exemplars, tenant.metadata) = (11, 12, 13);
+    record
+}
+
+fn golden(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/catalog-{name}.json"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn read<T: CatalogObject + PartialEq + Debug>(name: &str, object: &T) {
+    assert_eq!(open_envelope::<T>(name, &golden(name)).unwrap(), *object);
+}
+
+fn written<T: CatalogObject + PartialEq + Debug>(name: &str, object: &T) {
     let written = seal_envelope(object).unwrap();
-    let golden = std::fs::read(&path).unwrap_or_else(|error| {
-        panic!(
-            "{}: {error}; its content would be\n{}",
-            path.display(),
-            String::from_utf8_lossy(&written)
-        )
-    });
-    assert_eq!(open_envelope::<T>(name, &golden).unwrap(), *object);
-    assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&golden));
+    assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&golden(name)));
+    read(name, object);
 }

@@ -13,13 +13,16 @@ use crate::{ArchiveError, FileKind};
 pub(super) const KEY: &str = "emberkeep";
 
 /// The version that this program writes, and the newest that it reads.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
+
+/// The first version whose series table says where histograms and exemplars are.
+pub(super) const ALL_KINDS: u64 = 2;
 
 /// The JSON object.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Footer {
-    version: u64,
+    pub(super) version: u64,
     pub(super) kind: FileKind,
     pub(super) dataset: String,
     pub(super) level: u32,

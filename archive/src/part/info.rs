@@ -32,15 +32,6 @@ pub fn part_number(ulid: Ulid) -> i64 {
     i64::try_from(xxh3_64(&ulid.0.to_be_bytes()) & (u64::MAX >> 1)).expect("63 bits fit")
 }
 
-/// The two files of a part, or their writers.
-#[derive(Debug, Clone)]
-pub struct PartFiles<W> {
-    /// Float samples.
-    pub samples: W,
-    /// The series table.
-    pub series: W,
-}
-
 /// How the files are cut and compressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartSettings {
@@ -54,7 +45,11 @@ pub struct PartSettings {
     pub series_page_rows: usize,
     /// Rows of a row group of `series`, at most.
     pub series_group_rows: usize,
-    /// Bytes of a row group, at most (as encoded so far).
+    /// Rows of a data page of `histograms`, at least.
+    pub histogram_page_rows: usize,
+    /// Rows of a data page of `exemplars` and `metadata`, at least.
+    pub other_page_rows: usize,
+    /// Bytes of a row group, at most: as encoded so far, and for rows of any size also before encoding.
     pub group_bytes: usize,
 }
 
@@ -66,23 +61,34 @@ impl Default for PartSettings {
             sample_group_rows: 1 << 20,
             series_page_rows: 512,
             series_group_rows: 128 << 10,
+            histogram_page_rows: 512,
+            other_page_rows: 1024,
             group_bytes: 32 << 20,
         }
     }
 }
 
-/// What one tenant has in a part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What one tenant has in a part. Version 1 of the catalog had floats only: what it does not say is 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TenantSummary {
-    /// Oldest sample, milliseconds since 1970.
+    /// Oldest row of any series, milliseconds since 1970; for a tenant without series, when its metadata was first seen.
     pub min_time: i64,
-    /// Newest sample, milliseconds since 1970.
+    /// Newest row of any series, milliseconds since 1970; for a tenant without series, when its metadata was last seen.
     pub max_time: i64,
     /// Number of series.
     pub series: u64,
-    /// Number of samples.
+    /// Number of float samples.
     pub samples: u64,
+    /// Number of native histograms.
+    #[serde(default)]
+    pub histograms: u64,
+    /// Number of exemplars.
+    #[serde(default)]
+    pub exemplars: u64,
+    /// Number of variants of metadata, of families and of series.
+    #[serde(default)]
+    pub metadata: u64,
 }
 
 /// What was written into one file.
@@ -101,16 +107,22 @@ pub struct FileSummary {
 /// What was written into a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartSummary {
-    /// Number of samples.
+    /// Number of float samples.
     pub rows: u64,
     /// Number of series.
     pub series: u64,
-    /// Oldest sample, milliseconds since 1970; `i64::MAX` for a part without samples.
+    /// Number of native histograms.
+    pub histograms: u64,
+    /// Number of exemplars.
+    pub exemplars: u64,
+    /// Number of variants of metadata.
+    pub metadata: u64,
+    /// The least of the tenants' times; `i64::MAX` for a part without rows.
     pub min_time: i64,
-    /// Newest sample, milliseconds since 1970; `i64::MIN` for a part without samples.
+    /// The greatest of the tenants' times; `i64::MIN` for a part without rows.
     pub max_time: i64,
     /// What each tenant has in it.
     pub tenants: BTreeMap<String, TenantSummary>,
-    /// The files.
+    /// The files that there are: the series table, and one for each kind that has a row.
     pub files: Vec<FileSummary>,
 }

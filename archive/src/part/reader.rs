@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use object_store::ObjectStore;
 use parquet::file::metadata::PageIndexPolicy;
+use tokio::sync::OnceCell;
 
-use super::metadata::PartFile;
-use super::sample_groups::SampleGroups;
+use emberkeep_model::{ExemplarRun, HistogramRun, Run, TenantId};
+
+use super::metadata_cursor::MetadataCursor;
+use super::part_file::PartFile;
+use super::row_window::RowFile;
 use super::scan::{PartScan, ScanQuery};
-use crate::catalog::PartEntry;
+use crate::catalog::{FileEntry, PartEntry};
 use crate::{ArchiveError, FileKind};
 
 /// A part that can be scanned any number of times; clones share what was read.
@@ -19,32 +23,44 @@ pub struct PartReader {
 
 #[derive(Debug)]
 pub(super) struct OpenFiles {
-    pub(super) samples: PartFile,
     pub(super) series: PartFile,
-    pub(super) groups: SampleGroups,
+    /// None when the part has no such rows; likewise below.
+    pub(super) samples: Option<RowFile>,
+    pub(super) histograms: Option<RowFile>,
+    exemplars: OnceCell<Option<RowFile>>,
+    metadata: OnceCell<Option<PartFile>>,
+    store: Arc<dyn ObjectStore>,
+    entries: Vec<FileEntry>,
+    part: i64,
 }
 
 impl PartReader {
-    /// Opens a part: one or two ranged reads for each file.
+    /// Opens a part: one or two ranged reads for each file. Exemplars and metadata, which most queries do not ask for, are opened when
+    /// they are.
     ///
     /// # Errors
     /// [`ArchiveError::Store`] when the store does not answer ([`ArchiveError::is_not_found`] when the part was removed
     /// meanwhile: refresh the catalog), [`ArchiveError::Corrupt`] and [`ArchiveError::NewerVersion`] name the file.
     pub async fn open(store: Arc<dyn ObjectStore>, entry: &PartEntry) -> Result<Self, ArchiveError> {
-        let open = |kind, policy| {
-            let store = Arc::clone(&store);
-            async move { PartFile::open(store, entry.file(kind)?, entry.part, policy).await }
-        };
-        // Values are never searched for, so statistics of sample pages would only take memory.
-        let samples = open(FileKind::Samples, PageIndexPolicy::Skip);
-        let series = open(FileKind::Series, PageIndexPolicy::Optional);
-        let (samples, series) = futures::try_join!(samples, series)?;
-        let groups = SampleGroups::new(&samples)?;
+        let series = PartFile::open(
+            Arc::clone(&store),
+            entry.file(FileKind::Series)?,
+            entry.part,
+            PageIndexPolicy::Optional,
+        );
+        let rows = |kind| open_rows(Arc::clone(&store), entry.find(kind), entry.part);
+        let (series, samples, histograms) =
+            futures::try_join!(series, rows(FileKind::Samples), rows(FileKind::Histograms))?;
         Ok(Self {
             files: Arc::new(OpenFiles {
-                samples,
                 series,
-                groups,
+                samples: samples.map(RowFile::new::<Run>).transpose()?,
+                histograms: histograms.map(RowFile::new::<HistogramRun>).transpose()?,
+                exemplars: OnceCell::new(),
+                metadata: OnceCell::new(),
+                store,
+                entries: entry.files.clone(),
+                part: entry.part,
             }),
         })
     }
@@ -52,14 +68,74 @@ impl PartReader {
     /// Bytes that the footers and page indexes take in memory.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.files.samples.metadata().memory_size() + self.files.series.metadata().memory_size()
+        let files = &*self.files;
+        let rows = [files.samples.as_ref(), files.histograms.as_ref()];
+        let exemplars = files.exemplars.get().and_then(Option::as_ref);
+        let metadata = files.metadata.get().and_then(Option::as_ref);
+        let rows = rows.into_iter().chain([exemplars]).flatten().map(|rows| &rows.file);
+        let all = rows.chain(metadata).chain([&files.series]);
+        all.map(|file| file.metadata().memory_size()).sum()
     }
 
     /// Begins a scan in label order. `window_rows` is how many rows of samples are fetched and kept at once (up to twice as many
     /// where a series is longer than that, so that pages are read once). It bounds what a scan holds between two calls: about
-    /// 150 KB with labels of usual length, and 16 B for each row (24 B with start timestamps).
+    /// 150 KB with labels of usual length, and 16 B for each row (24 B with start timestamps); of histograms and of exemplars, which
+    /// are larger, 64 B for each row of the window, at least 128 KB, and an eighth more or one row, whichever is larger.
     #[must_use]
     pub fn scan(&self, query: ScanQuery, window_rows: usize) -> PartScan {
         PartScan::new(Arc::clone(&self.files), query, window_rows)
+    }
+
+    /// The metadata of a tenant, of one family or all, in batches: by family, what was said of the family before what was said of its
+    /// series, and those in label order. One read of the file and, for metadata of series, reads of the series table for each batch.
+    #[must_use]
+    pub fn metadata(&self, tenant: &TenantId, family: Option<&str>) -> MetadataCursor {
+        MetadataCursor::new(Arc::clone(&self.files), tenant.clone(), family.map(str::to_owned))
+    }
+}
+
+impl OpenFiles {
+    /// The file of exemplars, opened by the first who asks.
+    pub(super) async fn exemplars(&self) -> Result<Option<&RowFile>, ArchiveError> {
+        let open = async || {
+            let file = open_rows(Arc::clone(&self.store), self.entry(FileKind::Exemplars), self.part).await?;
+            file.map(RowFile::new::<ExemplarRun>).transpose()
+        };
+        Ok(self.exemplars.get_or_try_init(open).await?.as_ref())
+    }
+
+    /// The file of metadata, opened by the first who asks.
+    pub(super) async fn metadata(&self) -> Result<Option<&PartFile>, ArchiveError> {
+        let open = async || match self.entry(FileKind::Metadata) {
+            Some(entry) => {
+                let store = Arc::clone(&self.store);
+                let file = PartFile::open(store, entry, self.part, PageIndexPolicy::Optional);
+                Ok(Some(file.await?))
+            }
+            None => Ok(None),
+        };
+        Ok(self.metadata.get_or_try_init(open).await?.as_ref())
+    }
+
+    /// Number of rows of a kind; an open file has as many as its entry says.
+    pub(super) fn rows(&self, kind: FileKind) -> u64 {
+        self.entry(kind).map_or(0, |entry| entry.rows)
+    }
+
+    fn entry(&self, kind: FileKind) -> Option<&FileEntry> {
+        self.entries.iter().find(|entry| entry.kind == kind)
+    }
+}
+
+/// Opens a file whose rows are found by number, when there is one. Values are never searched for, so statistics of its pages would only
+/// take memory.
+async fn open_rows(
+    store: Arc<dyn ObjectStore>,
+    entry: Option<&FileEntry>,
+    part: i64,
+) -> Result<Option<PartFile>, ArchiveError> {
+    match entry {
+        Some(entry) => PartFile::open(store, entry, part, PageIndexPolicy::Skip).await.map(Some),
+        None => Ok(None),
     }
 }

@@ -6,7 +6,7 @@ use arrow::record_batch::RecordBatch;
 
 use emberkeep_model::{Run, UNSET_START_TIMESTAMP};
 
-use super::metadata::PartFile;
+use super::part_file::PartFile;
 use super::{decimal, schema};
 use crate::ArchiveError;
 

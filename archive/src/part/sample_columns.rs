@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int8Array, Int64Array, StringArray, TimestampMillisecondArray};
+use arrow::array::{ArrayRef, Float64Array, Int8Array, Int64Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::record_batch::RecordBatch;
 use parquet::errors::ParquetError;
 
 use emberkeep_model::{Run, UNSET_START_TIMESTAMP};
 
-use super::{decimal, schema};
+use super::{columns, decimal, schema};
 
 /// Rows not yet handed to the encoder; all of one tenant.
 #[derive(Debug, Default)]
@@ -61,17 +61,15 @@ impl SampleColumns {
         let rows = self.len();
         let (unscaled_valid, raw_value) = raw_columns(std::mem::take(&mut self.raw), rows);
         let unscaled = Int64Array::new(std::mem::take(&mut self.unscaled).into(), unscaled_valid);
-        let timestamps = TimestampMillisecondArray::from(std::mem::take(&mut self.timestamps)).with_timezone("UTC");
-        let starts = start_column(std::mem::take(&mut self.start_timestamps), rows).with_timezone("UTC");
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(tenant, rows))),
-            Arc::new(Int64Array::from(vec![part; rows])),
-            Arc::new(Int64Array::from(std::mem::take(&mut self.series_ids))),
-            Arc::new(timestamps),
+            columns::tenants(tenant, rows),
+            columns::parts(part, rows),
+            columns::numbers(&mut self.series_ids),
+            columns::times(&mut self.timestamps),
             Arc::new(unscaled),
             Arc::new(Int8Array::from(std::mem::take(&mut self.scales))),
             Arc::new(raw_value),
-            Arc::new(starts),
+            columns::start_times(&mut self.start_timestamps, rows),
         ];
         Ok(RecordBatch::try_new(Arc::clone(&schema::SAMPLES), columns)?)
     }
@@ -93,12 +91,4 @@ fn raw_columns(raw: Vec<(usize, f64)>, rows: usize) -> (Option<NullBuffer>, Floa
         Some(NullBuffer::new(!&is_raw)),
         Float64Array::new(values.into(), Some(NullBuffer::new(is_raw))),
     )
-}
-
-fn start_column(starts: Vec<i64>, rows: usize) -> TimestampMillisecondArray {
-    if starts.is_empty() {
-        return TimestampMillisecondArray::new_null(rows);
-    }
-    let is_set: BooleanBuffer = starts.iter().map(|&start| start != UNSET_START_TIMESTAMP).collect();
-    TimestampMillisecondArray::new(starts.into(), Some(NullBuffer::new(is_set)))
 }

@@ -5,18 +5,20 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Int64Array, MapArray, StringArray, TimestampMillisecondArray};
+use arrow::array::{AsArray, Int64Array, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
 
-use emberkeep_model::{Labels, Matcher, Run, TenantId, TimeRange};
+use emberkeep_model::{ExemplarRun, HistogramRun, Labels, Matcher, Run, TenantId, TimeRange};
 
-use super::metadata::{GroupRows, Pages};
+use super::footer::ALL_KINDS;
+use super::label_batch::LabelBatch;
+use super::part_file::{GroupRows, Pages};
 use super::reader::OpenFiles;
-use super::sample_window::SampleWindow;
+use super::row_window::RowWindow;
 use super::schema;
 use super::series_pages::windows;
-use crate::ArchiveError;
+use crate::{ArchiveError, FileKind};
 
 /// One series is decoded for each so many rows of the window; as many as are in a part of a few minutes.
 const ROWS_PER_SERIES: usize = 32;
@@ -27,14 +29,18 @@ const LEAST_SERIES: usize = 256;
 /// Series that are decoded at once, at most.
 const MOST_SERIES: usize = 2048;
 
-/// The columns of the series table that a scan reads.
-const COLUMNS: [&str; 6] = [
+/// The columns of the series table that a scan reads; those that version 1 did not have are left out there.
+const COLUMNS: [&str; 10] = [
     schema::TENANT,
     schema::LABELS,
     schema::MIN_TIME,
     schema::MAX_TIME,
     schema::SAMPLES_ROW_START,
     schema::SAMPLES_ROW_COUNT,
+    schema::HISTOGRAMS_ROW_START,
+    schema::HISTOGRAMS_ROW_COUNT,
+    schema::EXEMPLARS_ROW_START,
+    schema::EXEMPLARS_ROW_COUNT,
 ];
 
 /// What to look for in a part.
@@ -48,20 +54,24 @@ pub struct ScanQuery {
     pub matchers: Arc<[Matcher]>,
 }
 
-/// A series of a part that matches, and where its samples are.
+/// A series of a part that matches, and where its rows are. All ranges are empty for a series with nothing but metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeriesRows {
     /// The series.
     pub labels: Labels,
     /// Its rows in `samples`.
-    pub rows: Range<u64>,
-    /// Its oldest sample in the part, milliseconds since 1970.
+    pub samples: Range<u64>,
+    /// Its rows in `histograms`.
+    pub histograms: Range<u64>,
+    /// Its rows in `exemplars`.
+    pub exemplars: Range<u64>,
+    /// Its oldest row of any kind in the part, milliseconds since 1970; without rows, when its metadata was first seen.
     pub min_time: i64,
-    /// Its newest sample in the part, milliseconds since 1970.
+    /// Its newest row of any kind in the part, milliseconds since 1970; without rows, when its metadata was last seen.
     pub max_time: i64,
 }
 
-/// A scan in progress. Call [`PartScan::next`] for the next series and [`PartScan::samples`] for its samples, or not.
+/// A scan in progress. Call [`PartScan::next`] for the next series and [`PartScan::samples`] and its siblings for its rows, or not.
 pub struct PartScan {
     files: Arc<OpenFiles>,
     query: ScanQuery,
@@ -75,9 +85,19 @@ pub struct PartScan {
     slice_series: usize,
     queue: VecDeque<SeriesRows>,
     last: Option<Labels>,
-    /// First row of `samples` that the next series may have.
-    next_row: u64,
-    samples: SampleWindow,
+    /// First rows that the next series may have.
+    next_rows: NextRows,
+    samples: RowWindow<Run>,
+    histograms: RowWindow<HistogramRun>,
+    exemplars: RowWindow<ExemplarRun>,
+}
+
+/// First rows that the next series may have, by kind.
+#[derive(Debug, Default)]
+struct NextRows {
+    samples: u64,
+    histograms: u64,
+    exemplars: u64,
 }
 
 impl fmt::Debug for PartScan {
@@ -92,7 +112,6 @@ impl fmt::Debug for PartScan {
 impl PartScan {
     pub(super) fn new(files: Arc<OpenFiles>, query: ScanQuery, window_rows: usize) -> Self {
         let window_bytes = (window_rows as u64).saturating_mul(8).clamp(16 << 10, 1 << 20);
-        let samples = SampleWindow::new(window_rows);
         Self {
             files,
             query,
@@ -107,12 +126,14 @@ impl PartScan {
             slice_series: (window_rows / ROWS_PER_SERIES).clamp(LEAST_SERIES, MOST_SERIES),
             queue: VecDeque::new(),
             last: None,
-            next_row: 0,
-            samples,
+            next_rows: NextRows::default(),
+            samples: RowWindow::new(window_rows),
+            histograms: RowWindow::new(window_rows),
+            exemplars: RowWindow::new(window_rows),
         }
     }
 
-    /// The next matching series that may have samples in the time range, in label order.
+    /// The next matching series that may have rows in the time range, in label order.
     ///
     /// # Errors
     /// As [`PartReader::open`](super::PartReader::open).
@@ -126,16 +147,58 @@ impl PartScan {
     }
 
     /// Appends the samples of the rows of one series that lie in the time range. Rows must come in rising order over the whole
-    /// scan; rows may be left out, and a long series may be read in pieces.
+    /// scan; rows may be left out, and a long series may be read in pieces. The kinds are read independently of each other.
     ///
     /// # Errors
     /// [`ArchiveError::Invalid`] for rows that were passed already; otherwise as
     /// [`PartReader::open`](super::PartReader::open).
     pub async fn samples(&mut self, rows: Range<u64>, range: TimeRange, out: &mut Run) -> Result<(), ArchiveError> {
-        let upcoming = self.queue.iter().map(|series| series.rows.clone());
-        self.samples
-            .read(&self.files.samples, &self.files.groups, rows, upcoming, range, out)
-            .await
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let file = self.files.samples.as_ref().ok_or_else(|| no_such_rows(&rows, FileKind::Samples))?;
+        let upcoming = self.queue.iter().map(|series| series.samples.clone());
+        let upcoming = upcoming.filter(|rows| !rows.is_empty());
+        self.samples.read(file, rows, upcoming, range, out).await
+    }
+
+    /// Appends the histograms of the rows of one series, by the rules of [`PartScan::samples`].
+    ///
+    /// # Errors
+    /// As [`PartScan::samples`].
+    pub async fn histograms(
+        &mut self,
+        rows: Range<u64>,
+        range: TimeRange,
+        out: &mut HistogramRun,
+    ) -> Result<(), ArchiveError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let file = self.files.histograms.as_ref().ok_or_else(|| no_such_rows(&rows, FileKind::Histograms))?;
+        let upcoming = self.queue.iter().map(|series| series.histograms.clone());
+        let upcoming = upcoming.filter(|rows| !rows.is_empty());
+        self.histograms.read(file, rows, upcoming, range, out).await
+    }
+
+    /// Appends the exemplars of the rows of one series, by the rules of [`PartScan::samples`].
+    ///
+    /// # Errors
+    /// As [`PartScan::samples`].
+    pub async fn exemplars(
+        &mut self,
+        rows: Range<u64>,
+        range: TimeRange,
+        out: &mut ExemplarRun,
+    ) -> Result<(), ArchiveError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let files = Arc::clone(&self.files);
+        let file = files.exemplars().await?.ok_or_else(|| no_such_rows(&rows, FileKind::Exemplars))?;
+        let upcoming = self.queue.iter().map(|series| series.exemplars.clone());
+        let upcoming = upcoming.filter(|rows| !rows.is_empty());
+        self.exemplars.read(file, rows, upcoming, range, out).await
     }
 
     /// Decodes one more slice of the series table into the queue; false when there is none.
@@ -157,7 +220,7 @@ impl PartScan {
             self.pages = file.fetch_pages(&window, &projection).await?;
             self.window = window;
         }
-        let slice = take_rows(&mut self.window, self.slice_series);
+        let slice = self.window.take(self.slice_series);
         let mut decoder = file.decode(&slice, &projection, self.slice_series, &self.pages)?;
         while let Some(batch) = file.next_batch(&mut decoder)? {
             self.enqueue(&batch)?;
@@ -166,38 +229,43 @@ impl PartScan {
     }
 
     fn enqueue(&mut self, batch: &RecordBatch) -> Result<(), ArchiveError> {
-        let file = &self.files.series;
-        let table =
-            SeriesTable::new(batch).ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
+        let files = &self.files;
+        let file = &files.series;
+        let table = SeriesBatch::new(batch, file.version() >= ALL_KINDS);
+        let table = table.ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
         for row in 0..batch.num_rows() {
             let (min_time, max_time) = (table.min_times.value(row), table.max_times.value(row));
             if table.tenants.value(row) != self.query.tenant.as_str() || !self.query.range.overlaps(min_time, max_time)
             {
                 continue;
             }
-            let pairs = table.pairs(row);
-            if !self
-                .query
-                .matchers
-                .iter()
-                .all(|matcher| matcher.matches(value_of(&table, pairs.clone(), matcher.name())))
-            {
+            let matches = |matcher: &Matcher| matcher.matches(table.labels.value(row, matcher.name()));
+            if !self.query.matchers.iter().all(matches) {
                 continue;
             }
-            let labels = Labels::from_pairs(pairs.map(|i| (table.names.value(i), table.values.value(i))));
-            let labels = labels.map_err(|error| file.corrupt(error))?;
+            let labels = table.labels.labels(row).map_err(|error| file.corrupt(error))?;
             if self.last.as_ref().is_some_and(|last| *last >= labels) {
                 return Err(file.corrupt(format!("series {labels} is out of order")));
             }
             self.last = Some(labels.clone());
-            let rows = table.rows(row).filter(|rows| {
-                self.next_row <= rows.start && rows.start < rows.end && rows.end <= self.files.groups.rows()
-            });
-            let rows = rows.ok_or_else(|| file.corrupt(format!("series {labels} has impossible rows in `samples`")))?;
-            self.next_row = rows.end;
+            let take = |rows: Option<Range<u64>>, next: &mut u64, kind: FileKind| {
+                let is_possible = |rows: &Range<u64>| *next <= rows.start && rows.end <= files.rows(kind);
+                let rows = rows.filter(is_possible).ok_or_else(|| {
+                    let kind = kind.as_str();
+                    file.corrupt(format!("series {labels} has impossible rows in `{kind}`"))
+                })?;
+                *next = rows.end;
+                Ok(rows)
+            };
+            let next = &mut self.next_rows;
+            let samples = take(table.samples.row(row), &mut next.samples, FileKind::Samples)?;
+            let histograms = take(table.histograms.row(row), &mut next.histograms, FileKind::Histograms)?;
+            let exemplars = take(table.exemplars.row(row), &mut next.exemplars, FileKind::Exemplars)?;
             self.queue.push_back(SeriesRows {
                 labels,
-                rows,
+                samples,
+                histograms,
+                exemplars,
                 min_time,
                 max_time,
             });
@@ -206,73 +274,61 @@ impl PartScan {
     }
 }
 
-/// Takes up to `count` rows off the front.
-fn take_rows(from: &mut GroupRows, count: usize) -> GroupRows {
-    let mut taken = GroupRows {
-        rows: Vec::new(),
-        ..*from
-    };
-    let mut left = count;
-    while left > 0 && !from.rows.is_empty() {
-        let first = &mut from.rows[0];
-        let end = first.end.min(first.start + left);
-        taken.rows.push(first.start..end);
-        left -= end - first.start;
-        first.start = end;
-        if first.start == first.end {
-            from.rows.remove(0);
-        }
-    }
-    taken
-}
-
-/// The value of a label among the pairs, empty when it is absent.
-fn value_of<'a>(table: &'a SeriesTable<'_>, mut pairs: Range<usize>, name: &str) -> &'a str {
-    pairs
-        .find(|&i| table.names.value(i) == name)
-        .map_or("", |i| table.values.value(i))
+/// Rows that no series of this part has.
+fn no_such_rows(rows: &Range<u64>, kind: FileKind) -> ArchiveError {
+    ArchiveError::Invalid(format!("the part has no rows {rows:?} in `{}`", kind.as_str()))
 }
 
 /// The columns of one batch of the series table.
-struct SeriesTable<'a> {
+struct SeriesBatch<'a> {
     tenants: &'a StringArray,
-    labels: &'a MapArray,
-    names: &'a StringArray,
-    values: &'a StringArray,
+    labels: LabelBatch<'a>,
     min_times: &'a TimestampMillisecondArray,
     max_times: &'a TimestampMillisecondArray,
-    row_starts: &'a Int64Array,
-    row_counts: &'a Int64Array,
+    samples: RowsBatch<'a>,
+    histograms: RowsBatch<'a>,
+    exemplars: RowsBatch<'a>,
 }
 
-impl<'a> SeriesTable<'a> {
-    fn new(batch: &'a RecordBatch) -> Option<Self> {
-        let column = |name| batch.column_by_name(name);
-        let time = |name| column(name)?.as_primitive_opt::<TimestampMillisecondType>();
-        let number = |name| column(name)?.as_primitive_opt::<Int64Type>();
-        let labels = column(schema::LABELS)?.as_map_opt()?;
+/// Where the rows of one kind lie; no columns when the version had no such kind.
+struct RowsBatch<'a>(Option<(&'a Int64Array, &'a Int64Array)>);
+
+impl<'a> RowsBatch<'a> {
+    fn new(batch: &'a RecordBatch, [start, count]: [&str; 2]) -> Option<Self> {
+        let number = |name| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
+        Some(Self(Some((number(start)?, number(count)?))))
+    }
+
+    /// Rows that can be; none of them for a kind that is not there.
+    fn row(&self, row: usize) -> Option<Range<u64>> {
+        let Some((starts, counts)) = self.0 else {
+            return Some(0..0);
+        };
+        let start = u64::try_from(starts.value(row)).ok()?;
+        let count = u64::try_from(counts.value(row)).ok()?;
+        Some(start..start.checked_add(count)?)
+    }
+}
+
+impl<'a> SeriesBatch<'a> {
+    fn new(batch: &'a RecordBatch, has_all_kinds: bool) -> Option<Self> {
+        let time = |name| {
+            batch
+                .column_by_name(name)?
+                .as_primitive_opt::<TimestampMillisecondType>()
+        };
+        let newer = |names| match has_all_kinds {
+            true => RowsBatch::new(batch, names),
+            false => Some(RowsBatch(None)),
+        };
         Some(Self {
-            tenants: column(schema::TENANT)?.as_string_opt::<i32>()?,
-            labels,
-            names: labels.keys().as_string_opt::<i32>()?,
-            values: labels.values().as_string_opt::<i32>()?,
+            tenants: batch.column_by_name(schema::TENANT)?.as_string_opt::<i32>()?,
+            labels: LabelBatch::new(batch)?,
             min_times: time(schema::MIN_TIME)?,
             max_times: time(schema::MAX_TIME)?,
-            row_starts: number(schema::SAMPLES_ROW_START)?,
-            row_counts: number(schema::SAMPLES_ROW_COUNT)?,
+            samples: RowsBatch::new(batch, [schema::SAMPLES_ROW_START, schema::SAMPLES_ROW_COUNT])?,
+            histograms: newer([schema::HISTOGRAMS_ROW_START, schema::HISTOGRAMS_ROW_COUNT])?,
+            exemplars: newer([schema::EXEMPLARS_ROW_START, schema::EXEMPLARS_ROW_COUNT])?,
         })
-    }
-
-    /// The range of label pairs of a row.
-    fn pairs(&self, row: usize) -> Range<usize> {
-        let offsets = self.labels.value_offsets();
-        let offset = |i: usize| usize::try_from(offsets[i]).unwrap_or(0);
-        offset(row)..offset(row + 1)
-    }
-
-    fn rows(&self, row: usize) -> Option<Range<u64>> {
-        let start = u64::try_from(self.row_starts.value(row)).ok()?;
-        let count = u64::try_from(self.row_counts.value(row)).ok()?;
-        Some(start..start.checked_add(count)?)
     }
 }

@@ -1,14 +1,12 @@
-//! Columns of the files, and how each is encoded (`docs/formats/parts.md`).
+//! Columns of the files (`docs/formats/parts.md`).
+//!
+//! Every column is plain for other engines: numbers, texts, lists and maps of them, no unsigned integers, no binary blobs.
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
-use parquet::schema::types::ColumnPath;
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 
-use super::PartSettings;
-use crate::ArchiveError;
+use crate::FileKind;
 
 pub(super) const TENANT: &str = "tenant";
 pub(super) const PART: &str = "part";
@@ -24,39 +22,157 @@ pub(super) const MIN_TIME: &str = "min_time";
 pub(super) const MAX_TIME: &str = "max_time";
 pub(super) const SAMPLES_ROW_START: &str = "samples_row_start";
 pub(super) const SAMPLES_ROW_COUNT: &str = "samples_row_count";
+pub(super) const HISTOGRAMS_ROW_START: &str = "histograms_row_start";
+pub(super) const HISTOGRAMS_ROW_COUNT: &str = "histograms_row_count";
+pub(super) const EXEMPLARS_ROW_START: &str = "exemplars_row_start";
+pub(super) const EXEMPLARS_ROW_COUNT: &str = "exemplars_row_count";
 
-/// Larger dictionaries are given up, because a reader holds a whole one for each open part.
-const DICTIONARY_BYTES: usize = 128 << 10;
+pub(super) const RESET_HINT: &str = "reset_hint";
+pub(super) const SCHEMA: &str = "schema";
+pub(super) const ZERO_THRESHOLD: &str = "zero_threshold";
+pub(super) const SUM: &str = "sum";
+pub(super) const COUNT: &str = "count";
+pub(super) const ZERO_COUNT: &str = "zero_count";
+pub(super) const FLOAT_COUNT: &str = "float_count";
+pub(super) const FLOAT_ZERO_COUNT: &str = "float_zero_count";
+pub(super) const POSITIVE_SPAN_OFFSETS: &str = "positive_span_offsets";
+pub(super) const POSITIVE_SPAN_LENGTHS: &str = "positive_span_lengths";
+pub(super) const NEGATIVE_SPAN_OFFSETS: &str = "negative_span_offsets";
+pub(super) const NEGATIVE_SPAN_LENGTHS: &str = "negative_span_lengths";
+pub(super) const POSITIVE_BUCKETS: &str = "positive_buckets";
+pub(super) const NEGATIVE_BUCKETS: &str = "negative_buckets";
+pub(super) const FLOAT_POSITIVE_BUCKETS: &str = "float_positive_buckets";
+pub(super) const FLOAT_NEGATIVE_BUCKETS: &str = "float_negative_buckets";
+pub(super) const CUSTOM_VALUES: &str = "custom_values";
 
-/// Of the ids there is one per series, and giving them up would cost eight bytes per sample.
-const ID_DICTIONARY_BYTES: usize = 4 << 20;
+pub(super) const VALUE: &str = "value";
+
+pub(super) const FAMILY: &str = "family";
+pub(super) const TYPE: &str = "type";
+pub(super) const UNIT: &str = "unit";
+pub(super) const HELP: &str = "help";
+pub(super) const FIRST_SEEN: &str = "first_seen";
+pub(super) const LAST_SEEN: &str = "last_seen";
 
 pub(super) static SAMPLES: LazyLock<SchemaRef> = LazyLock::new(|| {
-    Arc::new(Schema::new(vec![
-        Field::new(TENANT, DataType::Utf8, false),
-        Field::new(PART, DataType::Int64, false),
-        Field::new(SERIES_ID, DataType::Int64, false),
-        Field::new(TIMESTAMP, timestamp(), false),
-        Field::new(UNSCALED, DataType::Int64, true),
-        Field::new(SCALE, DataType::Int8, false),
-        Field::new(RAW_VALUE, DataType::Float64, true),
-        Field::new(START_TIMESTAMP, timestamp(), true),
-    ]))
+    file(vec![
+        required(SERIES_ID, DataType::Int64),
+        required(TIMESTAMP, timestamp()),
+        nullable(UNSCALED, DataType::Int64),
+        required(SCALE, DataType::Int8),
+        nullable(RAW_VALUE, DataType::Float64),
+        nullable(START_TIMESTAMP, timestamp()),
+    ])
 });
 
 pub(super) static SERIES: LazyLock<SchemaRef> = LazyLock::new(|| {
-    Arc::new(Schema::new(vec![
-        Field::new(TENANT, DataType::Utf8, false),
-        Field::new(PART, DataType::Int64, false),
-        Field::new(SERIES_ID, DataType::Int64, false),
-        Field::new(METRIC_NAME, DataType::Utf8, false),
-        Field::new(LABELS, DataType::Map(label_entries(), false), false),
-        Field::new(MIN_TIME, timestamp(), false),
-        Field::new(MAX_TIME, timestamp(), false),
-        Field::new(SAMPLES_ROW_START, DataType::Int64, false),
-        Field::new(SAMPLES_ROW_COUNT, DataType::Int64, false),
-    ]))
+    let mut fields = series_of_version_1();
+    for name in [
+        HISTOGRAMS_ROW_START,
+        HISTOGRAMS_ROW_COUNT,
+        EXEMPLARS_ROW_START,
+        EXEMPLARS_ROW_COUNT,
+    ] {
+        fields.push(required(name, DataType::Int64));
+    }
+    file(fields)
 });
+
+static SERIES_OF_VERSION_1: LazyLock<SchemaRef> = LazyLock::new(|| file(series_of_version_1()));
+
+pub(super) static HISTOGRAMS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    file(vec![
+        required(SERIES_ID, DataType::Int64),
+        required(TIMESTAMP, timestamp()),
+        nullable(START_TIMESTAMP, timestamp()),
+        required(RESET_HINT, DataType::Int8),
+        required(SCHEMA, DataType::Int32),
+        required(ZERO_THRESHOLD, DataType::Float64),
+        required(SUM, DataType::Float64),
+        nullable(COUNT, DataType::Int64),
+        nullable(ZERO_COUNT, DataType::Int64),
+        nullable(FLOAT_COUNT, DataType::Float64),
+        nullable(FLOAT_ZERO_COUNT, DataType::Float64),
+        list(POSITIVE_SPAN_OFFSETS, DataType::Int32),
+        list(POSITIVE_SPAN_LENGTHS, DataType::Int64),
+        list(POSITIVE_BUCKETS, DataType::Int64),
+        list(FLOAT_POSITIVE_BUCKETS, DataType::Float64),
+        list(NEGATIVE_SPAN_OFFSETS, DataType::Int32),
+        list(NEGATIVE_SPAN_LENGTHS, DataType::Int64),
+        list(NEGATIVE_BUCKETS, DataType::Int64),
+        list(FLOAT_NEGATIVE_BUCKETS, DataType::Float64),
+        list(CUSTOM_VALUES, DataType::Float64),
+    ])
+});
+
+pub(super) static EXEMPLARS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    file(vec![
+        required(SERIES_ID, DataType::Int64),
+        required(TIMESTAMP, timestamp()),
+        required(VALUE, DataType::Float64),
+        required(LABELS, DataType::Map(label_entries(), false)),
+    ])
+});
+
+pub(super) static METADATA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    file(vec![
+        required(FAMILY, DataType::Utf8),
+        nullable(SERIES_ID, DataType::Int64),
+        required(TYPE, DataType::Utf8),
+        required(UNIT, DataType::Utf8),
+        required(HELP, DataType::Utf8),
+        required(FIRST_SEEN, timestamp()),
+        required(LAST_SEEN, timestamp()),
+    ])
+});
+
+/// The columns that a file of this kind and format version has, at least.
+pub(super) fn of(kind: FileKind, version: u64) -> &'static SchemaRef {
+    match kind {
+        FileKind::Samples => &SAMPLES,
+        FileKind::Series if version < super::footer::ALL_KINDS => &SERIES_OF_VERSION_1,
+        FileKind::Series => &SERIES,
+        FileKind::Histograms => &HISTOGRAMS,
+        FileKind::Exemplars => &EXEMPLARS,
+        FileKind::Metadata => &METADATA,
+    }
+}
+
+fn series_of_version_1() -> Vec<Field> {
+    vec![
+        required(SERIES_ID, DataType::Int64),
+        required(METRIC_NAME, DataType::Utf8),
+        required(LABELS, DataType::Map(label_entries(), false)),
+        required(MIN_TIME, timestamp()),
+        required(MAX_TIME, timestamp()),
+        required(SAMPLES_ROW_START, DataType::Int64),
+        required(SAMPLES_ROW_COUNT, DataType::Int64),
+    ]
+}
+
+/// What every file begins with, and its own columns.
+fn file(own: Vec<Field>) -> SchemaRef {
+    let mut fields = vec![required(TENANT, DataType::Utf8), required(PART, DataType::Int64)];
+    fields.extend(own);
+    Arc::new(Schema::new(fields))
+}
+
+fn required(name: &str, data_type: DataType) -> Field {
+    Field::new(name, data_type, false)
+}
+
+fn nullable(name: &str, data_type: DataType) -> Field {
+    Field::new(name, data_type, true)
+}
+
+fn list(name: &str, element: DataType) -> Field {
+    required(name, DataType::List(list_element(element)))
+}
+
+/// The name that the Parquet specification gives to the element of a list; other engines look for it.
+pub(super) fn list_element(element: DataType) -> FieldRef {
+    Arc::new(required("element", element))
+}
 
 /// `TIMESTAMP(MILLIS, UTC)`.
 fn timestamp() -> DataType {
@@ -64,66 +180,10 @@ fn timestamp() -> DataType {
 }
 
 /// The names that the Parquet specification gives to the parts of a map; other engines look for them.
-pub(super) fn label_entries() -> Arc<Field> {
+pub(super) fn label_entries() -> FieldRef {
     Arc::new(Field::new("key_value", DataType::Struct(label_fields()), false))
 }
 
 pub(super) fn label_fields() -> Fields {
-    Fields::from(vec![
-        Field::new("key", DataType::Utf8, false),
-        Field::new("value", DataType::Utf8, false),
-    ])
-}
-
-pub(super) fn samples_properties(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
-    // A page ends with the write that fills it, for every column alike: batches are smaller than a page, and the encoder must
-    // not cut them further (`write_batch_size`).
-    let builder = common(settings, settings.sample_page_rows, settings.sample_page_rows)?
-        .set_max_row_group_row_count(Some(settings.sample_group_rows))
-        .set_column_dictionary_page_size_limit(column(&[SERIES_ID]), ID_DICTIONARY_BYTES)
-        // Engines disagree on what a minimum is when there are NaN.
-        .set_column_statistics_enabled(column(&[RAW_VALUE]), EnabledStatistics::None);
-    Ok(delta(builder, &[TIMESTAMP, UNSCALED]).build())
-}
-
-pub(super) fn series_properties(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
-    // Of a map the encoder counts labels, not rows.
-    let builder = common(settings, settings.series_page_rows, 1 << 20)?
-        .set_max_row_group_row_count(Some(settings.series_group_rows))
-        .set_column_dictionary_enabled(column(&[SERIES_ID]), false)
-        .set_column_statistics_enabled(column(&[LABELS, "key_value", "key"]), EnabledStatistics::None)
-        .set_column_statistics_enabled(column(&[LABELS, "key_value", "value"]), EnabledStatistics::None);
-    let mut builder = delta(builder, &[MIN_TIME, MAX_TIME, SAMPLES_ROW_START, SAMPLES_ROW_COUNT]);
-    // What is a few bytes for each page gains nothing, and costs a reader a context for each column and open part.
-    for name in [TENANT, PART, SAMPLES_ROW_START, SAMPLES_ROW_COUNT] {
-        builder = builder.set_column_compression(column(&[name]), Compression::UNCOMPRESSED);
-    }
-    Ok(builder.build())
-}
-
-fn common(
-    settings: &PartSettings,
-    page_rows: usize,
-    write_batch: usize,
-) -> Result<WriterPropertiesBuilder, ArchiveError> {
-    let level = ZstdLevel::try_new(settings.zstd_level).map_err(|error| ArchiveError::Invalid(error.to_string()))?;
-    Ok(WriterProperties::builder()
-        .set_created_by(format!("emberkeep {}", env!("CARGO_PKG_VERSION")))
-        .set_compression(Compression::ZSTD(level))
-        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
-        .set_data_page_row_count_limit(page_rows)
-        .set_write_batch_size(write_batch.max(page_rows)))
-}
-
-fn delta(mut builder: WriterPropertiesBuilder, columns: &[&str]) -> WriterPropertiesBuilder {
-    for name in columns {
-        builder = builder
-            .set_column_dictionary_enabled(column(&[name]), false)
-            .set_column_encoding(column(&[name]), Encoding::DELTA_BINARY_PACKED);
-    }
-    builder
-}
-
-fn column(steps: &[&str]) -> ColumnPath {
-    ColumnPath::new(steps.iter().map(|&step| step.to_owned()).collect())
+    Fields::from(vec![required("key", DataType::Utf8), required("value", DataType::Utf8)])
 }

@@ -1,16 +1,15 @@
 //! Rows of `series` on their way into the encoder.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Int64Array, MapArray, StringArray, StringBuilder, StructArray, TimestampMillisecondArray,
-};
-use arrow::buffer::OffsetBuffer;
+use arrow::array::{ArrayRef, StringBuilder};
 use arrow::record_batch::RecordBatch;
 use parquet::errors::ParquetError;
 
-use emberkeep_model::{Labels, Run};
+use emberkeep_model::Labels;
 
+use super::columns::{self, LabelColumn};
 use super::schema;
 
 /// Rows not yet handed to the encoder; all of one tenant.
@@ -18,13 +17,39 @@ use super::schema;
 pub(super) struct SeriesColumns {
     series_ids: Vec<i64>,
     metric_names: StringBuilder,
-    label_names: StringBuilder,
-    label_values: StringBuilder,
-    label_counts: Vec<usize>,
+    labels: LabelColumn,
     min_times: Vec<i64>,
     max_times: Vec<i64>,
-    row_starts: Vec<i64>,
-    row_counts: Vec<i64>,
+    samples: RowColumns,
+    histograms: RowColumns,
+    exemplars: RowColumns,
+}
+
+/// Where the rows of one kind lie.
+#[derive(Debug, Default)]
+struct RowColumns {
+    starts: Vec<i64>,
+    counts: Vec<i64>,
+}
+
+impl RowColumns {
+    fn push(&mut self, rows: &Range<u64>) {
+        let number = |n: u64| i64::try_from(n).expect("a file has fewer than 2^63 rows");
+        self.starts.push(number(rows.start));
+        self.counts.push(number(rows.end - rows.start));
+    }
+
+    fn take(&mut self) -> [ArrayRef; 2] {
+        [columns::numbers(&mut self.starts), columns::numbers(&mut self.counts)]
+    }
+}
+
+/// Where the rows of a series lie in each file; without any, where they would.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RowsByKind {
+    pub(super) samples: Range<u64>,
+    pub(super) histograms: Range<u64>,
+    pub(super) exemplars: Range<u64>,
 }
 
 impl SeriesColumns {
@@ -32,54 +57,33 @@ impl SeriesColumns {
         self.series_ids.len()
     }
 
-    /// Adds a series whose samples are the run, from `row_start` on. The run is not empty.
-    pub(super) fn push(&mut self, series_id: i64, labels: &Labels, run: &Run, row_start: u64) {
+    /// Adds a series with its oldest and newest time.
+    pub(super) fn push(&mut self, series_id: i64, labels: &Labels, (min_time, max_time): (i64, i64), rows: &RowsByKind) {
         self.series_ids.push(series_id);
         self.metric_names.append_value(labels.metric_name());
-        let mut count = 0;
-        for (name, value) in labels.iter() {
-            self.label_names.append_value(name);
-            self.label_values.append_value(value);
-            count += 1;
-        }
-        self.label_counts.push(count);
-        self.min_times.extend(run.timestamps.first());
-        self.max_times.extend(run.timestamps.last());
-        self.row_starts
-            .push(i64::try_from(row_start).expect("a file has fewer than 2^63 rows"));
-        self.row_counts
-            .push(i64::try_from(run.len()).expect("a run has fewer than 2^63 rows"));
+        self.labels.push(labels);
+        self.min_times.push(min_time);
+        self.max_times.push(max_time);
+        self.samples.push(&rows.samples);
+        self.histograms.push(&rows.histograms);
+        self.exemplars.push(&rows.exemplars);
     }
 
     /// The rows as Arrow columns; none are left.
     pub(super) fn take_batch(&mut self, tenant: &str, part: i64) -> Result<RecordBatch, ParquetError> {
         let rows = self.len();
-        let time = |times: &mut Vec<i64>| -> ArrayRef {
-            Arc::new(TimestampMillisecondArray::from(std::mem::take(times)).with_timezone("UTC"))
-        };
-        let number = |numbers: &mut Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(std::mem::take(numbers))) };
-        let entries: Vec<ArrayRef> = vec![
-            Arc::new(self.label_names.finish()),
-            Arc::new(self.label_values.finish()),
-        ];
-        let labels = MapArray::try_new(
-            schema::label_entries(),
-            OffsetBuffer::from_lengths(std::mem::take(&mut self.label_counts)),
-            StructArray::try_new(schema::label_fields(), entries, None)?,
-            None,
-            false,
-        )?;
-        let columns = vec![
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(tenant, rows))) as ArrayRef,
-            Arc::new(Int64Array::from(vec![part; rows])),
-            number(&mut self.series_ids),
+        let mut columns = vec![
+            columns::tenants(tenant, rows),
+            columns::parts(part, rows),
+            columns::numbers(&mut self.series_ids),
             Arc::new(self.metric_names.finish()),
-            Arc::new(labels),
-            time(&mut self.min_times),
-            time(&mut self.max_times),
-            number(&mut self.row_starts),
-            number(&mut self.row_counts),
+            self.labels.take()?,
+            columns::times(&mut self.min_times),
+            columns::times(&mut self.max_times),
         ];
+        columns.extend(self.samples.take());
+        columns.extend(self.histograms.take());
+        columns.extend(self.exemplars.take());
         Ok(RecordBatch::try_new(Arc::clone(&schema::SERIES), columns)?)
     }
 }

@@ -1,4 +1,4 @@
-//! Which rows of the series table a query has to look at, from the statistics of its pages.
+//! Which rows of the series table, or of metadata, a query has to look at, from the statistics of the pages.
 //!
 //! Statistics may be cut to a prefix, so they are bounds: a page may be read in vain, and is never left out wrongly.
 
@@ -8,7 +8,7 @@ use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
 use emberkeep_model::MatchOp;
 
-use super::metadata::{GroupRows, PartFile};
+use super::part_file::{GroupRows, PartFile};
 use super::scan::ScanQuery;
 use super::schema;
 use crate::ArchiveError;
@@ -16,6 +16,16 @@ use crate::ArchiveError;
 /// All windows of a query, in row order; pages are joined up to `window_bytes`.
 pub(super) fn windows(file: &PartFile, query: &ScanQuery, window_bytes: u64) -> Result<Vec<GroupRows>, ArchiveError> {
     let labels = file.leaf(&format!("{}.key_value.value", schema::LABELS))?;
+    windows_of(file, labels, window_bytes, |row_group, rows| may_match(file, query, row_group, rows))
+}
+
+/// All windows of pages that may match, in row order; pages of the column `leaf` are joined up to `window_bytes`.
+pub(super) fn windows_of(
+    file: &PartFile,
+    leaf: usize,
+    window_bytes: u64,
+    may_match: impl Fn(usize, &Range<usize>) -> Result<bool, ArchiveError>,
+) -> Result<Vec<GroupRows>, ArchiveError> {
     let mut windows = Vec::new();
     for row_group in 0..file.metadata().num_row_groups() {
         let row_count = file
@@ -23,8 +33,8 @@ pub(super) fn windows(file: &PartFile, query: &ScanQuery, window_bytes: u64) -> 
             .row_group_num_rows(row_group)
             .map_err(|error| file.corrupt(error))?;
         let mut open: Option<(GroupRows, u64)> = None;
-        for (page, bytes) in pages(file, row_group, labels, row_count)? {
-            if !may_match(file, query, row_group, &page)? {
+        for (page, bytes) in pages(file, row_group, leaf, row_count)? {
+            if !may_match(row_group, &page)? {
                 continue;
             }
             open = match open {
@@ -88,12 +98,12 @@ pub(super) fn pages(
 
 fn may_match(file: &PartFile, query: &ScanQuery, row_group: usize, rows: &Range<usize>) -> Result<bool, ArchiveError> {
     let tenant = query.tenant.as_str();
-    if !may_hold_text(file, row_group, schema::TENANT, rows, tenant)? {
+    if !may_hold_text(file, row_group, schema::TENANT, rows, tenant, tenant)? {
         return Ok(false);
     }
     for matcher in query.matchers.iter().filter(|matcher| matcher.op() == MatchOp::Equal) {
-        if matcher.name() == "__name__" && !may_hold_text(file, row_group, schema::METRIC_NAME, rows, matcher.value())?
-        {
+        let name = matcher.value();
+        if matcher.name() == "__name__" && !may_hold_text(file, row_group, schema::METRIC_NAME, rows, name, name)? {
             return Ok(false);
         }
     }
@@ -102,19 +112,21 @@ fn may_match(file: &PartFile, query: &ScanQuery, row_group: usize, rows: &Range<
     Ok(query.range.overlaps(oldest, newest))
 }
 
-fn may_hold_text(
+/// Whether some of the rows may have a text from `first` to `last` in the column.
+pub(super) fn may_hold_text(
     file: &PartFile,
     row_group: usize,
     column: &str,
     rows: &Range<usize>,
-    text: &str,
+    first: &str,
+    last: &str,
 ) -> Result<bool, ArchiveError> {
-    let text = text.as_bytes();
+    let (first, last) = (first.as_bytes(), last.as_bytes());
     let mut found = false;
     let is_indexed = over_pages(file, row_group, column, rows, |index, page| {
         if let ColumnIndexMetaData::BYTE_ARRAY(index) = index {
             let (least, greatest) = (index.min_value(page), index.max_value(page));
-            found |= least.is_none_or(|least| least <= text) && greatest.is_none_or(|greatest| text <= greatest);
+            found |= least.is_none_or(|least| least <= last) && greatest.is_none_or(|greatest| first <= greatest);
         } else {
             found = true;
         }

@@ -3,8 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod damage;
+mod golden;
+mod histograms;
+mod kinds;
 mod layout;
+mod metadata;
 mod round_trip;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,13 +19,16 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use ulid::Ulid;
 
-use emberkeep_model::{Labels, Matcher, Run, TenantId, TimeRange};
+use emberkeep_model::{Labels, Matcher, Run, SeriesRuns, TenantId, TimeRange};
 
-use super::{PartFiles, PartInfo, PartReader, PartScan, PartSettings, PartSummary, PartWriter, ScanQuery};
+use super::{PartInfo, PartReader, PartScan, PartSettings, PartSummary, PartWriter, ScanQuery};
 use crate::{ArchiveError, FileKind, PartEntry, names};
 
 /// What a part holds, in row order.
 type Content = BTreeMap<(TenantId, Labels), Run>;
+
+/// The files of a part.
+type Files = BTreeMap<FileKind, Vec<u8>>;
 
 fn info() -> PartInfo {
     PartInfo {
@@ -44,37 +52,43 @@ fn small() -> PartSettings {
     }
 }
 
-fn writer(settings: PartSettings) -> PartWriter<Vec<u8>> {
-    PartWriter::create(
-        PartFiles {
-            samples: Vec::new(),
-            series: Vec::new(),
-        },
-        info(),
-        settings,
-    )
-    .unwrap()
+fn writer(settings: PartSettings) -> PartWriter<'static, Vec<u8>> {
+    PartWriter::create(|_| Ok(Vec::new()), info(), settings).unwrap()
 }
 
-fn fill(mut writer: PartWriter<Vec<u8>>, content: &Content) -> (PartSummary, PartFiles<Vec<u8>>) {
-    for ((tenant, labels), run) in content {
-        writer.push(tenant, labels, run).unwrap();
+/// Floats only.
+fn runs(samples: &Run) -> SeriesRuns {
+    SeriesRuns {
+        samples: samples.clone(),
+        ..SeriesRuns::default()
     }
-    writer.finish().unwrap()
+}
+
+fn fill(mut writer: PartWriter<'_, Vec<u8>>, content: &Content) -> (PartSummary, Files) {
+    for ((tenant, labels), run) in content {
+        writer.push(tenant, labels, &runs(run), &[]).unwrap();
+    }
+    let (summary, files) = writer.finish().unwrap();
+    (summary, files.into_iter().collect())
 }
 
 /// The files in a store, and the entry that names them.
-async fn stored(summary: &PartSummary, files: PartFiles<Vec<u8>>) -> (Arc<dyn ObjectStore>, PartEntry) {
-    let store = InMemory::new();
+async fn stored(summary: &PartSummary, files: Files) -> (Arc<dyn ObjectStore>, PartEntry) {
     let entry = PartEntry::level0(Ulid(77), "r", summary, |kind| names::level0("r", 1, Ulid(77), kind));
-    for (kind, bytes) in [(FileKind::Samples, files.samples), (FileKind::Series, files.series)] {
+    (store_of(&entry, files).await, entry)
+}
+
+/// The files under the names of their entry.
+async fn store_of(entry: &PartEntry, files: Files) -> Arc<dyn ObjectStore> {
+    let store = InMemory::new();
+    for (kind, bytes) in files {
         let path = entry.file(kind).unwrap().location().unwrap();
         store
             .put(&path, PutPayload::from_bytes(Bytes::from(bytes)))
             .await
             .unwrap();
     }
-    (Arc::new(store), entry)
+    Arc::new(store)
 }
 
 async fn opened(content: &Content, settings: PartSettings) -> PartReader {
@@ -96,7 +110,7 @@ async fn drain(mut scan: PartScan, range: TimeRange) -> Result<Vec<(Labels, Run)
     let mut found = Vec::new();
     while let Some(series) = scan.next().await? {
         let mut run = Run::default();
-        scan.samples(series.rows, range, &mut run).await?;
+        scan.samples(series.samples, range, &mut run).await?;
         found.push((series.labels, run));
     }
     Ok(found)
@@ -124,4 +138,11 @@ fn expected(content: &Content, query: &ScanQuery) -> Vec<(Labels, Run)> {
         (labels.clone(), run)
     });
     in_range.filter(|(_, run)| !run.is_empty()).collect()
+}
+
+fn run_async<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(work)
 }

@@ -2,8 +2,11 @@
 //!
 //! Its labels are references into the symbol table of the request. A bad reference must never cost more than its own series.
 
+use super::symbols::{SymbolError, Symbols, refs};
+use super::{Exemplar, Metadata};
 use crate::error::Malformed;
 use crate::fields::{Extent, repeated};
+use crate::histogram::{Histogram, StartTimestamps};
 use crate::wire::{Cursor, FIXED64, LENGTH, VARINT, key};
 use crate::{Sample, shape};
 
@@ -17,30 +20,16 @@ const SAMPLE_VALUE: u32 = key(1, FIXED64);
 const SAMPLE_TIMESTAMP: u32 = key(2, VARINT);
 const SAMPLE_START_TIMESTAMP: u32 = key(3, VARINT);
 
-/// Why the labels of one series cannot be looked up. The rest of its request is not touched by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SymbolError {
-    /// A name without a value.
-    #[error("the number of label references is odd")]
-    OddCount,
-    /// A reference past the end of the symbol table.
-    #[error("label reference {reference} is out of range, the request has {symbols} symbols")]
-    OutOfRange {
-        /// The reference.
-        reference: u32,
-        /// Number of symbols in the table.
-        symbols: usize,
-    },
-}
-
 /// One series entry of a request.
 #[derive(Debug, Clone)]
 pub struct Series<'r, 'a> {
-    symbols: &'r [&'a [u8]],
+    symbols: &'r Symbols<'a>,
     refs: Cursor<'a>,
     /// The one packed field that holds all references, where it is one.
     packed: Option<&'a [u8]>,
     samples: Cursor<'a>,
+    /// Where histograms, exemplars and metadata lie: most entries have one of them at most, so they share one place.
+    others: Cursor<'a>,
     n_samples: usize,
     n_histograms: usize,
     n_exemplars: usize,
@@ -48,10 +37,10 @@ pub struct Series<'r, 'a> {
 }
 
 impl<'r, 'a> Series<'r, 'a> {
-    /// Finds where references and samples are, and looks into neither.
+    /// Finds where references, samples and the rest are, and looks into none of them.
     #[inline]
-    pub(super) fn scan(symbols: &'r [&'a [u8]], entry: Cursor<'a>) -> Result<Self, Malformed> {
-        let (mut refs, mut samples) = (Extent::default(), Extent::default());
+    pub(super) fn scan(symbols: &'r Symbols<'a>, entry: Cursor<'a>) -> Result<Self, Malformed> {
+        let (mut refs, mut samples, mut others) = (Extent::default(), Extent::default(), Extent::default());
         let mut packed = Some(&[][..]);
         let (mut n_histograms, mut n_exemplars, mut has_metadata) = (0, 0, false);
         let mut fields = entry;
@@ -75,14 +64,17 @@ impl<'r, 'a> Series<'r, 'a> {
                 }
                 SERIES_HISTOGRAMS => {
                     fields.message()?;
+                    others.add(1, from, fields.offset());
                     n_histograms += 1;
                 }
                 SERIES_EXEMPLARS => {
                     fields.message()?;
+                    others.add(1, from, fields.offset());
                     n_exemplars += 1;
                 }
                 SERIES_METADATA => {
                     fields.message()?;
+                    others.add(1, from, fields.offset());
                     has_metadata = true;
                 }
                 other => fields.skip_unknown(other, &[])?,
@@ -93,6 +85,7 @@ impl<'r, 'a> Series<'r, 'a> {
             refs: refs.of(entry),
             packed,
             samples: samples.of(entry),
+            others: others.of(entry),
             n_samples: samples.fields,
             n_histograms,
             n_exemplars,
@@ -103,48 +96,13 @@ impl<'r, 'a> Series<'r, 'a> {
     /// The labels in the order of the wire, name and value: unsorted, perhaps empty, perhaps repeated, perhaps not UTF-8. Ends after the first error.
     #[inline]
     pub fn labels(&self) -> impl Iterator<Item = Result<(&'a [u8], &'a [u8]), SymbolError>> + use<'r, 'a> {
-        let symbols = self.symbols;
-        let mut refs = self.refs();
-        let mut failed = false;
-        let symbol = move |reference: u32| {
-            let out_of_range = SymbolError::OutOfRange {
-                reference,
-                symbols: symbols.len(),
-            };
-            symbols.get(reference as usize).copied().ok_or(out_of_range)
-        };
-        std::iter::from_fn(move || {
-            if failed {
-                return None;
-            }
-            let name = refs.next()?;
-            let pair = match refs.next() {
-                Some(value) => symbol(name).and_then(|name| Ok((name, symbol(value)?))),
-                None => Err(SymbolError::OddCount),
-            };
-            failed = pair.is_err();
-            Some(pair)
-        })
+        self.symbols.labels(self.refs())
     }
 
     /// The references to label names and values, alternating, unchecked.
     #[inline]
     pub fn refs(&self) -> impl Iterator<Item = u32> + use<'a> {
-        let mut fields = self.refs;
-        let mut packed = Cursor::new(&[]);
-        std::iter::from_fn(move || {
-            loop {
-                // Longer varints are cut to 32 bits, as every protobuf library does.
-                if !packed.is_at_end() {
-                    return packed.varint().ok().map(|reference| reference as u32);
-                }
-                match fields.key().ok()?? {
-                    SERIES_REFS_PACKED => packed = fields.message().ok()?,
-                    SERIES_REFS => return fields.varint().ok().map(|reference| reference as u32),
-                    other => fields.skip_unknown(other, &[]).ok()?,
-                }
-            }
-        })
+        refs(self.refs)
     }
 
     /// The packed references as they are on the wire, empty when there are none. Within one request, equal bytes are equal labels. `None` when
@@ -159,6 +117,30 @@ impl<'r, 'a> Series<'r, 'a> {
     #[inline]
     pub fn samples(&self) -> impl Iterator<Item = Sample> + use<'r, 'a> {
         repeated(self.samples, SERIES_SAMPLES, read_sample)
+    }
+
+    /// The native histograms in the order of the wire.
+    pub fn histograms(&self) -> impl Iterator<Item = Histogram<'a>> + use<'a> {
+        repeated(self.others, SERIES_HISTOGRAMS, |message| {
+            Histogram::read(message, StartTimestamps::Known)
+        })
+    }
+
+    /// The exemplars in the order of the wire.
+    pub fn exemplars(&self) -> impl Iterator<Item = Exemplar<'r, 'a>> + use<'r, 'a> {
+        let symbols = self.symbols;
+        repeated(self.others, SERIES_EXEMPLARS, move |message| {
+            Exemplar::read(symbols, message)
+        })
+    }
+
+    /// Its metadata, when the entry carries any. Prometheus' senders write an empty one for series that they know nothing about.
+    #[must_use]
+    pub fn metadata(&self) -> Option<Metadata<'a>> {
+        if !self.has_metadata {
+            return None;
+        }
+        Metadata::read(self.symbols, repeated(self.others, SERIES_METADATA, Ok))
     }
 
     /// Number of float samples.

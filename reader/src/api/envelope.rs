@@ -1,6 +1,6 @@
 //! The JSON envelope of Prometheus' API, and the one place where errors become status codes.
 
-use std::borrow::Cow;
+use std::borrow::Borrow;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,25 +13,26 @@ use crate::{ReaderError, ReaderMetrics};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a, T> {
+struct Envelope<T> {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Cow<'a, str>>,
+    error: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<&'static str>,
+    warnings: Vec<String>,
 }
 
-/// A label set as a JSON object.
-pub(super) struct LabelSet<'a>(pub(super) &'a Labels);
+/// A label set, or a reference to one, as a JSON object.
+pub(super) struct LabelSet<L>(pub(super) L);
 
-impl Serialize for LabelSet<'_> {
+impl<L: Borrow<Labels>> Serialize for LabelSet<L> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in self.0.iter() {
+        let labels = self.0.borrow();
+        let mut map = serializer.serialize_map(Some(labels.len()))?;
+        for (name, value) in labels.iter() {
             map.serialize_entry(name, value)?;
         }
         map.end()
@@ -65,30 +66,63 @@ impl Default for BuildInfo {
     }
 }
 
-/// The answer of a handler: its data and whether a limit cut it short, or why there is none.
+/// What a handler found.
+#[derive(Debug)]
+pub(super) struct Found<T> {
+    /// The data; none where Prometheus leaves the field out.
+    pub(super) data: Option<T>,
+    /// What the client should know about the data.
+    pub(super) warnings: Vec<String>,
+}
+
+impl<T> Found<T> {
+    /// All there is.
+    pub(super) fn whole(data: T) -> Self {
+        Self {
+            data: Some(data),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The first entries, when a limit cut off the rest.
+    pub(super) fn first(data: T, truncated: bool) -> Self {
+        let mut found = Self::whole(data);
+        if truncated {
+            found.warnings.push("results truncated due to limit".to_owned());
+        }
+        found
+    }
+}
+
+/// The answer of a handler: what it found, or why there is nothing.
 pub(super) fn answer<T: Serialize>(
     metrics: &ReaderMetrics,
     handler: &'static str,
-    result: Result<(T, bool), &ReaderError>,
+    result: Result<Found<T>, ReaderError>,
+) -> Response {
+    let result = result.map(|found| {
+        let envelope = Envelope {
+            status: "success",
+            data: found.data,
+            error_type: None,
+            error: None,
+            warnings: found.warnings,
+        };
+        bytes_of(&envelope)
+    });
+    answer_written(metrics, handler, result)
+}
+
+/// The answer of a handler that wrote the whole envelope itself.
+pub(super) fn answer_written(
+    metrics: &ReaderMetrics,
+    handler: &'static str,
+    result: Result<Vec<u8>, ReaderError>,
 ) -> Response {
     let (code, body) = match result {
-        Ok((data, truncated)) => {
-            let warnings = if truncated {
-                vec!["results truncated due to limit"]
-            } else {
-                Vec::new()
-            };
-            let envelope = Envelope {
-                status: "success",
-                data: Some(data),
-                error_type: None,
-                error: None,
-                warnings,
-            };
-            (StatusCode::OK, serde_json::to_vec(&envelope))
-        }
+        Ok(body) => (StatusCode::OK, body),
         Err(error) => {
-            let (code, error_type) = status_of(error);
+            let (code, error_type) = status_of(&error);
             if code.is_server_error() {
                 tracing::error!(handler, error = %error, "request failed");
             }
@@ -96,16 +130,19 @@ pub(super) fn answer<T: Serialize>(
                 status: "error",
                 data: None,
                 error_type: Some(error_type),
-                error: Some(Cow::Owned(error.to_string())),
+                error: Some(error.to_string()),
                 warnings: Vec::new(),
             };
-            (code, serde_json::to_vec(&envelope))
+            (code, bytes_of(&envelope))
         }
     };
     metrics.request(handler, code.as_u16());
     let json = HeaderValue::from_static("application/json");
-    let body = body.expect("texts and maps with text keys always become JSON");
     (code, [(header::CONTENT_TYPE, json)], body).into_response()
+}
+
+fn bytes_of<T: Serialize>(envelope: &Envelope<T>) -> Vec<u8> {
+    serde_json::to_vec(envelope).expect("texts, numbers and maps with text keys always become JSON")
 }
 
 /// The status code and Prometheus' error type of an error.

@@ -1,9 +1,9 @@
-//! The parameters of the metadata API: `match[]`, `start`, `end`, `limit`, in the query or in a form.
+//! The parameters of the API, in the query or in a form: `match[]`, `start`, `end`, `limit`, and what a route has of its own.
 
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, Query as UrlQuery, Request};
 use axum::http::{Method, header};
-use emberkeep_model::TimeRange;
+use emberkeep_model::{TenantId, TimeRange};
 use emberkeep_service::clock::{Clock, SystemClock};
 use emberkeep_service::time_expr;
 
@@ -21,7 +21,63 @@ pub(super) enum MatchRule {
     Optional,
 }
 
-/// What is asked for.
+/// What a request says, before it is known what it means.
+#[derive(Debug)]
+pub(super) struct Form {
+    pub(super) tenant: TenantId,
+    pub(super) now_ms: i64,
+    pairs: Vec<(String, String)>,
+}
+
+impl Form {
+    pub(super) async fn of(request: Request) -> Result<Self, ReaderError> {
+        Ok(Self {
+            tenant: tenant_of(request.headers())?,
+            pairs: pairs_of(request).await?,
+            now_ms: SystemClock.now_ms(),
+        })
+    }
+
+    /// The first value of a parameter; empty without one, as in Go.
+    pub(super) fn first(&self, name: &str) -> &str {
+        self.all(name).next().unwrap_or_default()
+    }
+
+    /// A moment in milliseconds.
+    pub(super) fn time(&self, name: &str) -> Result<Option<i64>, ReaderError> {
+        let text = self.first(name);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        time_expr::parse(text, self.now_ms)
+            .map(Some)
+            .map_err(|error| ReaderError::Bad(format!("invalid parameter `{name}`: {error}")))
+    }
+
+    /// From `start` to `end`, both included; all of time without them.
+    pub(super) fn range(&self) -> Result<TimeRange, ReaderError> {
+        let start = self.time("start")?.unwrap_or(i64::MIN);
+        Ok(TimeRange::from_inclusive(start, self.time("end")?.unwrap_or(i64::MAX)))
+    }
+
+    /// The series of any `match[]`.
+    pub(super) fn selection(&self, rule: MatchRule) -> Result<Selection, ReaderError> {
+        let selectors: Vec<&str> = self.all("match[]").collect();
+        if selectors.is_empty() && rule == MatchRule::Required {
+            return Err(ReaderError::Bad("no match[] parameter provided".to_owned()));
+        }
+        Selection::parse(&selectors).map_err(|error| ReaderError::Bad(format!("invalid parameter `match[]`: {error}")))
+    }
+
+    fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.pairs
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// Which series are asked for, and how many of the entries found.
 #[derive(Debug)]
 pub(super) struct Params {
     pub(super) query: Query,
@@ -30,31 +86,10 @@ pub(super) struct Params {
 }
 
 impl Params {
-    pub(super) async fn of(request: Request, rule: MatchRule) -> Result<Self, ReaderError> {
-        let tenant = tenant_of(request.headers())?;
-        let pairs = pairs_of(request).await?;
-        let of = |name: &'static str| {
-            pairs
-                .iter()
-                .filter(move |(key, _)| key == name)
-                .map(|(_, value)| value.as_str())
-        };
-        let selectors: Vec<&str> = of("match[]").collect();
-        if selectors.is_empty() && rule == MatchRule::Required {
-            return Err(ReaderError::Bad("no match[] parameter provided".to_owned()));
-        }
-        let selection = Selection::parse(&selectors)
-            .map_err(|error| ReaderError::Bad(format!("invalid parameter `match[]`: {error}")))?;
-        let now = SystemClock.now_ms();
-        let time = |name: &'static str, default: i64| match of(name).next() {
-            None | Some("") => Ok(default),
-            Some(text) => time_expr::parse(text, now)
-                .map_err(|error| ReaderError::Bad(format!("invalid parameter `{name}`: {error}"))),
-        };
-        let range = TimeRange::from_inclusive(time("start", i64::MIN)?, time("end", i64::MAX)?);
-        let limit = match of("limit").next() {
-            None | Some("") => None,
-            Some(text) => Some(text.parse::<usize>().map_err(|_| {
+    pub(super) fn of(form: Form, rule: MatchRule) -> Result<Self, ReaderError> {
+        let limit = match form.first("limit") {
+            "" => None,
+            text => Some(text.parse::<usize>().map_err(|_| {
                 ReaderError::Bad(format!(
                     "invalid parameter `limit`: `{text}` is not a number of entries"
                 ))
@@ -62,9 +97,9 @@ impl Params {
         };
         Ok(Self {
             query: Query {
-                tenant,
-                range,
-                selection,
+                range: form.range()?,
+                selection: form.selection(rule)?,
+                tenant: form.tenant,
             },
             limit: limit.filter(|&limit| limit > 0),
         })

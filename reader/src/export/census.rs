@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use emberkeep_archive::{ObjectStore, PartEntry};
-use emberkeep_model::head::HeadAnswer;
-use emberkeep_model::{Run, TimeRange};
+use emberkeep_model::head::{HeadAnswer, HeadKinds};
+use emberkeep_model::{SeriesRuns, TimeRange};
 use emberkeep_tsdb::{BLOCK_DURATION_MS, windows};
 
 use crate::scan::prune;
@@ -18,18 +18,19 @@ use crate::{Query, ReaderError, Scan};
 /// Parts that span at most so many windows are taken to have data in all of them; an empty window costs one look at the part.
 const NARROW_WINDOWS: i64 = 16;
 
-/// The aligned windows of two hours in which the query may have samples, oldest first.
+/// The aligned windows of two hours in which the query may have rows of these kinds, oldest first. The look is of the same kinds.
 ///
 /// # Errors
 /// When a wide part cannot be read.
-pub async fn windows_with_data(
+pub(super) async fn windows_with_data(
     store: &Arc<dyn ObjectStore>,
     look: &Look,
     query: &Query,
+    kinds: HeadKinds,
 ) -> Result<Vec<TimeRange>, ReaderError> {
     let mut starts = BTreeSet::new();
     let mut wide = Vec::new();
-    for part in prune(&look.view.parts, &query.tenant, query.range) {
+    for part in prune(&look.view.parts, &query.tenant, query.range, kinds) {
         let span = span_of(&part, query);
         if span.end.saturating_sub(span.start) <= NARROW_WINDOWS * BLOCK_DURATION_MS {
             starts.extend(windows(span, BLOCK_DURATION_MS).map(|window| window.start));
@@ -38,9 +39,9 @@ pub async fn windows_with_data(
         }
     }
     for part in wide {
-        count(store, &[part], &[], query, &mut starts).await?;
+        count(store, &[part], &[], query, kinds, &mut starts).await?;
     }
-    count(store, &[], &look.heads, query, &mut starts).await?;
+    count(store, &[], &look.heads, query, kinds, &mut starts).await?;
     let end_of = |start: i64| start.saturating_add(BLOCK_DURATION_MS);
     Ok(starts
         .into_iter()
@@ -51,7 +52,7 @@ pub async fn windows_with_data(
         .collect())
 }
 
-/// The part of the range that the tenant's samples of the part span.
+/// The part of the range that the tenant's rows of the part span.
 fn span_of(part: &PartEntry, query: &Query) -> TimeRange {
     let held = part.tenants.get(query.tenant.as_str());
     let span = held.map_or(TimeRange { start: 0, end: 0 }, |held| {
@@ -66,14 +67,20 @@ async fn count(
     parts: &[Arc<PartEntry>],
     heads: &[Arc<HeadAnswer>],
     query: &Query,
+    kinds: HeadKinds,
     starts: &mut BTreeSet<i64>,
 ) -> Result<(), ReaderError> {
-    let mut scan = Scan::open(store, parts, heads, query, usize::MAX).await?;
-    let mut piece = Run::default();
+    let mut scan = match kinds {
+        HeadKinds::Exemplars => Scan::open_exemplars(store, parts, heads, query, usize::MAX).await?,
+        HeadKinds::Samples | HeadKinds::Metadata => Scan::open(store, parts, heads, query, usize::MAX).await?,
+    };
+    let mut piece = SeriesRuns::default();
     while scan.next_series().await?.is_some() {
         let mut noted = TimeRange { start: 0, end: 0 };
         while scan.next_piece(&mut piece).await? {
-            for &timestamp in &piece.timestamps {
+            let samples = piece.samples.timestamps.iter().chain(piece.histograms.timestamps());
+            let exemplars = piece.exemplars.as_slice().iter().map(|exemplar| exemplar.timestamp);
+            for timestamp in samples.copied().chain(exemplars) {
                 if !noted.contains(timestamp) {
                     let at = TimeRange::from_inclusive(timestamp, timestamp);
                     noted = windows(at, BLOCK_DURATION_MS).next().unwrap_or(at);

@@ -10,6 +10,8 @@ use emberkeep_model::TimeRange;
 use emberkeep_tsdb::TEMPORARY_SUFFIX;
 use ulid::Ulid;
 
+use super::beside::{self, BesideFile};
+use super::content::Content;
 use super::state::BlockState;
 use super::{ExportArguments, ExportState};
 use crate::ReaderError;
@@ -95,6 +97,7 @@ impl Output {
         let block = BlockState {
             ulid: ulid.to_string(),
             finished: false,
+            content: Content::default(),
         };
         self.state.blocks_mut().insert(window.start, block);
         self.state.save(&self.directory)
@@ -107,11 +110,25 @@ impl Output {
     }
 
     /// The block is whole and was read back.
-    pub(super) fn finish_block(&mut self, window: TimeRange) -> Result<(), ReaderError> {
+    pub(super) fn finish_block(&mut self, window: TimeRange, content: &Content) -> Result<(), ReaderError> {
         if let Some(block) = self.state.blocks_mut().get_mut(&window.start) {
             block.finished = true;
+            block.content.clone_from(content);
         }
         self.state.save(&self.directory)
+    }
+
+    /// What a finished block holds, by kinds.
+    pub(super) fn content(&self, window: TimeRange) -> Content {
+        let block = self.state.blocks().get(&window.start);
+        block.map(|block| block.content.clone()).unwrap_or_default()
+    }
+
+    /// Begins a file beside the blocks, after remembering its names. What an interrupted run left of it is written anew.
+    pub(super) fn start_beside(&mut self, name: &'static str) -> Result<BesideFile, ReaderError> {
+        self.state.beside_mut().insert(name.to_owned());
+        self.state.save(&self.directory)?;
+        BesideFile::create(&self.directory, name)
     }
 
     /// The export is complete: the directory is a data directory and nothing else.
@@ -121,10 +138,13 @@ impl Output {
 
     fn account_for_everything(&self) -> Result<(), ReaderError> {
         let is_block = |name: &str| self.state.blocks().values().any(|block| block.ulid == name);
+        let is_beside = |name: &str| self.state.beside().contains(beside::final_name(name));
         for entry in fs::read_dir(&self.directory).map_err(ReaderError::file(&self.directory))? {
             let name = entry.map_err(ReaderError::file(&self.directory))?.file_name();
             let known = name.to_str().is_some_and(|name| {
-                ExportState::is_own(name) || is_block(name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name))
+                ExportState::is_own(name)
+                    || is_beside(name)
+                    || is_block(name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name))
             });
             if !known {
                 let why = format!(
@@ -154,6 +174,10 @@ impl Output {
             }
         }
         self.state.blocks_mut().retain(|_, block| block.finished);
+        // Files beside the blocks are the last step and quickly made: one that is there belongs to an older look.
+        for name in self.state.beside() {
+            beside::remove(&self.directory, name)?;
+        }
         Ok(())
     }
 }

@@ -4,6 +4,8 @@
 
 use std::io::{self, Write};
 
+use super::exemplars::EXEMPLARS_FILE;
+use super::metadata::METADATA_FILE;
 use super::table::moment;
 use super::{Export, ExportSummary};
 use crate::Query;
@@ -16,31 +18,31 @@ const HEAD_MS: i64 = 3 * HOUR_MS;
 pub(super) fn write(err: &mut dyn Write, export: &Export, query: &Query, summary: &ExportSummary) -> io::Result<()> {
     let output = export.output.display();
     let range = format!("[{}, {})", moment(query.range.start), moment(query.range.end));
-    let (Some(first), Some(last)) = (summary.blocks.first(), summary.blocks.last()) else {
-        return writeln!(
+    if summary.blocks.is_empty() {
+        writeln!(
             err,
             "no samples of tenant {} in {range}: no block written to {output}",
             query.tenant
-        );
-    };
-    let samples: u64 = summary.blocks.iter().map(|block| block.stats.num_samples).sum();
-    let kept = if summary.kept == 0 {
-        String::new()
+        )?;
     } else {
-        format!(", {} of them from the interrupted run", summary.kept)
-    };
-    writeln!(
-        err,
-        "{} blocks{kept} with {samples} samples of {range} in {output}, each read back and compared",
-        summary.blocks.len()
-    )?;
-    writeln!(
-        err,
-        "not in the blocks, because TSDB blocks cannot hold them: exemplars, metadata (type, unit, help), start timestamps"
-    )?;
-    if summary.start_timestamps > 0 {
-        writeln!(err, "{} samples had a start timestamp", summary.start_timestamps)?;
+        let samples: u64 = summary.blocks.iter().map(|block| block.stats.num_samples).sum();
+        let kept = match summary.kept {
+            0 => String::new(),
+            kept => format!(", {kept} of them from the interrupted run"),
+        };
+        let (blocks, samples) = (
+            counted(summary.blocks.len() as u64, "block", "blocks"),
+            counted(samples, "sample", "samples"),
+        );
+        writeln!(
+            err,
+            "{blocks}{kept} with {samples} of {range} in {output}, each read back and compared"
+        )?;
     }
+    write_beside(err, export, summary)?;
+    let (Some(first), Some(last)) = (summary.blocks.first(), summary.blocks.last()) else {
+        return Ok(());
+    };
     let days = retention_days(first.min_time, last.max_time, export.now_ms);
     writeln!(
         err,
@@ -60,6 +62,43 @@ pub(super) fn write(err: &mut dyn Write, export: &Export, query: &Query, summary
         )?;
     }
     Ok(())
+}
+
+/// What blocks have no place for, and where it is instead.
+fn write_beside(err: &mut dyn Write, export: &Export, summary: &ExportSummary) -> io::Result<()> {
+    let said = |count: u64, one: &str, many: &str, file: &str| match count {
+        0 => format!("no {many}"),
+        _ => format!("{} in {}", counted(count, one, many), export.output.join(file).display()),
+    };
+    writeln!(
+        err,
+        "beside the blocks, because TSDB blocks cannot hold them: {}, {}",
+        said(summary.exemplars, "exemplar", "exemplars", EXEMPLARS_FILE),
+        said(
+            summary.families as u64,
+            "family with metadata (type, unit, help)",
+            "families with metadata (type, unit, help)",
+            METADATA_FILE
+        ),
+    )?;
+    if summary.start_timestamps > 0 {
+        let samples = counted(summary.start_timestamps, "sample has", "samples have");
+        if export.arguments.start_timestamps {
+            writeln!(err, "{samples} a start timestamp, kept in the blocks")?;
+        } else {
+            writeln!(
+                err,
+                "{samples} a start timestamp, which the blocks leave out: with --start-timestamps they keep it, and need a \
+                 newer Prometheus"
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// A number with the word in its form.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// Days from the oldest sample to now, or to the newest sample when that is later, and one more.

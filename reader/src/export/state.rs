@@ -3,7 +3,7 @@
 //! Written before anything else, and before and after each block, always whole and by rename: whatever lies in the output
 //! after a crash can be told from what is not ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -12,12 +12,15 @@ use emberkeep_model::{TenantId, TimeRange};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use super::content::Content;
 use crate::ReaderError;
 
 /// Name of the file in the output directory. Prometheus ignores plain files in its data directory.
 pub const STATE_FILE: &str = "emberkeep-export.json";
 const TEMPORARY_FILE: &str = "emberkeep-export.json.tmp";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
+/// The oldest version that is continued. Version 1 knew floats only and nothing beside blocks; what it does not say is none.
+const OLDEST_VERSION: u64 = 1;
 /// Far above what ten thousands of blocks need.
 const BYTES_MAX: u64 = 64 << 20;
 
@@ -34,6 +37,8 @@ pub struct ExportArguments {
     pub matches: Vec<String>,
     /// `--head-url`, as often as it was given.
     pub heads: Vec<String>,
+    /// `--start-timestamps`.
+    pub start_timestamps: bool,
 }
 
 /// The content of the state file.
@@ -48,6 +53,8 @@ pub struct ExportState {
     #[serde(rename = "match")]
     matches: Vec<String>,
     head_url: Vec<String>,
+    #[serde(default)]
+    start_timestamps: bool,
     /// What the arguments meant when the export began, milliseconds since 1970, end exclusive.
     start_ms: i64,
     end_ms: i64,
@@ -55,6 +62,9 @@ pub struct ExportState {
     root: u64,
     /// Blocks by the start of their window.
     blocks: BTreeMap<i64, BlockState>,
+    /// Files beside the blocks that may be there, whole or not.
+    #[serde(default)]
+    beside: BTreeSet<String>,
 }
 
 /// One block of an export.
@@ -64,6 +74,9 @@ pub(super) struct BlockState {
     pub(super) ulid: String,
     /// Whether the block was read back and is as it was meant.
     pub(super) finished: bool,
+    /// What it holds, once it is finished.
+    #[serde(default)]
+    pub(super) content: Content,
 }
 
 impl ExportState {
@@ -77,10 +90,12 @@ impl ExportState {
             to: arguments.to.clone(),
             matches: arguments.matches.clone(),
             head_url: arguments.heads.clone(),
+            start_timestamps: arguments.start_timestamps,
             start_ms: range.start,
             end_ms: range.end,
             root: 0,
             blocks: BTreeMap::new(),
+            beside: BTreeSet::new(),
         }
     }
 
@@ -111,6 +126,14 @@ impl ExportState {
         &mut self.blocks
     }
 
+    pub(super) fn beside(&self) -> &BTreeSet<String> {
+        &self.beside
+    }
+
+    pub(super) fn beside_mut(&mut self) -> &mut BTreeSet<String> {
+        &mut self.beside
+    }
+
     /// Where this state answers another question: the name of the first argument that differs, and its value there.
     pub(super) fn difference(&self, arguments: &ExportArguments) -> Option<(&'static str, String)> {
         let shown = |texts: &[String]| {
@@ -130,6 +153,9 @@ impl ExportState {
             Some(("--match", shown(&self.matches)))
         } else if self.head_url != arguments.heads {
             Some(("--head-url", shown(&self.head_url)))
+        } else if self.start_timestamps != arguments.start_timestamps {
+            let given = if self.start_timestamps { "given" } else { "not given" };
+            Some(("--start-timestamps", given.to_owned()))
         } else {
             None
         }
@@ -157,11 +183,12 @@ impl ExportState {
             version: u64,
         }
         let Versioned { version } = serde_json::from_slice(&content).map_err(bad)?;
-        if version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             let why = format!("an export of version {version} began here, this program continues version {VERSION}");
             return Err(ReaderError::output(&path, why));
         }
-        let state: Self = serde_json::from_slice(&content).map_err(bad)?;
+        let mut state: Self = serde_json::from_slice(&content).map_err(bad)?;
+        state.version = VERSION;
         for block in state.blocks.values() {
             if Ulid::from_string(&block.ulid).is_err() {
                 return Err(ReaderError::output(

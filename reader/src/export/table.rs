@@ -1,13 +1,15 @@
-//! The table of blocks on standard output, with the columns of `promtool tsdb list`.
+//! The tables on standard output: the blocks, with the columns of `promtool tsdb list`, and what they are made of.
 //!
-//! Lines are written as blocks are done, so widths are fixed. Nothing but the table goes to standard output.
+//! Lines are written as blocks are done, so widths are fixed. Nothing but the tables goes to standard output.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use emberkeep_service::duration;
 use emberkeep_service::time_expr::format_rfc3339;
-use emberkeep_tsdb::BlockMeta;
+use emberkeep_tsdb::{BlockMeta, Encoding, PrometheusVersion};
+
+use super::content::{Content, KINDS};
 
 /// One line of the table.
 #[derive(Debug, Clone)]
@@ -56,6 +58,62 @@ fn write_columns(out: &mut dyn Write, columns: [String; 8]) -> io::Result<()> {
         out,
         "{ulid:<26}  {min:<24}  {max:<24}  {length:<14}  {samples:<12}  {chunks:<10}  {series:<10}  {size}"
     )
+}
+
+/// The samples of all blocks by kind, and which Prometheus reads them.
+pub(super) fn write_content(out: &mut dyn Write, content: &Content) -> io::Result<()> {
+    let since = |version: PrometheusVersion| format!("Prometheus {version} and newer");
+    writeln!(out)?;
+    write_kind(out, "KIND", "NUM SAMPLES", "NUM CHUNKS", "ENCODINGS", "READ BY")?;
+    for kind in KINDS.into_iter().filter(|&kind| content.samples(kind) > 0) {
+        let (mut chunks, mut names, mut needed) = (0, Vec::new(), PrometheusVersion(0, 0));
+        for (encoding, count) in content.chunks(kind) {
+            chunks += count;
+            names.push(name_of(encoding));
+            needed = needed.max(encoding.readable_since());
+        }
+        let samples = content.samples(kind).to_string();
+        write_kind(out, kind.name, &samples, &chunks.to_string(), &names.join(", "), &since(needed))?;
+    }
+    let (samples, chunks) = content.custom_buckets();
+    if samples > 0 {
+        let needed = since(PrometheusVersion::CUSTOM_BUCKETS);
+        write_kind(
+            out,
+            "of them custom buckets",
+            &samples.to_string(),
+            &chunks.to_string(),
+            "",
+            &needed,
+        )?;
+    }
+    if let Some(needed) = content.readable_since() {
+        write_kind(out, "all", "", "", "", &since(needed))?;
+    }
+    out.flush()
+}
+
+fn write_kind(
+    out: &mut dyn Write,
+    kind: &str,
+    samples: &str,
+    chunks: &str,
+    encodings: &str,
+    needed: &str,
+) -> io::Result<()> {
+    writeln!(out, "{kind:<24}  {samples:<14}  {chunks:<12}  {encodings:<36}  {needed}")
+}
+
+/// An encoding as Prometheus calls it.
+fn name_of(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Xor => "XOR",
+        Encoding::Histogram => "histogram",
+        Encoding::FloatHistogram => "floathistogram",
+        Encoding::Xor2 => "XOR2",
+        Encoding::HistogramSt => "histogramST",
+        Encoding::FloatHistogramSt => "floathistogramST",
+    }
 }
 
 /// RFC 3339 with milliseconds only where there are any.

@@ -1,9 +1,15 @@
 //! Counts and a digest of series and samples in order, to compare what was meant with what was read back.
 //!
-//! The digest covers each label byte, timestamp and value bit, so equal tallies mean equal blocks. It is never stored.
+//! The digest covers each label byte, timestamp and value bit, and every field of a histogram, so equal tallies mean equal blocks.
+//! It is never stored. What a chunk is free to hold in another way is not part of it: buckets without observations, the layout of
+//! spans, hints about resets (which chunks say by where they begin), resolutions finer than Prometheus stores, and everything but
+//! the sum of a stale marker.
 
-use emberkeep_model::{Labels, Run};
+use emberkeep_model::histogram::bucket_indices;
+use emberkeep_model::{Counts, Histogram, HistogramRun, Labels, ResetHint, Run, SeriesRuns, Span};
 use xxhash_rust::xxh3::Xxh3;
+
+use super::content::Content;
 
 /// Samples that are hashed together.
 const BATCH: usize = 512;
@@ -11,27 +17,65 @@ const BATCH: usize = 512;
 /// A running count.
 #[derive(Default)]
 pub(super) struct Tally {
+    /// Whether start timestamps are compared, too.
+    with_starts: bool,
     series: u64,
     samples: u64,
-    start_timestamps: u64,
+    content: Content,
     hash: Xxh3,
     bytes: Vec<u8>,
+    histogram: Histogram,
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, labels: &Labels, run: &Run) {
+    /// A tally that covers start timestamps, or leaves them out, as the block does.
+    pub(super) fn new(with_starts: bool) -> Self {
+        Self {
+            with_starts,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn add(&mut self, labels: &Labels, runs: &SeriesRuns) {
+        let (floats, histograms) = (runs.samples.len() as u64, runs.histograms.len() as u64);
         self.series += 1;
-        self.samples += run.len() as u64;
-        self.start_timestamps += run.start_timestamps.iter().filter(|&&start| start != 0).count() as u64;
+        self.samples += floats + histograms;
         self.hash.update(&(labels.as_bytes().len() as u64).to_le_bytes());
         self.hash.update(labels.as_bytes());
-        self.hash.update(&(run.len() as u64).to_le_bytes());
+        self.hash.update(&floats.to_le_bytes());
+        self.hash.update(&histograms.to_le_bytes());
+        self.floats(&runs.samples);
+        self.histograms(&runs.histograms);
+    }
+
+    fn floats(&mut self, run: &Run) {
+        self.content.add_floats(run);
         for (timestamps, values) in run.timestamps.chunks(BATCH).zip(run.values.chunks(BATCH)) {
             self.bytes.clear();
             for (timestamp, value) in timestamps.iter().zip(values) {
                 self.bytes.extend_from_slice(&timestamp.to_le_bytes());
                 self.bytes.extend_from_slice(&value.to_bits().to_le_bytes());
             }
+            self.hash.update(&self.bytes);
+        }
+        if self.with_starts && !run.start_timestamps.iter().all(|&start| start == 0) {
+            for start in &run.start_timestamps {
+                self.hash.update(&start.to_le_bytes());
+            }
+        }
+    }
+
+    fn histograms(&mut self, run: &HistogramRun) {
+        for row in run.iter() {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(&row.timestamp.to_le_bytes());
+            if self.with_starts {
+                self.bytes.extend_from_slice(&row.start_timestamp.to_le_bytes());
+            }
+            row.decode_into(&mut self.histogram);
+            self.content.add_histogram(&self.histogram, row.start_timestamp);
+            self.histogram.reduce_to_stored();
+            observations(&self.histogram, &mut self.bytes);
             self.hash.update(&self.bytes);
         }
     }
@@ -41,9 +85,9 @@ impl Tally {
         (self.series, self.samples)
     }
 
-    /// Samples with a start timestamp; not part of the digest, because a block has none.
-    pub(super) fn start_timestamps(&self) -> u64 {
-        self.start_timestamps
+    /// The samples by kind.
+    pub(super) fn into_content(self) -> Content {
+        self.content
     }
 
     pub(super) fn digest(&self) -> u128 {
@@ -51,41 +95,59 @@ impl Tally {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use emberkeep_model::Sample;
-
-    use super::*;
-
-    fn digest(series: &[(&str, &[(i64, f64)])]) -> u128 {
-        let mut tally = Tally::default();
-        for (name, samples) in series {
-            let run = samples
-                .iter()
-                .map(|&(timestamp, value)| Sample {
-                    timestamp,
-                    value,
-                    start_timestamp: 0,
-                })
-                .collect();
-            tally.add(&Labels::from_pairs([("__name__", *name)]).unwrap(), &run);
-        }
-        tally.digest()
+/// What a histogram says, in a form that does not depend on how its buckets are laid out.
+fn observations(histogram: &Histogram, out: &mut Vec<u8>) {
+    out.push(u8::from(histogram.is_float()));
+    out.extend_from_slice(&histogram.sum.to_bits().to_le_bytes());
+    if histogram.is_stale() {
+        return;
     }
-
-    #[test]
-    fn every_bit_counts() {
-        let base = digest(&[("a", &[(1, 0.0), (2, 1.0)]), ("b", &[(1, 1.0)])]);
-        for other in [
-            digest(&[("a", &[(1, -0.0), (2, 1.0)]), ("b", &[(1, 1.0)])]),
-            digest(&[("a", &[(1, 0.0), (3, 1.0)]), ("b", &[(1, 1.0)])]),
-            digest(&[("a", &[(1, 0.0), (2, 1.0)]), ("c", &[(1, 1.0)])]),
-            digest(&[("a", &[(1, 0.0)]), ("b", &[(2, 1.0), (1, 1.0)])]),
-            digest(&[("a", &[(1, 0.0), (2, 1.0)])]),
-        ] {
-            assert_ne!(base, other);
+    out.push(u8::from(histogram.reset_hint == ResetHint::Gauge));
+    out.extend_from_slice(&histogram.schema.to_le_bytes());
+    out.extend_from_slice(&histogram.zero_threshold.to_bits().to_le_bytes());
+    out.extend_from_slice(&(histogram.custom_values.len() as u64).to_le_bytes());
+    for bound in &histogram.custom_values {
+        out.extend_from_slice(&bound.to_bits().to_le_bytes());
+    }
+    let sides = [&histogram.positive_spans, &histogram.negative_spans];
+    match &histogram.counts {
+        Counts::Integer {
+            count,
+            zero_count,
+            positive,
+            negative,
+        } => {
+            out.extend_from_slice(&count.to_le_bytes());
+            out.extend_from_slice(&zero_count.to_le_bytes());
+            for (spans, counts) in sides.into_iter().zip([positive, negative]) {
+                buckets(spans, counts.iter().map(|count| count.cast_unsigned()), out);
+            }
+        }
+        Counts::Float {
+            count,
+            zero_count,
+            positive,
+            negative,
+        } => {
+            out.extend_from_slice(&count.to_bits().to_le_bytes());
+            out.extend_from_slice(&zero_count.to_bits().to_le_bytes());
+            for (spans, counts) in sides.into_iter().zip([positive, negative]) {
+                buckets(spans, counts.iter().map(|count| count.to_bits()), out);
+            }
         }
     }
 }
+
+/// Index and count of each bucket that is not plainly zero; how many there were comes last.
+fn buckets(spans: &[Span], counts: impl Iterator<Item = u64>, out: &mut Vec<u8>) {
+    let mut used = 0_u64;
+    for (index, count) in bucket_indices(spans).zip(counts).filter(|&(_, count)| count != 0) {
+        out.extend_from_slice(&index.to_le_bytes());
+        out.extend_from_slice(&count.to_le_bytes());
+        used += 1;
+    }
+    out.extend_from_slice(&used.to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests;

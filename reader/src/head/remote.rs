@@ -5,14 +5,13 @@
 
 use std::time::Duration;
 
-use emberkeep_model::head::{HeadAnswer, HeadPosition, HeadQuery, HeadSeries};
-use emberkeep_model::{Labels, MatchOp, Matcher, Run};
-use emberkeep_proto::head::{ANSWER_CONTENT_TYPE, HeadAnswerReader, REQUEST_CONTENT_TYPE, encode_request};
-use emberkeep_proto::messages::head as wire;
+use emberkeep_model::head::{HeadAnswer, HeadPosition, HeadQuery};
+use emberkeep_proto::head::{ANSWER_CONTENT_TYPE, HeadAnswerReader, HeadContent, REQUEST_CONTENT_TYPE, encode_request};
 use emberkeep_service::problem::chain;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 
+use super::wire;
 use crate::ReaderError;
 
 /// Largest frame, one series of a head.
@@ -54,17 +53,49 @@ impl RemoteHead {
     }
 
     pub(super) async fn read(&self, query: &HeadQuery) -> Result<HeadAnswer, ReaderError> {
-        let down =
-            |why: String| ReaderError::Unavailable(format!("the head at `{}` cannot be read now: {why}", self.url));
+        let mut response = self.ask(query).await?;
+        let mut reader = HeadAnswerReader::new(FRAME_BYTES_MAX, wire::kinds(query.kinds));
+        let (mut series, mut metadata, mut bytes) = (Vec::new(), Vec::new(), 0usize);
+        while let Some(arrived) = response.chunk().await.map_err(|error| self.down(&chain(&error)))? {
+            bytes = bytes.saturating_add(arrived.len());
+            if bytes > ANSWER_BYTES_MAX {
+                return Err(ReaderError::TooMuch(format!(
+                    "the query selects more than {ANSWER_BYTES_MAX} bytes of the head at `{}`: narrow it",
+                    self.url
+                )));
+            }
+            reader.push(&arrived);
+            while let Some(next) = reader.next_content().map_err(|error| self.down(&chain(&error)))? {
+                match next {
+                    HeadContent::Series(next) => series.push(wire::series(next).map_err(|why| self.down(&why))?),
+                    HeadContent::Metadata(next) => metadata.push(wire::metadata(next).map_err(|why| self.down(&why))?),
+                }
+            }
+        }
+        let end = reader.finish().map_err(|error| self.down(&chain(&error)))?;
+        let position = HeadPosition {
+            receiver: end.receiver,
+            epoch: end.epoch,
+            committed: end.committed,
+        };
+        Ok(HeadAnswer {
+            position,
+            series,
+            metadata,
+        })
+    }
+
+    /// Sends a query, and makes sure that what comes back is an answer.
+    async fn ask(&self, query: &HeadQuery) -> Result<Response, ReaderError> {
         let request = self.client.post(self.url.clone());
         let request = request
             .header(CONTENT_TYPE, REQUEST_CONTENT_TYPE)
             .header(CONTENT_ENCODING, "snappy");
-        let mut response = request
-            .body(encode_request(&encode(query)))
+        let response = request
+            .body(encode_request(&wire::request(query)))
             .send()
             .await
-            .map_err(|error| down(chain(&error)))?;
+            .map_err(|error| self.down(&chain(&error)))?;
         let status = response.status();
         if status != StatusCode::OK {
             let text = response.text().await.unwrap_or_default();
@@ -74,7 +105,7 @@ impl RemoteHead {
             return Err(if is_refusal {
                 ReaderError::TooMuch(said)
             } else {
-                down(said)
+                self.down(&said)
             });
         }
         if response
@@ -82,67 +113,12 @@ impl RemoteHead {
             .get(CONTENT_TYPE)
             .is_none_or(|kind| kind != ANSWER_CONTENT_TYPE)
         {
-            return Err(down(
-                "its answer is not one of a head; is this the URL of a receiver?".to_owned(),
-            ));
+            return Err(self.down("its answer is not one of a head; is this the URL of a receiver?"));
         }
-        let (mut reader, mut series, mut bytes) = (HeadAnswerReader::new(FRAME_BYTES_MAX), Vec::new(), 0usize);
-        while let Some(arrived) = response.chunk().await.map_err(|error| down(chain(&error)))? {
-            bytes = bytes.saturating_add(arrived.len());
-            if bytes > ANSWER_BYTES_MAX {
-                return Err(ReaderError::TooMuch(format!(
-                    "the query selects more than {ANSWER_BYTES_MAX} bytes of the head at `{}`: narrow it",
-                    self.url
-                )));
-            }
-            reader.push(&arrived);
-            while let Some(next) = reader.next_series().map_err(|error| down(chain(&error)))? {
-                series.push(decode(next).map_err(down)?);
-            }
-        }
-        let end = reader.finish().map_err(|error| down(chain(&error)))?;
-        let position = HeadPosition {
-            receiver: end.receiver,
-            epoch: end.epoch,
-            committed: end.committed,
-        };
-        Ok(HeadAnswer { position, series })
+        Ok(response)
     }
-}
 
-fn encode(query: &HeadQuery) -> wire::HeadReadRequest {
-    wire::HeadReadRequest {
-        tenant: query.tenant.to_string(),
-        start_ms: query.range.start,
-        end_ms: query.range.end,
-        matchers: query.matchers.iter().map(encode_matcher).collect(),
+    fn down(&self, why: &str) -> ReaderError {
+        ReaderError::Unavailable(format!("the head at `{}` cannot be read now: {why}", self.url))
     }
-}
-
-fn encode_matcher(matcher: &Matcher) -> wire::HeadMatcher {
-    use wire::head_matcher::MatchOp as WireOp;
-    let op = match matcher.op() {
-        MatchOp::Equal => WireOp::Equal,
-        MatchOp::NotEqual => WireOp::NotEqual,
-        MatchOp::Regex => WireOp::Regex,
-        MatchOp::NotRegex => WireOp::NotRegex,
-    };
-    wire::HeadMatcher {
-        name: matcher.name().to_owned(),
-        op: op.into(),
-        value: matcher.value().to_owned(),
-    }
-}
-
-fn decode(series: wire::HeadSeries) -> Result<HeadSeries, String> {
-    let labels = Labels::from_canonical(&series.labels).map_err(|error| format!("it sent bad labels: {error}"))?;
-    let samples = Run {
-        timestamps: series.timestamps,
-        values: series.value_bits.into_iter().map(f64::from_bits).collect(),
-        start_timestamps: series.start_timestamps,
-    };
-    if samples.is_empty() || !samples.is_settled() {
-        return Err(format!("it sent series {labels} without samples or out of time order"));
-    }
-    Ok(HeadSeries { labels, samples })
 }

@@ -31,6 +31,8 @@ enum Part {
 pub(super) struct BodySender {
     parts: mpsc::Sender<Part>,
     batch: Vec<u8>,
+    /// Bytes written so far.
+    written: u64,
     metrics: ReaderMetrics,
 }
 
@@ -48,6 +50,7 @@ pub(super) fn channel(metrics: &ReaderMetrics) -> (BodySender, BodyReceiver) {
     let sender = BodySender {
         parts: sender,
         batch,
+        written: 0,
         metrics: metrics.clone(),
     };
     (
@@ -60,8 +63,14 @@ pub(super) fn channel(metrics: &ReaderMetrics) -> (BodySender, BodyReceiver) {
 }
 
 impl BodySender {
+    /// Bytes written so far, sent or not.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Adds bytes, and waits while the client is behind.
     pub(super) async fn write(&mut self, mut bytes: &[u8]) -> Result<(), ReaderError> {
+        self.written += bytes.len() as u64;
         while self.batch.len() + bytes.len() >= BATCH_BYTES {
             let (now, later) = bytes.split_at(BATCH_BYTES - self.batch.len());
             self.batch.extend_from_slice(now);
@@ -74,6 +83,7 @@ impl BodySender {
 
     /// Adds a piece that need not be copied.
     pub(super) async fn write_whole(&mut self, bytes: Bytes) -> Result<(), ReaderError> {
+        self.written += bytes.len() as u64;
         self.flush().await?;
         self.send(Part::Bytes(bytes)).await
     }

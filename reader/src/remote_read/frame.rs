@@ -6,6 +6,7 @@
 
 use crc_fast::{CrcAlgorithm, Digest};
 use emberkeep_model::Labels;
+use emberkeep_tsdb::chunk::EncodedChunk;
 
 use super::body::BodySender;
 use super::wire;
@@ -15,9 +16,6 @@ use crate::ReaderError;
 pub(crate) const FRAME_BYTES_MAX: usize = 48_000_000;
 /// Chunks of a long series are kept in pieces of this size, so that growing never copies and sending frees early.
 const SEGMENT_BYTES: usize = 1 << 20;
-
-/// Chunk encoding 1 of Prometheus (`prompb.Chunk.XOR`).
-const XOR: u64 = 1;
 
 /// The frame of one series under construction; its memory is used again for the next.
 #[derive(Debug, Default)]
@@ -38,8 +36,16 @@ impl SeriesFrame {
         self.chunk_bytes = 0;
     }
 
-    /// Adds a chunk with its exact first and last timestamp.
-    pub(crate) fn push_chunk(&mut self, min_time: i64, max_time: i64, data: &[u8]) -> Result<(), ReaderError> {
+    /// Adds a chunk with its exact first and last timestamp. The numbers of encodings on the wire (`prompb.Chunk.Encoding`)
+    /// are those on disk.
+    pub(crate) fn push_chunk(&mut self, chunk: &EncodedChunk<'_>) -> Result<(), ReaderError> {
+        let &EncodedChunk {
+            encoding,
+            min_time,
+            max_time,
+            data,
+            ..
+        } = chunk;
         let (min, max) = (wire::int64(min_time), wire::int64(max_time));
         let length = wire::varint_field_len(min) + wire::varint_field_len(max) + 2 + wire::bytes_field_len(data.len());
         let whole = wire::bytes_field_len(length);
@@ -58,7 +64,7 @@ impl SeriesFrame {
         wire::varint(length as u64, out);
         wire::varint_field(1, min, out);
         wire::varint_field(2, max, out);
-        wire::varint_field(3, XOR, out);
+        wire::varint_field(3, encoding as u64, out);
         wire::bytes_field(4, data, out);
         self.chunk_bytes += whole;
         Ok(())
@@ -87,6 +93,11 @@ impl SeriesFrame {
         prefix.extend_from_slice(&(crc.finalize() as u32).to_be_bytes());
         prefix.extend_from_slice(&head);
         (prefix, tail)
+    }
+
+    /// Bytes of the frame so far, without the few around it.
+    pub(crate) fn bytes(&self) -> usize {
+        self.labels.len() + self.chunk_bytes
     }
 
     /// Ends the frame and writes it to the body. A frame without a chunk would be a series without

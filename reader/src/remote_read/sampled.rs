@@ -1,14 +1,16 @@
 //! The sampled answer: one snappy block with a `ReadResponse`, a result for each query in their order.
 //!
-//! Encoded series by series into a [`SnappyRope`], so that memory is what is sent and not a multiple of it. Values are
-//! written whenever they are not the bits of zero: protobuf encoders that compare with `0.0` lose the sign of `-0`.
+//! Encoded series by series into a [`SnappyRope`], so that memory is what is sent and not a multiple of it. Of a series, floats
+//! and histograms are two lists, each in time order; on the wire their points may alternate.
 
 use bytes::Bytes;
-use emberkeep_model::{Labels, Run};
+use emberkeep_model::{Histogram, Labels, SeriesRuns};
 
+use super::budget::Budget;
+use super::point::{HistogramPoints, sample};
 use super::snappy_rope::{Slot, SnappyRope};
 use super::wire;
-use crate::{ReaderError, ReaderMetrics, Scan};
+use crate::{ReaderError, ReaderMetrics, ReaderSettings, Scan};
 
 /// A series whose samples need more than this is compressed before its length is known.
 const SERIES_BYTES: usize = 256 * 1024;
@@ -16,46 +18,60 @@ const SERIES_BYTES: usize = 256 * 1024;
 /// The answer under construction.
 pub(super) struct SampledAnswer {
     rope: SnappyRope,
-    sample_limit: u64,
+    budget: Budget,
     series: Vec<u8>,
+    histogram: Histogram,
+    points: HistogramPoints,
 }
 
 impl SampledAnswer {
-    /// An answer whose queries may select `sample_limit` samples each.
-    pub(super) fn new(sample_limit: u64) -> Self {
+    /// An answer within these bounds.
+    pub(super) fn new(settings: &ReaderSettings) -> Self {
         Self {
             rope: SnappyRope::new(),
-            sample_limit,
+            budget: Budget::sampled(settings),
             series: Vec::new(),
+            histogram: Histogram::default(),
+            points: HistogramPoints::default(),
         }
     }
 
     /// Adds the result of a query: all series of the scan.
     pub(super) async fn add(&mut self, mut scan: Scan, metrics: &ReaderMetrics) -> Result<(), ReaderError> {
         let slot = self.rope.reserve()?;
-        let (mut piece, mut result_bytes, mut samples) = (Run::default(), 0, 0u64);
+        self.budget.next_query();
+        let (mut piece, mut result_bytes) = (SeriesRuns::default(), 0);
         while let Some(labels) = scan.next_series().await? {
-            let before = samples;
+            self.budget.series()?;
+            let mut samples = 0;
             let mut series = Series::start(&labels, &mut self.series);
             while scan.next_piece(&mut piece).await? {
-                samples += piece.len() as u64;
-                if samples > self.sample_limit {
-                    return Err(ReaderError::TooMuch(format!(
-                        "the query selects more samples than the limit of {} for an answer of this type: narrow it, or ask \
-                         for STREAMED_XOR_CHUNKS, which has no such limit",
-                        self.sample_limit
-                    )));
-                }
-                series.push(&piece, &mut self.series, &mut self.rope)?;
+                samples += piece.len();
+                self.budget.samples(piece.len())?;
+                self.push(&mut series, &piece)?;
             }
             result_bytes += series.finish(&self.series, &mut self.rope)?;
-            metrics.series(samples - before);
+            metrics.series(samples as u64);
         }
         metrics.conflicts(scan.conflicts());
         let mut header = Vec::new();
         wire::key(1, wire::BYTES, &mut header);
         wire::varint(result_bytes, &mut header);
         self.rope.fill(slot, &header)
+    }
+
+    /// Adds a piece of a series.
+    fn push(&mut self, series: &mut Series, piece: &SeriesRuns) -> Result<(), ReaderError> {
+        for (&timestamp, &value) in piece.samples.timestamps.iter().zip(&piece.samples.values) {
+            sample(timestamp, value, &mut self.series);
+        }
+        for row in piece.histograms.iter() {
+            row.decode_into(&mut self.histogram);
+            self.histogram.reduce_to_stored();
+            self.points.write(row.timestamp, &self.histogram, &mut self.series);
+        }
+        series.spill(&mut self.series, &mut self.rope)?;
+        self.budget.bytes(self.rope.held_bytes())
     }
 
     /// The body, in pieces.
@@ -76,10 +92,8 @@ impl Series {
         Self { spilled: None }
     }
 
-    fn push(&mut self, piece: &Run, buffer: &mut Vec<u8>, rope: &mut SnappyRope) -> Result<(), ReaderError> {
-        for (&timestamp, &value) in piece.timestamps.iter().zip(&piece.values) {
-            sample(timestamp, value, buffer);
-        }
+    /// Empties the buffer into the rope when it is large.
+    fn spill(&mut self, buffer: &mut Vec<u8>, rope: &mut SnappyRope) -> Result<(), ReaderError> {
         if buffer.len() >= SERIES_BYTES {
             let (slot, bytes) = match self.spilled.take() {
                 Some(spilled) => spilled,
@@ -106,17 +120,4 @@ impl Series {
         rope.write(buffer)?;
         Ok(header.len() as u64 + length)
     }
-}
-
-/// `Sample samples = 2 {double value = 1; int64 timestamp = 2}`.
-fn sample(timestamp: i64, value: f64, out: &mut Vec<u8>) {
-    let time = wire::int64(timestamp);
-    let value_bytes = if value.to_bits() == 0 { 0 } else { 9 };
-    wire::key(2, wire::BYTES, out);
-    wire::varint((value_bytes + wire::varint_field_len(time)) as u64, out);
-    if value_bytes != 0 {
-        wire::key(1, wire::FIXED64, out);
-        out.extend_from_slice(&value.to_bits().to_le_bytes());
-    }
-    wire::varint_field(2, time, out);
 }

@@ -25,6 +25,8 @@ pub(super) struct SnappyRope {
     block: Vec<u8>,
     compressed: Vec<u8>,
     plain_bytes: u64,
+    /// Bytes of all finished pieces.
+    held_bytes: u64,
 }
 
 impl SnappyRope {
@@ -35,7 +37,13 @@ impl SnappyRope {
             block: Vec::with_capacity(BLOCK_BYTES),
             compressed: vec![0; snap::raw::max_compress_len(BLOCK_BYTES)],
             plain_bytes: 0,
+            held_bytes: 0,
         }
+    }
+
+    /// Bytes of the block so far, but for what is not compressed yet.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.held_bytes
     }
 
     /// Adds bytes at the end.
@@ -90,6 +98,7 @@ impl SnappyRope {
         // What a compressor writes begins with the length of this block; the whole has one length of its own.
         let own_length = wire::varint_len(self.block.len() as u64);
         self.pieces.push(self.compressed[own_length..written].to_vec());
+        self.held_bytes += (written - own_length) as u64;
         let plain = self.block.len();
         self.block.clear();
         self.count(plain)

@@ -16,6 +16,11 @@ pub(super) fn int64(value: i64) -> u64 {
     value.cast_unsigned()
 }
 
+/// Protobuf's `sint64` and `sint32`: small numbers of either sign are short.
+pub(super) fn sint64(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
 pub(super) fn varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
@@ -36,8 +41,42 @@ pub(super) fn key(field: u64, wire_type: u64, out: &mut Vec<u8>) {
 /// A field of an integer; zero is the default and is not written. `field` is below 16.
 pub(super) fn varint_field(field: u64, value: u64, out: &mut Vec<u8>) {
     if value != 0 {
-        key(field, VARINT, out);
-        varint(value, out);
+        varint_member(field, value, out);
+    }
+}
+
+/// An integer that is written even when it is zero, as a member of a `oneof`.
+pub(super) fn varint_member(field: u64, value: u64, out: &mut Vec<u8>) {
+    key(field, VARINT, out);
+    varint(value, out);
+}
+
+/// A field of a double; only the default, all bits zero, is not written. `field` is below 16.
+pub(super) fn double_field(field: u64, value: f64, out: &mut Vec<u8>) {
+    if value.to_bits() != 0 {
+        double_member(field, value, out);
+    }
+}
+
+pub(super) fn double_field_len(value: f64) -> usize {
+    if value.to_bits() == 0 { 0 } else { 9 }
+}
+
+/// A double that is written even when it is zero, as a member of a `oneof`.
+pub(super) fn double_member(field: u64, value: f64, out: &mut Vec<u8>) {
+    key(field, FIXED64, out);
+    out.extend_from_slice(&value.to_bits().to_le_bytes());
+}
+
+/// `repeated double`, packed; an empty list is not written.
+pub(super) fn packed_doubles(field: u64, values: &[f64], out: &mut Vec<u8>) {
+    if values.is_empty() {
+        return;
+    }
+    key(field, BYTES, out);
+    varint(values.len() as u64 * 8, out);
+    for value in values {
+        out.extend_from_slice(&value.to_bits().to_le_bytes());
     }
 }
 

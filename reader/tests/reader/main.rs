@@ -3,8 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod api;
+mod bits;
 mod export;
 mod heads;
+mod histograms;
+mod limits;
+mod model;
 mod remote_read;
 mod scan;
 mod support;

@@ -1,4 +1,4 @@
-//! What the tests share: an archive in a directory, a head that is made up, a server, and the naive model that knows the answer.
+//! What the tests share: an archive in a directory, a head that is made up, a server, and small makers of rows.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -6,19 +6,42 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use emberkeep_archive::{
-    CommitRecord, Committed, FileKind, ObjectStore, PartEntry, PartFiles, PartInfo, PartSettings, PartWriter,
-    StoreConfig, Ulid, WalRange, commit, names,
+    CommitRecord, Committed, FileKind, ObjectStore, PartEntry, PartInfo, PartSettings, PartWriter, StoreConfig, Ulid,
+    WalRange, commit, names,
 };
-use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadPosition, HeadQuery, HeadSeries};
-use emberkeep_model::{Labels, Matcher, Run, Sample, TenantId, TimeRange, matches_all, order};
+use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadKinds, HeadPosition, HeadQuery, HeadSeries};
+use emberkeep_model::{
+    Exemplar, Histogram, Labels, Metadata, MetadataEntry, MetricType, Run, Sample, SeenMetadata, SeriesRuns, TenantId,
+};
 use emberkeep_reader::{HeadSource, Reader, ReaderMetrics, ReaderSettings};
+
+use crate::model::{naive, naive_exemplars};
 
 pub(crate) const RECEIVER: &str = "r1";
 
+/// One thing that was received.
+#[derive(Debug, Clone)]
+pub(crate) enum Row {
+    Float(Sample),
+    Histogram(i64, i64, Arc<Histogram>),
+    Exemplar(Exemplar),
+    /// About the series.
+    Metadata(SeenMetadata),
+    /// About the family that has the metric name of the labels.
+    Family(SeenMetadata),
+}
+
 /// Rows as they were received: nothing sorted, nothing deduplicated.
-pub(crate) type Rows = Vec<(TenantId, Labels, Sample)>;
-/// Series with settled samples.
-pub(crate) type Series = BTreeMap<Labels, Run>;
+pub(crate) type Rows = Vec<(TenantId, Labels, Row)>;
+/// Series with settled rows.
+pub(crate) type Series = BTreeMap<Labels, SeriesRuns>;
+
+/// What one tenant has in a part.
+#[derive(Default)]
+struct TenantRows {
+    families: BTreeMap<String, Vec<SeenMetadata>>,
+    series: BTreeMap<Labels, (SeriesRuns, Vec<SeenMetadata>)>,
+}
 
 /// An archive in a directory of its own.
 pub(crate) struct TestArchive {
@@ -42,26 +65,59 @@ impl TestArchive {
 
     /// Writes the rows as one part and commits it.
     pub(crate) async fn flush(&mut self, rows: &Rows) -> PartEntry {
-        let mut runs: BTreeMap<(TenantId, Labels), Run> = BTreeMap::new();
-        for (tenant, labels, sample) in rows {
-            runs.entry((tenant.clone(), labels.clone())).or_default().push(*sample);
+        let mut tenants: BTreeMap<TenantId, TenantRows> = BTreeMap::new();
+        for (tenant, labels, row) in rows {
+            let of_tenant = tenants.entry(tenant.clone()).or_default();
+            let mut of_series = || of_tenant.series.entry(labels.clone()).or_default();
+            match row {
+                Row::Float(sample) => of_series().0.samples.push(*sample),
+                Row::Histogram(timestamp, start, histogram) => {
+                    of_series().0.histograms.push(*timestamp, *start, histogram);
+                }
+                Row::Exemplar(exemplar) => of_series().0.exemplars.push(exemplar.clone()),
+                Row::Metadata(seen) => of_series().1.push(seen.clone()),
+                Row::Family(seen) => of_tenant
+                    .families
+                    .entry(labels.metric_name().to_owned())
+                    .or_default()
+                    .push(seen.clone()),
+            }
         }
-        self.flush_runs(runs.into_iter().map(|((tenant, labels), mut run)| {
-            run.settle();
-            (tenant, labels, run)
-        }))
+        self.write(|writer| {
+            for (tenant, rows) in tenants {
+                for (family, seen) in &rows.families {
+                    writer.push_family(&tenant, family, seen).expect("metadata is valid");
+                }
+                for (labels, (mut runs, metadata)) in rows.series {
+                    runs.settle();
+                    writer.push(&tenant, &labels, &runs, &metadata).expect("rows are in order");
+                }
+            }
+        })
         .await
     }
 
     /// Writes settled runs, in order, as one part and commits it.
-    pub(crate) async fn flush_runs(&mut self, runs: impl IntoIterator<Item = (TenantId, Labels, Run)>) -> PartEntry {
+    pub(crate) async fn flush_runs(
+        &mut self,
+        runs: impl IntoIterator<Item = (TenantId, Labels, SeriesRuns)>,
+    ) -> PartEntry {
+        self.write(|writer| {
+            for (tenant, labels, runs) in runs {
+                writer.push(&tenant, &labels, &runs, &[]).expect("rows are in order");
+            }
+        })
+        .await
+    }
+
+    async fn write(&mut self, fill: impl FnOnce(&mut PartWriter<'_, File>)) -> PartEntry {
         let seq = self.committed + 1;
         let ulid = Ulid::from_parts(1_700_000_000_000 + seq, u128::from(seq));
         let path_of = |kind| names::level0(RECEIVER, seq, ulid, kind);
         let create = |kind| {
             let path = self.directory.path().join(path_of(kind).to_string());
             fs::create_dir_all(path.parent().expect("below the archive")).expect("a folder");
-            File::create(path).expect("a file")
+            Ok(File::create(path).expect("a file"))
         };
         let info = PartInfo {
             dataset: "d".to_owned(),
@@ -71,14 +127,8 @@ impl TestArchive {
             wal_to: seq + 1,
             ulid,
         };
-        let files = PartFiles {
-            samples: create(FileKind::Samples),
-            series: create(FileKind::Series),
-        };
-        let mut writer = PartWriter::create(files, info, PartSettings::default()).expect("a part");
-        for (tenant, labels, run) in runs {
-            writer.push(&tenant, &labels, &run).expect("rows are in order");
-        }
+        let mut writer = PartWriter::create(create, info, PartSettings::default()).expect("a part");
+        fill(&mut writer);
         let (summary, _) = writer.finish().expect("a part");
         let entry = PartEntry::level0(ulid, RECEIVER, &summary, path_of);
         let record = CommitRecord {
@@ -139,6 +189,23 @@ impl TestHead {
             is_down: false,
         }))
     }
+
+    fn metadata(&self, tenant: &TenantId) -> Vec<MetadataEntry> {
+        let of_tenant = self.rows.iter().filter(|(owner, ..)| owner == tenant);
+        let entry = |(_, labels, row): &(TenantId, Labels, Row)| {
+            let (series, seen) = match row {
+                Row::Metadata(seen) => (Some(labels.clone()), seen),
+                Row::Family(seen) => (None, seen),
+                _ => return None,
+            };
+            Some(MetadataEntry {
+                family: labels.metric_name().to_owned(),
+                series,
+                seen: seen.clone(),
+            })
+        };
+        of_tenant.filter_map(entry).collect()
+    }
 }
 
 impl Head for TestHead {
@@ -149,39 +216,32 @@ impl Head for TestHead {
                 why: "it is replaying".to_owned(),
             });
         }
-        let series = naive(&self.rows, &query.tenant, query.range, &query.matchers);
+        let (series, metadata) = match query.kinds {
+            HeadKinds::Samples => (
+                naive(&self.rows, &query.tenant, query.range, &query.matchers),
+                Vec::new(),
+            ),
+            HeadKinds::Exemplars => (
+                naive_exemplars(&self.rows, &query.tenant, query.range, &query.matchers),
+                Vec::new(),
+            ),
+            HeadKinds::Metadata => (Series::new(), self.metadata(&query.tenant)),
+        };
         let series = series
             .into_iter()
-            .map(|(labels, samples)| HeadSeries { labels, samples })
+            .map(|(labels, runs)| HeadSeries { labels, runs })
             .collect();
         let position = HeadPosition {
             receiver: RECEIVER.to_owned(),
             epoch: 1,
             committed: self.committed,
         };
-        Ok(HeadAnswer { position, series })
+        Ok(HeadAnswer {
+            position,
+            series,
+            metadata,
+        })
     }
-}
-
-/// The answer by the definition: of all rows that match, the greatest of each series and timestamp.
-pub(crate) fn naive(rows: &Rows, tenant: &TenantId, range: TimeRange, matchers: &[Matcher]) -> Series {
-    let mut best: BTreeMap<Labels, BTreeMap<i64, Sample>> = BTreeMap::new();
-    for (owner, labels, sample) in rows {
-        if owner != tenant || !range.contains(sample.timestamp) || !matches_all(matchers, labels) {
-            continue;
-        }
-        let kept = best
-            .entry(labels.clone())
-            .or_default()
-            .entry(sample.timestamp)
-            .or_insert(*sample);
-        if order::prefer(sample, kept).is_gt() {
-            *kept = *sample;
-        }
-    }
-    best.into_iter()
-        .map(|(labels, samples)| (labels, samples.into_values().collect()))
-        .collect()
 }
 
 /// Serves a reader on a free port; returns its base URL. It ends with the runtime.
@@ -202,7 +262,7 @@ pub(crate) fn labels(pairs: &[(&str, &str)]) -> Labels {
     Labels::from_pairs(pairs.iter().copied()).expect("labels of tests are valid")
 }
 
-pub(crate) fn sample(timestamp: i64, value: f64) -> Sample {
+pub(crate) fn float(timestamp: i64, value: f64) -> Sample {
     Sample {
         timestamp,
         value,
@@ -210,16 +270,38 @@ pub(crate) fn sample(timestamp: i64, value: f64) -> Sample {
     }
 }
 
-/// Runs compare by bits here: a NaN equals itself, and `-0` does not equal `0`.
-pub(crate) fn bits(run: &Run) -> Vec<(i64, u64)> {
-    run.timestamps
-        .iter()
-        .zip(&run.values)
-        .map(|(&timestamp, value)| (timestamp, value.to_bits()))
-        .collect()
+pub(crate) fn sample(timestamp: i64, value: f64) -> Row {
+    Row::Float(float(timestamp, value))
 }
 
-/// All series by their bits.
-pub(crate) fn all_bits(series: &Series) -> Vec<(Labels, Vec<(i64, u64)>)> {
-    series.iter().map(|(labels, run)| (labels.clone(), bits(run))).collect()
+pub(crate) fn histogram(timestamp: i64, histogram: Histogram) -> Row {
+    Row::Histogram(timestamp, 0, Arc::new(histogram))
+}
+
+pub(crate) fn exemplar(timestamp: i64, value: f64, pairs: &[(&str, &str)]) -> Row {
+    Row::Exemplar(Exemplar {
+        timestamp,
+        value,
+        labels: labels(pairs),
+    })
+}
+
+pub(crate) fn seen(metric_type: MetricType, help: &str, first_seen: i64, last_seen: i64) -> SeenMetadata {
+    SeenMetadata {
+        metadata: Metadata {
+            metric_type,
+            unit: String::new(),
+            help: help.to_owned(),
+        },
+        first_seen,
+        last_seen,
+    }
+}
+
+/// A series of floats alone.
+pub(crate) fn floats(samples: Run) -> SeriesRuns {
+    SeriesRuns {
+        samples,
+        ..SeriesRuns::default()
+    }
 }

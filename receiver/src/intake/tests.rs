@@ -3,19 +3,38 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use emberkeep_proto::messages::{prometheus as v1, write_v2 as v2};
+use emberkeep_model::{Labels, MIN_TIMESTAMP};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
+use crate::clock_rule::AHEAD_MS_MAX;
+use crate::limits::Limits;
 
 const NOW: i64 = 1_800_000_000_000;
 
-/// Labels and samples (timestamp, value bits, start timestamp) of one series entry.
-type Entry = (Vec<(String, String)>, Vec<(i64, u64, i64)>);
-type Requested = Vec<Entry>;
+/// One series entry as it is sent; a histogram is told by its time, its count and the count of its one bucket.
+#[derive(Debug, Clone, Default)]
+struct Sent {
+    labels: Vec<(String, String)>,
+    samples: Vec<(i64, u64, i64)>,
+    histograms: Vec<(i64, u64, u64)>,
+    exemplars: Vec<(i64, u64, Vec<(String, String)>)>,
+    help: Option<String>,
+}
 
-fn series() -> impl Strategy<Value = Entry> {
+/// What must be kept of one series entry.
+#[derive(Debug, Clone, PartialEq)]
+struct Taken {
+    labels: Labels,
+    samples: Vec<Sample>,
+    histograms: Vec<(i64, u64)>,
+    exemplars: Vec<Exemplar>,
+    help: Option<String>,
+}
+
+fn label_pairs() -> impl Strategy<Value = Vec<(String, String)>> {
     let name = prop_oneof![
         3 => Just(vec![("__name__".to_owned(), "m".to_owned())]),
         1 => Just(vec![]),
@@ -23,129 +42,367 @@ fn series() -> impl Strategy<Value = Entry> {
         1 => Just(vec![(String::new(), "x".to_owned()), ("__name__".to_owned(), "m".to_owned())]),
     ];
     let others = vec(("[a-c]", "[xy]{0,2}").prop_map(|(n, v)| (n, v)), 0..3);
-    let timestamp = prop_oneof![
+    (name, others).prop_map(|(mut labels, others)| {
+        labels.extend(others);
+        labels
+    })
+}
+
+fn timestamp() -> impl Strategy<Value = i64> {
+    prop_oneof![
         6 => NOW - 1000..NOW + AHEAD_MS_MAX + 1,
         1 => Just(NOW + AHEAD_MS_MAX + 1),
         1 => Just(i64::MAX),
         1 => Just(MIN_TIMESTAMP),
         1 => Just(MIN_TIMESTAMP - 1),
         1 => Just(i64::MIN),
-    ];
-    let labels = (name, others).prop_map(|(mut labels, others)| {
-        labels.extend(others);
-        labels
-    });
-    (labels, vec((timestamp, any::<u64>(), 0i64..3), 0..5))
+    ]
 }
 
-fn body_v1(requested: &Requested) -> Vec<u8> {
-    let timeseries = requested.iter().map(|(labels, samples)| v1::TimeSeries {
-        labels: labels
-            .iter()
-            .map(|(n, v)| v1::Label {
-                name: n.clone(),
-                value: v.clone(),
-            })
-            .collect(),
-        samples: samples
+fn sent() -> impl Strategy<Value = Sent> {
+    let exemplar_labels = vec(("[a-c]", "[xy]{0,70}"), 0..3);
+    (
+        label_pairs(),
+        vec((timestamp(), any::<u64>(), 0i64..3), 0..4),
+        vec((timestamp(), 1u64..4, 1u64..4), 0..3),
+        vec((timestamp(), any::<u64>(), exemplar_labels), 0..3),
+        proptest::option::of("[a-z ]{0,5}"),
+    )
+        .prop_map(|(labels, samples, histograms, exemplars, help)| Sent {
+            labels,
+            samples,
+            histograms,
+            exemplars,
+            help,
+        })
+}
+
+fn rules(limits: &Limits, batch_bytes_max: usize) -> Rules<'_> {
+    Rules {
+        limits,
+        now: NOW,
+        batch_bytes_max,
+    }
+}
+
+fn judged(protocol: WriteProtocol, body: &[u8]) -> Result<Intake, IntakeError> {
+    judge(protocol, body, &rules(&Limits::default(), usize::MAX))
+}
+
+/// One bucket, valid when its count is the count of all.
+macro_rules! wire_histogram {
+    ($message:ident, $sent:expr) => {{
+        let (timestamp, count, bucket) = $sent;
+        $message::Histogram {
+            count: Some($message::histogram::Count::CountInt(count)),
+            sum: 1.5,
+            schema: 3,
+            positive_spans: vec![$message::BucketSpan { offset: -2, length: 1 }],
+            positive_deltas: vec![i64::try_from(bucket).unwrap()],
+            timestamp,
+            ..Default::default()
+        }
+    }};
+}
+
+fn body_v1(requested: &[Sent]) -> Vec<u8> {
+    let labels = |pairs: &[(String, String)]| -> Vec<v1::Label> {
+        let label = |(name, value): &(String, String)| v1::Label {
+            name: name.clone(),
+            value: value.clone(),
+        };
+        pairs.iter().map(label).collect()
+    };
+    let timeseries = requested.iter().map(|sent| v1::TimeSeries {
+        labels: labels(&sent.labels),
+        samples: sent
+            .samples
             .iter()
             .map(|&(timestamp, bits, _)| v1::Sample {
                 value: f64::from_bits(bits),
                 timestamp,
             })
             .collect(),
-        ..Default::default()
+        histograms: sent.histograms.iter().map(|&h| wire_histogram!(v1, h)).collect(),
+        exemplars: sent
+            .exemplars
+            .iter()
+            .map(|(timestamp, bits, pairs)| v1::Exemplar {
+                labels: labels(pairs),
+                value: f64::from_bits(*bits),
+                timestamp: *timestamp,
+            })
+            .collect(),
+    });
+    let metadata = requested.iter().filter_map(|sent| {
+        Some(v1::MetricMetadata {
+            r#type: 1,
+            metric_family_name: "family".to_owned(),
+            help: sent.help.clone()?,
+            unit: String::new(),
+        })
     });
     v1::WriteRequest {
         timeseries: timeseries.collect(),
-        ..Default::default()
+        metadata: metadata.collect(),
     }
     .encode_to_vec()
 }
 
-fn body_v2(requested: &Requested) -> Vec<u8> {
+fn body_v2(requested: &[Sent]) -> Vec<u8> {
     let mut symbols = vec![String::new()];
+    let mut add = |text: &str| {
+        symbols.push(text.to_owned());
+        u32::try_from(symbols.len() - 1).unwrap()
+    };
     let mut timeseries = Vec::new();
-    for (labels, samples) in requested {
-        let mut labels_refs = Vec::new();
-        for text in labels.iter().flat_map(|(n, v)| [n, v]) {
-            labels_refs.push(u32::try_from(symbols.len()).unwrap());
-            symbols.push(text.clone());
-        }
-        let samples = samples.iter().map(|&(timestamp, bits, start_timestamp)| v2::Sample {
+    for sent in requested {
+        let mut refs = |pairs: &[(String, String)]| -> Vec<u32> {
+            pairs.iter().flat_map(|(n, v)| [add(n), add(v)]).collect()
+        };
+        let samples = sent.samples.iter().map(|&(timestamp, bits, start_timestamp)| v2::Sample {
             value: f64::from_bits(bits),
             timestamp,
             start_timestamp,
         });
         timeseries.push(v2::TimeSeries {
-            labels_refs,
+            labels_refs: refs(&sent.labels),
             samples: samples.collect(),
-            ..Default::default()
+            histograms: sent.histograms.iter().map(|&h| wire_histogram!(v2, h)).collect(),
+            exemplars: sent
+                .exemplars
+                .iter()
+                .map(|(timestamp, bits, pairs)| v2::Exemplar {
+                    labels_refs: refs(pairs),
+                    value: f64::from_bits(*bits),
+                    timestamp: *timestamp,
+                })
+                .collect(),
+            metadata: sent.help.as_ref().map(|help| v2::Metadata {
+                r#type: 1,
+                help_ref: add(help),
+                unit_ref: 0,
+            }),
         });
     }
     v2::Request { symbols, timeseries }.encode_to_vec()
 }
 
-fn content(intake: &Intake) -> Vec<(Vec<u8>, Vec<Sample>)> {
-    intake
-        .batch
-        .iter()
-        .map(|(labels, samples)| (labels.to_vec(), samples.to_vec()))
-        .collect()
+fn content(intake: &Intake) -> Vec<Taken> {
+    let series = intake.batch.series().map(|series| Taken {
+        labels: Labels::from_canonical(series.labels).unwrap(),
+        samples: series.samples.to_vec(),
+        histograms: series
+            .histogram_range()
+            .map(|i| {
+                let row = series.histograms.row(i);
+                let emberkeep_model::Counts::Integer { count, .. } = row.histogram().counts else {
+                    panic!("integer counts were sent")
+                };
+                (row.timestamp, count)
+            })
+            .collect(),
+        exemplars: series.exemplars.to_vec(),
+        help: series.metadata.map(|metadata| metadata.help.to_owned()),
+    });
+    series.collect()
+}
+
+fn in_time(timestamp: i64) -> bool {
+    (MIN_TIMESTAMP..=NOW + AHEAD_MS_MAX).contains(&timestamp)
 }
 
 /// What must be kept, by the rules as they are written down.
-fn expected(requested: &Requested, with_starts: bool) -> Vec<(Vec<u8>, Vec<Sample>)> {
-    let mut kept = Vec::new();
-    for (labels, samples) in requested {
+fn expected(requested: &[Sent], is_v2: bool) -> Vec<Taken> {
+    let pairs = |labels: &[(String, String)]| {
         let pairs = labels.iter().map(|(n, v)| (n.as_str(), v.as_str()));
-        let Ok(labels) = emberkeep_model::Labels::from_pairs(pairs) else {
-            continue;
-        };
+        Labels::from_pairs(pairs)
+    };
+    let mut kept = Vec::new();
+    for sent in requested {
+        let Ok(labels) = pairs(&sent.labels) else { continue };
         if labels.metric_name().is_empty() {
             continue;
         }
-        let samples: Vec<Sample> = samples
+        let samples = sent.samples.iter().filter(|(t, ..)| in_time(*t));
+        let histograms = sent
+            .histograms
             .iter()
-            .filter(|(t, ..)| (MIN_TIMESTAMP..=NOW + AHEAD_MS_MAX).contains(t))
-            .map(|&(timestamp, bits, start)| Sample {
-                timestamp,
-                value: f64::from_bits(bits),
-                start_timestamp: if with_starts { start } else { 0 },
+            .filter(|(t, count, bucket)| in_time(*t) && count == bucket);
+        let exemplars = sent.exemplars.iter().filter_map(|(timestamp, bits, labels)| {
+            let labels = pairs(labels).ok()?;
+            let chars: usize = labels.iter().map(|(n, v)| n.len() + v.len()).sum();
+            (in_time(*timestamp) && chars <= 128).then_some(Exemplar {
+                timestamp: *timestamp,
+                value: f64::from_bits(*bits),
+                labels,
             })
-            .collect();
-        if !samples.is_empty() {
-            kept.push((labels.as_bytes().to_vec(), samples));
+        });
+        let taken = Taken {
+            labels,
+            samples: samples
+                .map(|&(timestamp, bits, start)| Sample {
+                    timestamp,
+                    value: f64::from_bits(bits),
+                    start_timestamp: if is_v2 { start } else { 0 },
+                })
+                .collect(),
+            histograms: histograms.map(|&(t, count, _)| (t, count)).collect(),
+            exemplars: exemplars.collect(),
+            help: sent.help.clone().filter(|_| is_v2),
+        };
+        if !(taken.samples.is_empty()
+            && taken.histograms.is_empty()
+            && taken.exemplars.is_empty()
+            && taken.help.is_none())
+        {
+            kept.push(taken);
         }
     }
     kept
 }
 
-proptest! {
-    #[test]
-    fn replay_decides_nothing_anew(requested in vec(series(), 0..8), is_v2 in any::<bool>()) {
-        let (protocol, body) =
-            if is_v2 { (WriteProtocol::V2, body_v2(&requested)) } else { (WriteProtocol::V1, body_v1(&requested)) };
-        let live = judge(protocol, &body, NOW, usize::MAX).unwrap();
-        prop_assert_eq!(content(&live), expected(&requested, is_v2));
-        let total: usize = requested.iter().map(|(_, samples)| samples.len()).sum();
-        prop_assert_eq!(live.n_samples, total);
-        prop_assert_eq!(live.batch.n_samples() + live.n_ahead + live.n_refused, total);
-        // Another clock at replay changes nothing: it is not even asked.
-        let again = replay(protocol, &body, &live.verdict).unwrap();
-        prop_assert_eq!(content(&again), content(&live));
+fn body(protocol: WriteProtocol, requested: &[Sent]) -> Vec<u8> {
+    match protocol {
+        WriteProtocol::V1 => body_v1(requested),
+        WriteProtocol::V2 => body_v2(requested),
     }
 }
 
+fn protocol() -> impl Strategy<Value = WriteProtocol> {
+    prop_oneof![Just(WriteProtocol::V1), Just(WriteProtocol::V2)]
+}
+
+proptest! {
+    #[test]
+    fn replay_decides_nothing_anew(requested in vec(sent(), 0..6), protocol in protocol()) {
+        let body = body(protocol, &requested);
+        let live = judged(protocol, &body).unwrap();
+        prop_assert_eq!(content(&live), expected(&requested, protocol == WriteProtocol::V2));
+        prop_assert_eq!(live.batch.counts().samples + live.batch.counts().histograms + live.batch.counts().exemplars
+            + live.n_ahead + live.n_refused + live.batch.counts().metadata, live.sent.total());
+        prop_assert_eq!(live.verdict.refused_count() as usize, live.n_ahead + live.n_refused);
+        // Another clock or other limits at replay change nothing: they are not even asked.
+        let again = replay(protocol, &body, &live.verdict).unwrap();
+        prop_assert_eq!(content(&again), content(&live));
+        let families = |intake: &Intake| intake.batch.families().map(|(f, m)| (f.to_owned(), m.help.to_owned())).collect::<Vec<_>>();
+        prop_assert_eq!(families(&again), families(&live));
+        if protocol == WriteProtocol::V1 {
+            prop_assert_eq!(families(&live).len(), requested.iter().filter(|sent| sent.help.is_some()).count());
+        }
+    }
+
+    #[test]
+    fn records_of_the_first_validator_keep_floats_by_their_own_ordinals(requested in vec(sent(), 0..6), protocol in protocol(), refused in any::<u16>()) {
+        let body = body(protocol, &requested);
+        // Whatever the series, those that cannot be read were refused then, too.
+        let (mut verdict, mut ordinal, mut kept) = (Verdict::new(FLOATS_ONLY), 0, Vec::new());
+        for sent in &requested {
+            let named = Labels::from_pairs(sent.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())))
+                .is_ok_and(|labels| !labels.metric_name().is_empty());
+            for &(timestamp, bits, _) in &sent.samples {
+                if named && refused & (1 << (ordinal % 16)) == 0 {
+                    kept.push((timestamp, bits));
+                } else {
+                    verdict.refuse(ordinal);
+                }
+                ordinal += 1;
+            }
+        }
+        let taken = replay(protocol, &body, &verdict).unwrap();
+        let found: Vec<_> = content(&taken).into_iter().flat_map(|series| series.samples).map(|s| (s.timestamp, s.value.to_bits())).collect();
+        prop_assert_eq!(found, kept);
+        prop_assert_eq!(taken.batch.counts().total(), taken.batch.counts().samples);
+    }
+}
+
+
 #[test]
 fn a_refusal_names_the_series_and_the_reason() {
-    let requested = vec![(vec![("job".to_owned(), "x".to_owned())], vec![(NOW, 0, 0)])];
-    let intake = judge(WriteProtocol::V1, &body_v1(&requested), NOW, usize::MAX).unwrap();
+    let requested = [floats(&[("job", "x")], &[(NOW, 0, 0)])];
+    let intake = judged(WriteProtocol::V1, &body_v1(&requested)).unwrap();
     assert_eq!(
         intake.first_refusal.as_deref(),
         Some(r#"series {job="x"} has no metric name"#)
     );
-    assert!(judge(WriteProtocol::V1, b"\xff", NOW, usize::MAX).is_err());
+    assert!(judged(WriteProtocol::V1, b"\xff").is_err());
+}
+
+fn floats(labels: &[(&str, &str)], samples: &[(i64, u64, i64)]) -> Sent {
+    Sent {
+        labels: labels.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        samples: samples.to_vec(),
+        ..Sent::default()
+    }
+}
+
+#[test]
+fn each_limit_refuses_what_is_beyond_it_and_says_so() {
+    let named = ("__name__", "m");
+    let ok = Limits::default();
+    let refused = |limits: Limits, sent: &Sent| {
+        let body = body_v2(std::slice::from_ref(sent));
+        assert_eq!(judged(WriteProtocol::V2, &body).unwrap().n_refusals(), 0, "within the default");
+        let intake = judge(WriteProtocol::V2, &body, &rules(&limits, usize::MAX)).unwrap();
+        assert!(replay(WriteProtocol::V2, &body, &intake.verdict).is_ok(), "a verdict outlives the limit");
+        intake.first_refusal.expect("something is refused")
+    };
+    let wide = floats(&[named, ("a", "1"), ("longer", "2345")], &[(NOW, 0, 0)]);
+    let labels = Limits {
+        labels_per_series: 2,
+        ..ok.clone()
+    };
+    assert!(refused(labels, &wide).contains("has 3 labels, more than 2"));
+    let names = Limits {
+        label_name_bytes: 7,
+        ..ok.clone()
+    };
+    assert!(refused(names, &wide).contains("has 8 bytes in a label name, more than 7"));
+    let values = Limits {
+        label_value_bytes: 3,
+        ..ok.clone()
+    };
+    assert!(refused(values, &wide).contains("has 4 bytes in a label value, more than 3"));
+    let exemplar = Sent {
+        exemplars: vec![(NOW, 0, vec![("é".to_owned(), "xyz".to_owned())])],
+        ..floats(&[named], &[])
+    };
+    let chars = Limits {
+        exemplar_chars: 3,
+        ..ok.clone()
+    };
+    assert!(refused(chars, &exemplar).contains("has labels of 4 characters, more than 3"));
+    let histogram = Sent {
+        histograms: vec![(NOW, 1, 1)],
+        ..floats(&[named], &[])
+    };
+    let buckets = Limits {
+        histogram_buckets: 0,
+        ..ok.clone()
+    };
+    assert!(refused(buckets, &histogram).contains("has more than 0 buckets"));
+
+    let body = body_v2(&[wide.clone(), wide]);
+    for (limits, what) in [
+        (Limits { series_per_request: 1, ..ok.clone() }, "2 series, more than 1"),
+        (Limits { samples_per_request: 1, ..ok }, "2 samples, histograms and exemplars, more than 1"),
+    ] {
+        let error = judge(WriteProtocol::V2, &body, &rules(&limits, usize::MAX)).unwrap_err();
+        assert!(error.to_string().contains(what), "{error}");
+    }
+}
+
+#[test]
+fn an_invalid_histogram_is_told_with_its_fault() {
+    let sent = Sent {
+        histograms: vec![(NOW, 3, 2)],
+        ..floats(&[("__name__", "h")], &[])
+    };
+    let intake = judged(WriteProtocol::V1, &body_v1(&[sent])).unwrap();
+    assert_eq!(
+        intake.first_refusal.unwrap(),
+        format!(r#"series {{__name__="h"}}: histogram at {NOW} is not valid: 2 observations in buckets, but the count is 3"#)
+    );
 }
 
 #[test]
@@ -175,23 +432,25 @@ fn a_small_body_that_expands_without_measure_is_refused() {
     }
     .encode_to_vec();
     assert!(matches!(
-        judge(WriteProtocol::V2, &body, NOW, 1 << 20),
+        judge(WriteProtocol::V2, &body, &rules(&Limits::default(), 1 << 20)),
         Err(IntakeError::TooLarge(_))
     ));
-    assert!(judge(WriteProtocol::V2, &body, NOW, 1 << 24).is_ok());
+    assert!(judge(WriteProtocol::V2, &body, &rules(&Limits::default(), 1 << 24)).is_ok());
 }
 
 #[test]
 fn a_start_timestamp_that_no_engine_can_hold_is_refused() {
-    let labels = vec![("__name__".to_owned(), "m".to_owned())];
-    let requested = vec![(labels, vec![(NOW, 1, i64::MIN), (NOW, 2, NOW), (NOW, 3, i64::MAX)])];
-    let intake = judge(WriteProtocol::V2, &body_v2(&requested), NOW, usize::MAX).unwrap();
-    assert_eq!((intake.batch.n_samples(), intake.n_refused), (1, 2));
+    let requested = [floats(
+        &[("__name__", "m")],
+        &[(NOW, 1, i64::MIN), (NOW, 2, NOW), (NOW, 3, i64::MAX)],
+    )];
+    let intake = judged(WriteProtocol::V2, &body_v2(&requested)).unwrap();
+    assert_eq!((intake.batch.counts().samples, intake.n_refused), (1, 2));
 }
 
 #[test]
 fn a_verdict_that_keeps_what_cannot_be_read_is_an_error() {
-    let body = body_v1(&vec![(vec![("job".to_owned(), "x".to_owned())], vec![(NOW, 0, 0)])]);
+    let body = body_v1(&[floats(&[("job", "x")], &[(NOW, 0, 0)])]);
     let verdict = Verdict::new(VALIDATOR_VERSION);
     assert!(matches!(
         replay(WriteProtocol::V1, &body, &verdict),

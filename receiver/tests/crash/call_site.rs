@@ -48,7 +48,10 @@ fn object(fs: &ForgetfulFs, path: &Path) -> &'static str {
     let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     match () {
         () if bytes.starts_with(b"PAR1") && holds("metric_name") => "series file",
-        () if bytes.starts_with(b"PAR1") => "samples file",
+        () if bytes.starts_with(b"PAR1") && holds("unscaled") => "samples file",
+        () if bytes.starts_with(b"PAR1") && holds("reset_hint") => "histograms file",
+        () if bytes.starts_with(b"PAR1") && holds("family") => "metadata file",
+        () if bytes.starts_with(b"PAR1") => "exemplars file",
         () if holds("\"seq\"") => "commit record",
         () if holds("\"epoch\"") => "epoch claim",
         () if holds("\"dataset\"") => "format",

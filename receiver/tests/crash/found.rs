@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use emberkeep_archive::{ArchiveError, Catalog, CommitRecord, PartEntry, PartReader, ScanQuery, Ulid, open_envelope};
 use emberkeep_disk::{FileSystem, read_to_vec};
-use emberkeep_model::{Run, TenantId, TimeRange};
+use emberkeep_model::head::HeadKinds;
+use emberkeep_model::{SeriesRuns, TenantId, TimeRange};
 
 use crate::life::{ARCHIVE, Life, everything_of, names};
-use crate::request::{Key, key};
+use crate::request::{Key, metadata_key, rows};
 
 /// What was found at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) head: BTreeSet<Key>,
-    /// Each sample of the archive, with the number of live parts that hold it.
+    /// Each item of the archive, with the number of live parts that hold it.
     pub(crate) parts: BTreeMap<Key, usize>,
     /// The live parts.
     pub(crate) live: BTreeMap<Ulid, Vec<Key>>,
@@ -50,15 +51,21 @@ impl Found {
 fn read_head(life: &Life) -> Result<BTreeSet<Key>, String> {
     let mut found = BTreeSet::new();
     for tenant in ["anonymous", "tenant-2"] {
-        let query = everything_of(tenant);
-        let head = life.receiver.head();
-        let read = life
-            .runtime
-            .block_on(async { tokio::task::spawn_blocking(move || head.read(&query)).await });
-        for series in read.unwrap().map_err(|error| error.to_string())?.series {
-            for sample in series.samples.iter() {
-                if !found.insert(key(tenant, &series.labels, sample)) {
-                    return Err("the head answers a sample twice".to_owned());
+        for kinds in [HeadKinds::Samples, HeadKinds::Exemplars, HeadKinds::Metadata] {
+            let query = everything_of(tenant, kinds);
+            let head = life.receiver.head();
+            let read = life
+                .runtime
+                .block_on(async { tokio::task::spawn_blocking(move || head.read(&query)).await });
+            let answer = read.unwrap().map_err(|error| error.to_string())?;
+            let of_series = answer
+                .series
+                .iter()
+                .flat_map(|series| rows(tenant, &series.labels, &series.runs));
+            let metadata = answer.metadata.iter().map(|entry| metadata_key(tenant, entry));
+            for key in of_series.chain(metadata) {
+                if !found.insert(key) {
+                    return Err("the head answers an item twice".to_owned());
                 }
             }
         }
@@ -96,9 +103,17 @@ async fn read_part(life: &Life, part: &PartEntry) -> Result<Vec<Key>, ArchiveErr
         };
         let mut scan = reader.scan(query, 1024);
         while let Some(series) = scan.next().await? {
-            let mut run = Run::default();
-            scan.samples(series.rows, TimeRange::ALL, &mut run).await?;
-            keys.extend(run.iter().map(|sample| key(name, &series.labels, sample)));
+            let mut runs = SeriesRuns::default();
+            scan.samples(series.samples, TimeRange::ALL, &mut runs.samples).await?;
+            scan.histograms(series.histograms, TimeRange::ALL, &mut runs.histograms)
+                .await?;
+            scan.exemplars(series.exemplars, TimeRange::ALL, &mut runs.exemplars)
+                .await?;
+            keys.extend(rows(name, &series.labels, &runs));
+        }
+        let mut metadata = reader.metadata(&TenantId::parse(name).unwrap(), None);
+        while let Some(entries) = metadata.next().await? {
+            keys.extend(entries.iter().map(|entry| metadata_key(name, entry)));
         }
     }
     Ok(keys)

@@ -13,7 +13,7 @@ use axum::handler::Handler;
 use axum::routing::{MethodRouter, any_service};
 use emberkeep_archive::{DirectoryStore, ObjectStore};
 use emberkeep_disk::{FileSystem, ForgetfulFs};
-use emberkeep_model::head::HeadQuery;
+use emberkeep_model::head::{HeadKinds, HeadQuery};
 use emberkeep_model::{TenantId, TimeRange};
 use emberkeep_receiver::{Components, Pause, Receiver, Settings};
 use emberkeep_service::clock::ManualClock;
@@ -188,7 +188,7 @@ impl Life {
     pub(crate) fn claimed(&self) -> Result<(), String> {
         let epoch = || async {
             let head = self.receiver.head();
-            let read = tokio::task::spawn_blocking(move || head.read(&everything_of("anonymous"))).await;
+            let read = tokio::task::spawn_blocking(move || head.read(&everything_of("anonymous", HeadKinds::Samples))).await;
             read.unwrap()
                 .map(|answer| answer.position.epoch)
                 .map_err(|error| error.to_string())
@@ -283,11 +283,12 @@ pub(crate) fn names(fs: &dyn FileSystem, directory: &Path) -> Vec<String> {
         .collect()
 }
 
-/// All samples of a tenant.
-pub(crate) fn everything_of(tenant: &str) -> HeadQuery {
+/// All of a tenant.
+pub(crate) fn everything_of(tenant: &str, kinds: HeadKinds) -> HeadQuery {
     HeadQuery {
         tenant: TenantId::parse(tenant).unwrap(),
         range: TimeRange::ALL,
         matchers: Arc::from([]),
+        kinds,
     }
 }

@@ -35,10 +35,7 @@ pub fn encode(timestamps: &[i64], values: &[f64], out: &mut Vec<u8>) {
     // Typical data takes one to four bytes for each sample; more grows the vector.
     out.reserve(16 + timestamps.len() * 4);
     let mut bits = BitWriter::new(out);
-    let mut xor = XorState {
-        last: first_value.to_bits(),
-        window: None,
-    };
+    let mut xor = XorState::starting_at(*first_value);
     bits.write_uvarint(zigzag(first_time));
     bits.write(xor.last, 64);
     let (Some((&second_time, timestamps)), Some((second_value, values))) =
@@ -82,16 +79,51 @@ fn dod_prefix(bits: &mut BitWriter<'_>, dod: i64) -> (u64, u32) {
     }
 }
 
-struct XorState {
-    last: u64,
+/// One float that changes from sample to sample: the value here, each field and bucket of a float histogram elsewhere.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct XorState {
+    /// Bits of the last value.
+    pub(super) last: u64,
     /// Leading and trailing zeros of the window last written. None before the first change, which therefore always opens one.
     window: Option<(u32, u32)>,
 }
 
 impl XorState {
+    /// The state after a first value, which is written as it is.
+    pub(super) fn starting_at(value: f64) -> Self {
+        Self {
+            last: value.to_bits(),
+            window: None,
+        }
+    }
+
+    /// Takes what [`XorState::write`] writes. Without a window a value that reuses it has all 64 bits.
+    #[inline]
+    pub(super) fn read(&mut self, bits: &mut BitReader<'_>) -> Result<(), Damage> {
+        if bits.take(1)? == 0 {
+            return Ok(());
+        }
+        let (leading, trailing) = if bits.take(1)? == 1 {
+            let window = bits.take(11)?;
+            let leading = (window >> 6) as u32;
+            let significant = match (window & 63) as u32 {
+                0 => 64,
+                width => width,
+            };
+            let trailing = (64 - leading)
+                .checked_sub(significant)
+                .ok_or("a window of value bits is wider than a value")?;
+            *self.window.insert((leading, trailing))
+        } else {
+            self.window.unwrap_or_default()
+        };
+        self.last ^= bits.take_wide(64 - leading - trailing)? << trailing;
+        Ok(())
+    }
+
     /// Writes the `width` bits of `prefix` and then the value.
     #[inline]
-    fn write(&mut self, bits: &mut BitWriter<'_>, prefix: u64, width: u32, value: u64) {
+    pub(super) fn write(&mut self, bits: &mut BitWriter<'_>, prefix: u64, width: u32, value: u64) {
         let xor = value ^ self.last;
         self.last = value;
         if xor == 0 {

@@ -148,7 +148,7 @@ async fn a_newer_root_stops_the_committer() {
         }
     }
     impl crate::CatalogObject for Later {
-        const VERSION: u64 = 2;
+        const VERSION: u64 = Root::VERSION + 1;
     }
     let store = Arc::new(InMemory::new());
     put_create(&*store, &names::root(1), &Later(root_of(1, &[])), "root 1")
@@ -159,7 +159,7 @@ async fn a_newer_root_stops_the_committer() {
         .await
         .unwrap_err();
     assert!(
-        matches!(&error, ArchiveError::NewerVersion { object, found: 2, .. } if object.contains("roots/")),
+        matches!(&error, ArchiveError::NewerVersion { object, found: 3, .. } if object.contains("roots/")),
         "{error}"
     );
 }

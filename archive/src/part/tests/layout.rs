@@ -62,7 +62,7 @@ fn the_columns_are_those_of_the_format() {
             .map(|column| column.split(' ').take(2).collect::<Vec<_>>().join(" "))
             .collect()
     };
-    let samples = columns(&files.samples);
+    let samples = columns(&files[&FileKind::Samples]);
     assert!(
         samples[3].to_lowercase().contains("millis"),
         "{} is not like {time}",
@@ -82,7 +82,7 @@ fn the_columns_are_those_of_the_format() {
         ]
     );
     assert_eq!(
-        normal(columns(&files.series)),
+        normal(columns(&files[&FileKind::Series])),
         [
             "tenant BYTE_ARRAY",
             "part INT64",
@@ -94,6 +94,10 @@ fn the_columns_are_those_of_the_format() {
             "max_time INT64",
             "samples_row_start INT64",
             "samples_row_count INT64",
+            "histograms_row_start INT64",
+            "histograms_row_count INT64",
+            "exemplars_row_start INT64",
+            "exemplars_row_count INT64",
         ]
     );
 }
@@ -102,11 +106,7 @@ fn the_columns_are_those_of_the_format() {
 fn sizes_and_checksums_are_those_of_the_files() {
     let (summary, files) = fill(writer(PartSettings::default()), &many_series(50, |i| 1 + i % 3));
     for file in &summary.files {
-        let bytes = if file.kind == FileKind::Samples {
-            &files.samples
-        } else {
-            &files.series
-        };
+        let bytes = &files[&file.kind];
         assert_eq!((file.bytes, file.crc32c), (bytes.len() as u64, crc32c(bytes)));
         assert_eq!(
             file.rows,
@@ -120,12 +120,12 @@ fn sizes_and_checksums_are_those_of_the_files() {
 #[test]
 fn every_file_says_what_it_is() {
     let (_, files) = fill(writer(PartSettings::default()), &many_series(1, |_| 2));
-    for (bytes, kind) in [(&files.samples, "samples"), (&files.series, "series")] {
+    for (bytes, kind) in [(&files[&FileKind::Samples], "samples"), (&files[&FileKind::Series], "series")] {
         let metadata = builder(bytes).metadata().clone();
         let pairs = metadata.file_metadata().key_value_metadata().unwrap().clone();
         assert_eq!(pairs.len(), 1, "no Arrow schema: the file is plain Parquet");
         let expected = format!(
-            "{{\"version\":1,\"kind\":\"{kind}\",\"dataset\":\"d\",\"level\":0,\"receiver\":\"r\",\
+            "{{\"version\":2,\"kind\":\"{kind}\",\"dataset\":\"d\",\"level\":0,\"receiver\":\"r\",\
              \"wal\":{{\"id\":\"w\",\"from\":3,\"to\":9}},\"ulid\":\"{}\",\"part\":{},\"min_time\":0,\"max_time\":15000}}",
             Ulid(77),
             part_number(Ulid(77)),
@@ -144,7 +144,7 @@ fn encodings_and_statistics_are_those_of_the_format() {
         run.values[7] = f64::NAN;
     }
     let (_, files) = fill(writer(PartSettings::default()), &content);
-    let metadata = builder(&files.samples).metadata().clone();
+    let metadata = builder(&files[&FileKind::Samples]).metadata().clone();
     let group = metadata.row_group(0);
     for (column, encoding) in [
         (0, Encoding::RLE_DICTIONARY),
@@ -179,7 +179,7 @@ fn pages_end_with_series_in_every_column() {
     for run in content.values() {
         ends.push(ends[ends.len() - 1] + i64::try_from(run.len()).unwrap());
     }
-    let metadata = builder(&files.samples).metadata().clone();
+    let metadata = builder(&files[&FileKind::Samples]).metadata().clone();
     let index = metadata.page_index_for_row_group(0);
     let first_rows = |column| -> Vec<i64> {
         index
@@ -210,12 +210,12 @@ fn rows_of_a_series_are_where_the_series_table_says() {
         writer(small()).with_ids(|_, labels| i64::try_from(labels.len()).unwrap()),
         &content,
     );
-    let ids = numbers(&files.series, "series_id");
+    let ids = numbers(&files[&FileKind::Series], "series_id");
     let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), 100, "colliding ids are resolved");
-    let starts = numbers(&files.series, "samples_row_start");
-    let counts = numbers(&files.series, "samples_row_count");
-    let rows = numbers(&files.samples, "series_id");
+    let starts = numbers(&files[&FileKind::Series], "samples_row_start");
+    let counts = numbers(&files[&FileKind::Series], "samples_row_count");
+    let rows = numbers(&files[&FileKind::Samples], "series_id");
     for ((id, start), count) in ids.into_iter().zip(starts).zip(counts) {
         let start = usize::try_from(start.unwrap()).unwrap();
         let end = start + usize::try_from(count.unwrap()).unwrap();
@@ -236,7 +236,7 @@ fn a_run_has_one_scale_and_only_what_needs_it_is_raw() {
     let (_, files) = fill(writer(PartSettings::default()), &content);
     assert_eq!(decimal::scale_of(&values), 2);
     assert_eq!(
-        numbers(&files.samples, "unscaled"),
+        numbers(&files[&FileKind::Samples], "unscaled"),
         [Some(150), Some(225), None, None, None, Some(300)]
     );
 }

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use emberkeep_model::{Labels, MatchOp, Matcher, Run, STALE_MARKER_BITS, Sample, TenantId, TimeRange};
 
 use super::super::{PartReader, PartSettings};
-use super::{Content, bits, drain, expected, fill, opened, query, small, stored, writer};
+use super::{Content, bits, drain, expected, fill, opened, query, run_async, runs, small, stored, writer};
 
-fn value() -> impl Strategy<Value = f64> {
+pub(super) fn value() -> impl Strategy<Value = f64> {
     prop_oneof![
         3 => (any::<i32>(), 0_i32..6).prop_map(|(n, digits)| f64::from(n) / 10_f64.powi(digits)),
         1 => any::<u64>().prop_map(f64::from_bits),
@@ -24,11 +24,11 @@ fn value() -> impl Strategy<Value = f64> {
     ]
 }
 
-fn timestamp() -> impl Strategy<Value = i64> {
+pub(super) fn timestamp() -> impl Strategy<Value = i64> {
     prop_oneof![5 => 0_i64..10_000, 1 => Just(emberkeep_model::MIN_TIMESTAMP), 1 => Just(i64::MAX - 1), 1 => any::<i64>()]
 }
 
-fn run() -> impl Strategy<Value = Run> {
+pub(super) fn run() -> impl Strategy<Value = Run> {
     let start = prop_oneof![4 => Just(0_i64), 1 => any::<i64>()];
     prop::collection::vec((timestamp(), value(), start), 1..30).prop_map(|rows| {
         let mut run: Run = rows
@@ -44,7 +44,7 @@ fn run() -> impl Strategy<Value = Run> {
     })
 }
 
-fn labels() -> impl Strategy<Value = Labels> {
+pub(super) fn labels() -> impl Strategy<Value = Labels> {
     let name = prop::sample::select(vec!["__name__", "job", "instance", "Zone", "ä", "le"]);
     let value = prop_oneof!["[a-c]{1,2}", ".{1,8}"];
     prop::collection::btree_map(name, value, 0..5)
@@ -67,13 +67,6 @@ fn matcher() -> impl Strategy<Value = (&'static str, MatchOp, String)> {
         ]),
         prop::sample::select(vec!["", "a", "ab", "a|b", ".*", ".+", "[ab]c?"]).prop_map(str::to_owned),
     )
-}
-
-fn run_async<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(work)
 }
 
 proptest! {
@@ -132,9 +125,9 @@ proptest! {
                     continue;
                 }
                 let mut found = Run::default();
-                let mut at = series.rows.start;
-                while at < series.rows.end {
-                    let end = series.rows.end.min(at + piece as u64);
+                let mut at = series.samples.start;
+                while at < series.samples.end {
+                    let end = series.samples.end.min(at + piece as u64);
                     scan.samples(at..end, TimeRange::ALL, &mut found).await.unwrap();
                     at = end;
                 }
@@ -183,17 +176,17 @@ fn rows_out_of_order_are_refused() {
     let mut writer = writer(PartSettings::default());
     let refused =
         |result: Result<(), crate::ArchiveError>| assert!(matches!(result, Err(crate::ArchiveError::Invalid(_))));
-    refused(writer.push(tenant, second, &Run::default()));
+    refused(writer.push(tenant, second, &runs(&Run::default()), &[]));
     let sample = |timestamp| Sample {
         timestamp,
         value: 1.0,
         start_timestamp: 0,
     };
-    refused(writer.push(tenant, second, &[sample(2), sample(1)].into_iter().collect()));
-    writer.push(tenant, second, run).unwrap();
-    refused(writer.push(tenant, first, run));
-    refused(writer.push(tenant, second, run));
-    writer.push(&TenantId::parse("b").unwrap(), first, run).unwrap();
-    refused(writer.push(tenant, second, run));
+    refused(writer.push(tenant, second, &runs(&[sample(2), sample(1)].into_iter().collect()), &[]));
+    writer.push(tenant, second, &runs(run), &[]).unwrap();
+    refused(writer.push(tenant, first, &runs(run), &[]));
+    refused(writer.push(tenant, second, &runs(run), &[]));
+    writer.push(&TenantId::parse("b").unwrap(), first, &runs(run), &[]).unwrap();
+    refused(writer.push(tenant, second, &runs(run), &[]));
     assert_eq!(writer.finish().unwrap().0.series, 2);
 }

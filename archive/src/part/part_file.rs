@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use arrow::datatypes::Field;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use object_store::path::Path;
@@ -19,8 +20,9 @@ use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
 
 use super::footer::{Footer, KEY};
+use super::schema;
 use crate::catalog::FileEntry;
-use crate::{ArchiveError, FileKind};
+use crate::ArchiveError;
 
 /// How much of the end is read first: footer and page index of all but very large files.
 const TAIL_BYTES: u64 = 64 << 10;
@@ -39,6 +41,28 @@ pub(super) struct GroupRows {
     pub(super) row_count: usize,
     /// The rows that are meant.
     pub(super) rows: Vec<Range<usize>>,
+}
+
+impl GroupRows {
+    /// Takes up to `count` rows off the front.
+    pub(super) fn take(&mut self, count: usize) -> Self {
+        let mut taken = Self {
+            rows: Vec::new(),
+            ..*self
+        };
+        let mut left = count;
+        while left > 0 && !self.rows.is_empty() {
+            let first = &mut self.rows[0];
+            let end = first.end.min(first.start + left);
+            taken.rows.push(first.start..end);
+            left -= end - first.start;
+            first.start = end;
+            if first.start == first.end {
+                self.rows.remove(0);
+            }
+        }
+        taken
+    }
 }
 
 /// Pages as they lie in the file.
@@ -62,6 +86,7 @@ pub(super) struct PartFile {
     location: Path,
     bytes: u64,
     metadata: ArrowReaderMetadata,
+    version: u64,
 }
 
 impl fmt::Debug for PartFile {
@@ -105,14 +130,13 @@ impl PartFile {
         }
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = guarded(&location, || ArrowReaderMetadata::try_new(Arc::new(parquet), options))?;
-        let expected = match entry.kind {
-            FileKind::Samples => &*super::schema::SAMPLES,
-            FileKind::Series => &*super::schema::SERIES,
-        };
         // Every column is there, with its type, or it is not a part of level 0.
-        for field in expected.fields() {
+        for field in schema::of(entry.kind, footer.version).fields() {
             let found = metadata.schema().field_with_name(field.name());
-            if found.is_ok_and(|found| found.data_type() == field.data_type()) {
+            let is_same = |found: &Field| {
+                found.data_type() == field.data_type() && found.is_nullable() == field.is_nullable()
+            };
+            if found.is_ok_and(is_same) {
                 continue;
             }
             return Err(corrupt(format!(
@@ -125,11 +149,17 @@ impl PartFile {
             location,
             bytes: entry.bytes,
             metadata,
+            version: footer.version,
         })
     }
 
     pub(super) fn metadata(&self) -> &Arc<ParquetMetaData> {
         self.metadata.metadata()
+    }
+
+    /// The format version of the file.
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 
     pub(super) fn corrupt(&self, reason: impl ToString) -> ArchiveError {
@@ -138,9 +168,20 @@ impl PartFile {
 
     /// Position of a leaf column by its dotted path.
     pub(super) fn leaf(&self, path: &str) -> Result<usize, ArchiveError> {
-        let leaves = self.metadata.parquet_schema().columns();
-        let found = leaves.iter().position(|column| column.path().string() == path);
+        let found = self.find_leaf(path);
         found.ok_or_else(|| self.corrupt(format!("column `{path}` is missing")))
+    }
+
+    /// Position of a leaf column that need not be there.
+    pub(super) fn find_leaf(&self, path: &str) -> Option<usize> {
+        let leaves = self.metadata.parquet_schema().columns();
+        leaves.iter().position(|column| column.path().string() == path)
+    }
+
+    /// Positions of all leaf columns of a root column.
+    pub(super) fn leaves_of(&self, root: &str) -> impl Iterator<Item = usize> {
+        let leaves = self.metadata.parquet_schema().columns().iter().enumerate();
+        leaves.filter_map(move |(i, leaf)| (leaf.path().parts().first()? == root).then_some(i))
     }
 
     /// A projection to root columns by name.

@@ -1,0 +1,138 @@
+//! How the columns of each file are encoded, compressed and cut into pages (`docs/formats/parts.md`).
+
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::ColumnPath;
+
+use super::PartSettings;
+use super::schema::*;
+use crate::{ArchiveError, FileKind};
+
+/// Larger dictionaries are given up, because a reader holds a whole one for each open part.
+const DICTIONARY_BYTES: usize = 128 << 10;
+
+/// Of the ids there is one per series, and giving them up would cost eight bytes per sample.
+const ID_DICTIONARY_BYTES: usize = 4 << 20;
+
+/// Of lists and maps the encoder counts elements, not rows: pages are to end with the write that fills them all the same.
+const WHOLE_WRITE: usize = 1 << 20;
+
+const LABEL_NAMES: [&str; 3] = [LABELS, "key_value", "key"];
+const LABEL_VALUES: [&str; 3] = [LABELS, "key_value", "value"];
+
+/// The properties of a file's writer.
+pub(super) fn properties(kind: FileKind, settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
+    match kind {
+        FileKind::Samples => samples(settings),
+        FileKind::Series => series(settings),
+        FileKind::Histograms => histograms(settings),
+        FileKind::Exemplars => exemplars(settings),
+        FileKind::Metadata => metadata(settings),
+    }
+}
+
+fn samples(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
+    // A page ends with the write that fills it, for every column alike: batches are smaller than a page, and the encoder must
+    // not cut them further (`write_batch_size`).
+    let builder = common(settings, settings.sample_page_rows, settings.sample_page_rows)?
+        .set_max_row_group_row_count(Some(settings.sample_group_rows))
+        .set_column_dictionary_page_size_limit(column(&[SERIES_ID]), ID_DICTIONARY_BYTES);
+    // Engines disagree on what a minimum is when there are NaN.
+    let builder = without_statistics(builder, &[&[RAW_VALUE]]);
+    Ok(delta(builder, &[TIMESTAMP, UNSCALED]).build())
+}
+
+fn series(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
+    let builder = common(settings, settings.series_page_rows, WHOLE_WRITE)?
+        .set_max_row_group_row_count(Some(settings.series_group_rows))
+        .set_column_dictionary_enabled(column(&[SERIES_ID]), false);
+    let builder = without_statistics(builder, &[&LABEL_NAMES, &LABEL_VALUES]);
+    let rows = [
+        SAMPLES_ROW_START,
+        SAMPLES_ROW_COUNT,
+        HISTOGRAMS_ROW_START,
+        HISTOGRAMS_ROW_COUNT,
+        EXEMPLARS_ROW_START,
+        EXEMPLARS_ROW_COUNT,
+    ];
+    let mut builder = delta(delta(builder, &[MIN_TIME, MAX_TIME]), &rows);
+    // What is a few bytes for each page gains nothing, and costs a reader a context for each column and open part.
+    for name in [TENANT, PART].into_iter().chain(rows) {
+        builder = builder.set_column_compression(column(&[name]), Compression::UNCOMPRESSED);
+    }
+    Ok(builder.build())
+}
+
+fn histograms(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
+    let mut builder = common(settings, settings.histogram_page_rows, WHOLE_WRITE)?
+        .set_max_row_group_row_count(Some(settings.sample_group_rows))
+        .set_column_dictionary_page_size_limit(column(&[SERIES_ID]), ID_DICTIONARY_BYTES);
+    for name in [ZERO_THRESHOLD, SUM, FLOAT_COUNT, FLOAT_ZERO_COUNT] {
+        builder = without_statistics(builder, &[&[name]]);
+    }
+    // Nobody looks for a bucket by its count; statistics of lists would only make the page index larger.
+    let lists = [
+        POSITIVE_SPAN_OFFSETS,
+        POSITIVE_SPAN_LENGTHS,
+        POSITIVE_BUCKETS,
+        FLOAT_POSITIVE_BUCKETS,
+        NEGATIVE_SPAN_OFFSETS,
+        NEGATIVE_SPAN_LENGTHS,
+        NEGATIVE_BUCKETS,
+        FLOAT_NEGATIVE_BUCKETS,
+        CUSTOM_VALUES,
+    ];
+    for name in lists {
+        builder = without_statistics(builder, &[&[name, "list", "element"]]);
+    }
+    Ok(delta(builder, &[TIMESTAMP, COUNT]).build())
+}
+
+fn exemplars(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
+    let builder = common(settings, settings.other_page_rows, WHOLE_WRITE)?
+        .set_max_row_group_row_count(Some(settings.sample_group_rows))
+        .set_column_dictionary_page_size_limit(column(&[SERIES_ID]), ID_DICTIONARY_BYTES);
+    let builder = without_statistics(builder, &[&[VALUE], &LABEL_NAMES, &LABEL_VALUES]);
+    Ok(delta(builder, &[TIMESTAMP]).build())
+}
+
+fn metadata(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
+    let builder = common(settings, settings.other_page_rows, settings.other_page_rows)?
+        .set_max_row_group_row_count(Some(settings.sample_group_rows))
+        .set_column_dictionary_enabled(column(&[SERIES_ID]), false);
+    Ok(without_statistics(builder, &[&[UNIT], &[HELP]]).build())
+}
+
+fn common(
+    settings: &PartSettings,
+    page_rows: usize,
+    write_batch: usize,
+) -> Result<WriterPropertiesBuilder, ArchiveError> {
+    let level = ZstdLevel::try_new(settings.zstd_level).map_err(|error| ArchiveError::Invalid(error.to_string()))?;
+    Ok(WriterProperties::builder()
+        .set_created_by(format!("emberkeep {}", env!("CARGO_PKG_VERSION")))
+        .set_compression(Compression::ZSTD(level))
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
+        .set_data_page_row_count_limit(page_rows)
+        .set_write_batch_size(write_batch.max(page_rows)))
+}
+
+fn without_statistics(mut builder: WriterPropertiesBuilder, columns: &[&[&str]]) -> WriterPropertiesBuilder {
+    for steps in columns {
+        builder = builder.set_column_statistics_enabled(column(steps), EnabledStatistics::None);
+    }
+    builder
+}
+
+fn delta(mut builder: WriterPropertiesBuilder, columns: &[&str]) -> WriterPropertiesBuilder {
+    for name in columns {
+        builder = builder
+            .set_column_dictionary_enabled(column(&[name]), false)
+            .set_column_encoding(column(&[name]), Encoding::DELTA_BINARY_PACKED);
+    }
+    builder
+}
+
+fn column(steps: &[&str]) -> ColumnPath {
+    ColumnPath::new(steps.iter().map(|&step| step.to_owned()).collect())
+}

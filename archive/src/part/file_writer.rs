@@ -1,0 +1,113 @@
+//! One file of a part while it is written. It comes into being with its first row, so a kind that nobody sent costs nothing.
+
+use std::io::Write;
+
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+
+use super::footer::KEY;
+use super::{FileSummary, PartSettings, encoding, schema};
+use crate::{ArchiveError, Checksummed, FileKind};
+
+/// Makes the empty file of a kind.
+pub(super) type Open<'a, W> = dyn FnMut(FileKind) -> Result<W, ArchiveError> + Send + 'a;
+
+/// A file that may not be there yet.
+pub(super) struct FileWriter<W: Write + Send> {
+    kind: FileKind,
+    writer: Option<ArrowWriter<Checksummed<W>>>,
+    rows: u64,
+    /// Bytes of the open row group before encoding.
+    group_bytes: usize,
+}
+
+impl<W: Write + Send> FileWriter<W> {
+    pub(super) fn new(kind: FileKind) -> Self {
+        Self {
+            kind,
+            writer: None,
+            rows: 0,
+            group_bytes: 0,
+        }
+    }
+
+    /// Makes the file unless it is there.
+    pub(super) fn open(
+        &mut self,
+        open: &mut Open<'_, W>,
+        settings: &PartSettings,
+    ) -> Result<&mut ArrowWriter<Checksummed<W>>, ArchiveError> {
+        if self.writer.is_none() {
+            // The Arrow schema in the footer would only tell Arrow what the Parquet schema says already.
+            let options = ArrowWriterOptions::new()
+                .with_properties(encoding::properties(self.kind, settings)?)
+                .with_skip_arrow_metadata(true);
+            let schema = schema::of(self.kind, u64::MAX).clone();
+            let file = Checksummed::new(open(self.kind)?);
+            self.writer = Some(ArrowWriter::try_new_with_options(file, schema, options).map_err(write_error)?);
+        }
+        Ok(self.writer.as_mut().expect("it was made above"))
+    }
+
+    /// Adds rows. A row group ends between batches, never inside one.
+    pub(super) fn write(
+        &mut self,
+        open: &mut Open<'_, W>,
+        settings: &PartSettings,
+        batch: Result<RecordBatch, ParquetError>,
+    ) -> Result<(), ArchiveError> {
+        let batch = batch.map_err(write_error)?;
+        let (group_rows, bytes) = match self.kind {
+            FileKind::Samples => (settings.sample_group_rows, 0),
+            FileKind::Series => (settings.series_group_rows, 0),
+            // Rows of any size: encoding can make thousands of buckets so small that a reader could not hold what comes out of a page.
+            _ => (settings.sample_group_rows, batch.get_array_memory_size()),
+        };
+        let group_bytes = self.group_bytes + bytes;
+        let writer = self.open(open, settings)?;
+        let is_full = writer.in_progress_rows() + batch.num_rows() > group_rows
+            || writer.in_progress_size() > settings.group_bytes
+            || group_bytes > settings.group_bytes;
+        if is_full && writer.in_progress_rows() > 0 {
+            writer.flush().map_err(write_error)?;
+            self.group_bytes = bytes;
+        } else {
+            self.group_bytes = group_bytes;
+        }
+        let writer = self.open(open, settings)?;
+        writer.write(&batch).map_err(write_error)?;
+        self.rows += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    /// Writes the footer and gives the file back, flushed but not synced; `None` when there was never one.
+    pub(super) fn close(self, footer: impl FnOnce(FileKind) -> String) -> Result<Option<(FileSummary, W)>, ArchiveError> {
+        let Some(mut writer) = self.writer else {
+            return Ok(None);
+        };
+        writer.append_key_value_metadata(KeyValue::new(KEY.to_owned(), footer(self.kind)));
+        let mut file = writer.into_inner().map_err(write_error)?;
+        file.flush().map_err(ArchiveError::Write)?;
+        let summary = FileSummary {
+            kind: self.kind,
+            rows: self.rows,
+            bytes: file.bytes(),
+            crc32c: file.crc32c(),
+        };
+        Ok(Some((summary, file.into_inner())))
+    }
+}
+
+/// Of what the encoder can complain about while writing, only the file below it is not our own mistake.
+fn write_error(error: ParquetError) -> ArchiveError {
+    match error {
+        ParquetError::External(source) => match source.downcast::<std::io::Error>() {
+            Ok(io) => ArchiveError::Write(*io),
+            Err(other) => ArchiveError::Invalid(format!("write part: {other}")),
+        },
+        other => ArchiveError::Invalid(format!("write part: {other}")),
+    }
+}

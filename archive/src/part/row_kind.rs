@@ -1,0 +1,140 @@
+//! What reading rows of a kind needs to know of it: floats, histograms and exemplars are read by the same window.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use arrow::record_batch::RecordBatch;
+
+use emberkeep_model::{ExemplarRun, HistogramRun, Run, TimeRange, UNSET_START_TIMESTAMP};
+
+use super::part_file::PartFile;
+use super::{exemplar_batch, histogram_batch, sample_batch, schema};
+use crate::ArchiveError;
+
+/// Rows of one kind, decoded.
+pub(super) trait RowKind: Debug + Default {
+    /// The columns to read beside times.
+    const COLUMNS: &[&str];
+    /// Rows that are read at once, at least, unless they are large: opening a window costs as much as decoding about so many.
+    const LEAST_ROWS: usize;
+
+    fn count(&self) -> usize;
+    /// Bytes of the rows from `first` on, about.
+    fn bytes_from(&self, first: usize) -> usize;
+    /// Bytes held on the heap, memory of forgotten rows included.
+    fn held_bytes(&self) -> usize;
+    fn forget(&mut self);
+    /// Appends all rows of a batch, which may be of several series.
+    fn decode(&mut self, file: &PartFile, batch: &RecordBatch) -> Result<(), ArchiveError>;
+    /// Appends those rows of another that lie in the time range. Their times do not fall.
+    fn append_range(&mut self, other: &Self, rows: Range<usize>, range: TimeRange);
+}
+
+impl RowKind for Run {
+    const COLUMNS: &[&str] = &[schema::UNSCALED, schema::SCALE, schema::RAW_VALUE];
+    const LEAST_ROWS: usize = 256;
+
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn bytes_from(&self, first: usize) -> usize {
+        24 * (self.len() - first)
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.heap_bytes()
+    }
+
+    fn forget(&mut self) {
+        self.clear();
+    }
+
+    fn decode(&mut self, file: &PartFile, batch: &RecordBatch) -> Result<(), ArchiveError> {
+        sample_batch::decode(file, batch, self)
+    }
+
+    fn append_range(&mut self, other: &Self, rows: Range<usize>, range: TimeRange) {
+        let rows = inside(&other.timestamps, rows, range, |&time| time);
+        let before = self.len();
+        self.timestamps.extend_from_slice(&other.timestamps[rows.clone()]);
+        self.values.extend_from_slice(&other.values[rows.clone()]);
+        let starts = other.start_timestamps.get(rows).unwrap_or_default();
+        if starts.iter().any(|&start| start != UNSET_START_TIMESTAMP) {
+            self.start_timestamps.resize(before, UNSET_START_TIMESTAMP);
+            self.start_timestamps.extend_from_slice(starts);
+        } else if !self.start_timestamps.is_empty() {
+            self.start_timestamps.resize(self.len(), UNSET_START_TIMESTAMP);
+        }
+    }
+}
+
+impl RowKind for HistogramRun {
+    const COLUMNS: &[&str] = &histogram_batch::COLUMNS;
+    const LEAST_ROWS: usize = 64;
+
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn bytes_from(&self, first: usize) -> usize {
+        (first..self.len()).map(|i| 24 + self.row(i).canonical.len()).sum()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.heap_bytes()
+    }
+
+    fn forget(&mut self) {
+        self.clear();
+    }
+
+    fn decode(&mut self, file: &PartFile, batch: &RecordBatch) -> Result<(), ArchiveError> {
+        histogram_batch::decode(file, batch, self)
+    }
+
+    fn append_range(&mut self, other: &Self, rows: Range<usize>, range: TimeRange) {
+        self.append(other, inside(other.timestamps(), rows, range, |&time| time));
+    }
+}
+
+impl RowKind for ExemplarRun {
+    const COLUMNS: &[&str] = &[schema::VALUE, schema::LABELS];
+    const LEAST_ROWS: usize = 64;
+
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn bytes_from(&self, first: usize) -> usize {
+        let rows = &self.as_slice()[first..];
+        rows.iter().map(|row| size_of_val(row) + row.labels.as_bytes().len()).sum()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.heap_bytes()
+    }
+
+    fn forget(&mut self) {
+        self.clear();
+    }
+
+    fn decode(&mut self, file: &PartFile, batch: &RecordBatch) -> Result<(), ArchiveError> {
+        exemplar_batch::decode(file, batch, self)
+    }
+
+    fn append_range(&mut self, other: &Self, rows: Range<usize>, range: TimeRange) {
+        let rows = inside(other.as_slice(), rows, range, |exemplar| exemplar.timestamp);
+        for exemplar in &other.as_slice()[rows] {
+            self.push(exemplar.clone());
+        }
+    }
+}
+
+/// Those of the rows whose times, which do not fall, lie in the range.
+fn inside<T>(all: &[T], rows: Range<usize>, range: TimeRange, time: impl Fn(&T) -> i64) -> Range<usize> {
+    let of_series = &all[rows.clone()];
+    let first = of_series.partition_point(|row| time(row) < range.start);
+    let count = of_series[first..].partition_point(|row| time(row) < range.end);
+    rows.start + first..rows.start + first + count
+}

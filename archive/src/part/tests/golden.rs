@@ -1,0 +1,141 @@
+//! Parts as each version wrote them. A change that cannot read them loses archives, so they stay for ever.
+
+use std::path::{Path, PathBuf};
+
+use emberkeep_model::{
+    Exemplar, Histogram, Labels, MIN_TIMESTAMP, Metadata, MetricType, Sample, SeenMetadata, SeriesRuns, TenantId,
+    TimeRange,
+};
+
+use super::super::{PartReader, PartSettings};
+use super::histograms::{histogram, many_histograms};
+use super::kinds::{AllContent, fill_all, read_back};
+use super::{Files, query, run_async, writer};
+use crate::{FileKind, PartEntry};
+
+fn directory(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/part-v{version}"))
+}
+
+/// What version 1 could hold: floats.
+fn floats() -> AllContent {
+    let sample = |timestamp, value, start_timestamp| Sample {
+        timestamp,
+        value,
+        start_timestamp,
+    };
+    let hostile = vec![
+        sample(MIN_TIMESTAMP, f64::from_bits(0x7ff0_0000_0000_0002), 0),
+        sample(0, -0.0, i64::MIN),
+        sample(1, f64::from_bits(0xfff8_dead_beef_0001), 1),
+        sample(2, 0.1 + 0.2, 7),
+        sample(i64::MAX - 1, f64::NEG_INFINITY, i64::MAX),
+    ];
+    let long = (0..500).map(|i| sample(i * 15_000, (i % 7) as f64 / 4.0, 0)).collect();
+    let rows: Vec<(&str, Vec<(&str, &str)>, Vec<Sample>)> = vec![
+        ("anonymous", vec![("__name__", "up"), ("job", "a")], long),
+        ("anonymous", vec![("__name__", "up"), ("job", "\u{1F525}")], hostile),
+        ("team-2", vec![], vec![sample(-1, 1.5, 0)]),
+        (
+            "team-2",
+            vec![("Zone", "x"), ("__name__", "no")],
+            vec![sample(5, f64::MIN_POSITIVE / 4.0, 0)],
+        ),
+    ];
+    let mut content = AllContent::default();
+    for (tenant, pairs, samples) in rows {
+        let key = (TenantId::parse(tenant).unwrap(), Labels::from_pairs(pairs).unwrap());
+        let runs = SeriesRuns {
+            samples: samples.into_iter().collect(),
+            ..SeriesRuns::default()
+        };
+        content.series.insert(key, runs);
+    }
+    content
+}
+
+/// What version 2 can hold: all kinds.
+fn all_kinds() -> AllContent {
+    let mut content = floats();
+    let tenant = TenantId::default();
+    let up = |job| Labels::from_pairs([("__name__", "up"), ("job", job)]).unwrap();
+    let mut runs = SeriesRuns {
+        histograms: many_histograms(1, 20),
+        ..SeriesRuns::default()
+    };
+    runs.histograms.push(i64::MAX - 1, 0, &Histogram::default());
+    runs.exemplars.push(Exemplar {
+        timestamp: 7,
+        value: f64::from_bits(0x7ff8_0000_0000_0001),
+        labels: Labels::from_pairs([("trace_id", "\u{1F525}")]).unwrap(),
+    });
+    runs.exemplars.push(Exemplar {
+        timestamp: 8,
+        value: -0.0,
+        labels: Labels::from_pairs([]).unwrap(),
+    });
+    content.series.insert((tenant.clone(), up("h")), runs);
+    let mut float = SeriesRuns {
+        histograms: many_histograms(3, 5),
+        ..SeriesRuns::default()
+    };
+    float.histograms.push(1 << 40, 5, &histogram(2000));
+    content.series.insert((tenant.clone(), up("hf")), float);
+    let seen = SeenMetadata {
+        metadata: Metadata {
+            metric_type: MetricType::GaugeHistogram,
+            unit: "s".to_owned(),
+            help: "Two\nlines.".to_owned(),
+        },
+        first_seen: 1_700_000_000_000,
+        last_seen: 1_700_000_001_000,
+    };
+    content.metadata.add(&tenant, "up", None, &seen);
+    content.metadata.add(&tenant, "up", Some(&up("h")), &seen);
+    content
+}
+
+/// Opens the files of a version and compares all of it.
+fn check(version: u32, content: &AllContent) {
+    let directory = directory(version);
+    let entry: PartEntry = serde_json::from_slice(&std::fs::read(directory.join("entry.json")).unwrap()).unwrap();
+    let read = |kind: FileKind| std::fs::read(directory.join(format!("{}.parquet", kind.as_str()))).unwrap();
+    let files: Files = entry.files.iter().map(|file| (file.kind, read(file.kind))).collect();
+    for file in &entry.files {
+        assert_eq!(file.crc32c, crate::crc32c(&files[&file.kind]), "{:?}", file.kind);
+    }
+    run_async(async {
+        let store = super::store_of(&entry, files).await;
+        let part = PartReader::open(store, &entry).await.unwrap();
+        let mut found = AllContent::default();
+        for tenant in ["anonymous", "team-2"] {
+            let of_tenant = read_back(&part, &query(tenant, TimeRange::ALL, vec![]), 1000).await.unwrap();
+            found.series.extend(of_tenant.series);
+            found.metadata.extend(of_tenant.metadata);
+        }
+        assert_eq!(found, *content);
+    });
+}
+
+#[test]
+fn a_part_of_version_1_is_read() {
+    check(1, &floats());
+}
+
+#[test]
+fn a_part_of_version_2_is_read() {
+    let directory = directory(2);
+    if !directory.exists() {
+        // The files of a new version are written once, looked at, and committed.
+        let (summary, files) = fill_all(writer(PartSettings::default()), &all_kinds());
+        let entry = PartEntry::level0(ulid::Ulid(77), "r", &summary, |kind| {
+            crate::names::level0("r", 1, ulid::Ulid(77), kind)
+        });
+        std::fs::create_dir_all(&directory).unwrap();
+        for (kind, bytes) in files {
+            std::fs::write(directory.join(format!("{}.parquet", kind.as_str())), bytes).unwrap();
+        }
+        std::fs::write(directory.join("entry.json"), serde_json::to_string(&entry).unwrap()).unwrap();
+    }
+    check(2, &all_kinds());
+}

@@ -1,0 +1,118 @@
+//! The symbol table of a remote write 2.0 request, kept as places in the body.
+//!
+//! An empty symbol is two bytes on the wire, so what a symbol costs here must stay small: it is four bytes, and no symbol is ever copied.
+
+use crate::error::Malformed;
+use crate::fields::scalars;
+use crate::wire::{Cursor, VARINT};
+
+/// Why a reference into the symbol table cannot be followed. It costs its own series, exemplar or metadata, and nothing else of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SymbolError {
+    /// A name without a value.
+    #[error("the number of label references is odd")]
+    OddCount,
+    /// A reference past the end of the symbol table.
+    #[error("symbol reference {reference} is out of range, the request has {symbols} symbols")]
+    OutOfRange {
+        /// The reference.
+        reference: u32,
+        /// Number of symbols in the table.
+        symbols: usize,
+    },
+}
+
+/// The symbols of a request. Borrows the body and owns four bytes for each symbol: at most twice the body, and as much again that a growing
+/// list keeps in reserve.
+#[derive(Debug, Clone)]
+pub struct Symbols<'a> {
+    body: &'a [u8],
+    /// Where the length of each symbol stands.
+    places: Vec<(u32,u32)>,
+}
+
+impl<'a> Symbols<'a> {
+    pub(super) fn new(body: &'a [u8]) -> Self {
+        Self {
+            body,
+            places: Vec::new(),
+        }
+    }
+
+    /// Takes the symbol that `fields` stands before: its key was just read.
+    #[inline]
+    pub(super) fn push(&mut self, fields: &mut Cursor<'a>) -> Result<(), Malformed> {
+        let Ok(place) = u32::try_from(fields.offset()) else {
+            return Err(fields.malformed("a symbol behind the first 4 GiB"));
+        };
+        let content=fields.message()?;
+        self.places.push((content.offset() as u32, fields.offset() as u32));let _=place;
+        Ok(())
+    }
+
+    /// Number of symbols.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none, as in a request without series.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The symbol at this position. Perhaps not UTF-8.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, reference: u32) -> Option<&'a [u8]> {
+        let place = *self.places.get(reference as usize)?;
+        self.body.get(place.0 as usize..place.1 as usize)
+    }
+
+    /// All symbols; the first, if there is any, is empty. Perhaps not UTF-8.
+    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.places
+            .iter()
+            .filter_map(|place| self.body.get(place.0 as usize..place.1 as usize))
+    }
+
+    /// [`Self::get`], with the reason.
+    #[inline]
+    pub(super) fn resolve(&self, reference: u32) -> Result<&'a [u8], SymbolError> {
+        self.get(reference).ok_or(SymbolError::OutOfRange {
+            reference,
+            symbols: self.len(),
+        })
+    }
+
+    /// What label references, names and values in turn, stand for. Ends after the first error.
+    #[inline]
+    pub(super) fn labels(
+        &self,
+        mut refs: impl Iterator<Item = u32>,
+    ) -> impl Iterator<Item = Result<(&'a [u8], &'a [u8]), SymbolError>> {
+        let mut failed = false;
+        std::iter::from_fn(move || {
+            if failed {
+                return None;
+            }
+            let name = refs.next()?;
+            let pair = match refs.next() {
+                Some(value) => self.resolve(name).and_then(|name| Ok((name, self.resolve(value)?))),
+                None => Err(SymbolError::OddCount),
+            };
+            failed = pair.is_err();
+            Some(pair)
+        })
+    }
+}
+
+/// The label references of a series or an exemplar, whose first field they are in both.
+#[inline]
+pub(super) fn refs<'a>(fields: Cursor<'a>) -> impl Iterator<Item = u32> + use<'a> {
+    // Longer varints are cut to 32 bits, as every protobuf library does.
+    scalars(fields, 1, VARINT, |values| {
+        values.varint().map(|reference| reference as u32)
+    })
+}

@@ -1,0 +1,120 @@
+//! Metadata by family: every variant that was sent, with the time in which it was.
+//!
+//! Type, unit and help belong to a metric family in Prometheus' API, so what a sender of remote write 2.0 said of a single series
+//! is taken as said of the family of its metric name. Kept in memory, because families are few; a bound refuses what is not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use emberkeep_archive::{ObjectStore, PartEntry, PartReader};
+use emberkeep_model::head::HeadKinds;
+use emberkeep_model::{Metadata, MetadataEntry, TenantId};
+use futures::{StreamExt, TryStreamExt};
+
+use super::{OPENINGS_AT_ONCE, Query, check_part_limit, prune};
+use crate::ReaderError;
+use crate::sources::Look;
+
+/// Bytes of texts that are held.
+const BYTES_MAX: usize = 256 << 20;
+
+/// Families by name, and of each its variants.
+pub type Families = BTreeMap<String, BTreeMap<Metadata, Seen>>;
+
+/// When a variant was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// First arrival, milliseconds since 1970 by the receiver's clock.
+    pub first: i64,
+    /// Last arrival, milliseconds since 1970 by the receiver's clock.
+    pub last: i64,
+}
+
+/// Collects the metadata of a look: of the parts that hold anything of the tenant in the range, and of the heads.
+///
+/// # Errors
+/// When a part cannot be read, more are needed than `part_limit`, or there is more metadata than may be held.
+pub(crate) async fn read_families(
+    store: &Arc<dyn ObjectStore>,
+    look: &Look,
+    query: &Query,
+    accept: &(dyn Fn(&str) -> bool + Sync),
+    part_limit: usize,
+) -> Result<Families, ReaderError> {
+    let wanted = prune(&look.view.parts, &query.tenant, query.range, HeadKinds::Metadata);
+    check_part_limit(wanted.len(), part_limit)?;
+    let mut all = Collected::default();
+    for answer in &look.heads {
+        for entry in answer.metadata.iter().filter(|entry| accept(&entry.family)) {
+            all.add(&entry.family, entry)?;
+        }
+    }
+    let parts = futures::stream::iter(wanted).map(|part| of_part(Arc::clone(store), part, query.tenant.clone(), accept));
+    let mut parts = parts.buffered(OPENINGS_AT_ONCE);
+    while let Some(of_part) = parts.try_next().await? {
+        all.merge(of_part)?;
+    }
+    Ok(all.families)
+}
+
+async fn of_part(
+    store: Arc<dyn ObjectStore>,
+    part: Arc<PartEntry>,
+    tenant: TenantId,
+    accept: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<Collected, ReaderError> {
+    let reader = PartReader::open(store, &part).await?;
+    let mut entries = reader.metadata(&tenant, None);
+    let mut found = Collected::default();
+    while let Some(batch) = entries.next().await? {
+        for entry in batch.iter().filter(|entry| accept(&entry.family)) {
+            found.add(&entry.family, entry)?;
+        }
+    }
+    Ok(found)
+}
+
+#[derive(Debug, Default)]
+struct Collected {
+    families: Families,
+    bytes: usize,
+}
+
+impl Collected {
+    fn add(&mut self, family: &str, entry: &MetadataEntry) -> Result<(), ReaderError> {
+        let seen = Seen {
+            first: entry.seen.first_seen,
+            last: entry.seen.last_seen,
+        };
+        self.put(family, &entry.seen.metadata, seen)
+    }
+
+    fn merge(&mut self, other: Self) -> Result<(), ReaderError> {
+        for (family, variants) in &other.families {
+            for (metadata, &seen) in variants {
+                self.put(family, metadata, seen)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, family: &str, metadata: &Metadata, seen: Seen) -> Result<(), ReaderError> {
+        if !self.families.contains_key(family) {
+            self.bytes += 64 + family.len();
+        }
+        let variants = self.families.entry(family.to_owned()).or_default();
+        if let Some(known) = variants.get_mut(metadata) {
+            known.first = known.first.min(seen.first);
+            known.last = known.last.max(seen.last);
+            return Ok(());
+        }
+        self.bytes += 128 + metadata.unit.len() + metadata.help.len();
+        variants.insert(metadata.clone(), seen);
+        if self.bytes > BYTES_MAX {
+            return Err(ReaderError::TooMuch(format!(
+                "there are more than {BYTES_MAX} bytes of metadata: narrow the range or name the metrics"
+            )));
+        }
+        Ok(())
+    }
+}

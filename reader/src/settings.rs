@@ -1,0 +1,40 @@
+//! The bounds of a reader, each with its default.
+//!
+//! A bound that is passed fails the query with a text that names its flag: a shorter answer must never be given instead.
+
+use std::time::Duration;
+
+/// The bounds of a reader.
+#[derive(Debug, Clone)]
+pub struct ReaderSettings {
+    /// Samples that one query of a sampled answer may select; a histogram counts as one.
+    pub sample_limit: u64,
+    /// Series that one query of a remote read may select, or one metadata answer may look at.
+    pub series_limit: usize,
+    /// Parts that one query may open.
+    pub part_limit: usize,
+    /// Bytes of a sampled answer as it is sent; it is in memory whole.
+    pub sampled_bytes_max: u64,
+    /// Bytes of a streamed answer.
+    pub streamed_bytes_max: u64,
+    /// Remote reads answered at the same time; others wait.
+    pub concurrency: usize,
+    /// Time that one remote read may take from its arrival to its last byte.
+    pub timeout: Duration,
+}
+
+impl Default for ReaderSettings {
+    fn default() -> Self {
+        // Samples and concurrency are Prometheus' own. Its client gives up after one minute (`remote_timeout`) unless it is told
+        // to wait longer.
+        Self {
+            sample_limit: 50_000_000,
+            series_limit: 5_000_000,
+            part_limit: 4_096,
+            sampled_bytes_max: 1 << 30,
+            streamed_bytes_max: 64 << 30,
+            concurrency: 10,
+            timeout: Duration::from_secs(5 * 60),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The rules by which a live request is judged, item by item. Replay never comes here.
+
+use emberkeep_model::{Histogram, HistogramFault, Labels, LabelsBuilder, MIN_TIMESTAMP, UNSET_START_TIMESTAMP};
+use emberkeep_proto::histogram::Histogram as WireHistogram;
+
+use super::entry::LabelSizes;
+use super::histogram::{count_buckets, fill};
+use crate::clock_rule::AHEAD_MS_MAX;
+use crate::limits::Limits;
+
+/// What a live request is judged by.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules<'a> {
+    pub(crate) limits: &'a Limits,
+    /// Milliseconds since 1970 by our clock.
+    pub(crate) now: i64,
+    /// Bytes of labels and samples that a request may expand to.
+    pub(crate) batch_bytes_max: usize,
+}
+
+/// Why an item is refused. Texts follow "timestamp 5 " or "histogram at 5 ".
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("is more than 10 minutes ahead of the clock here")]
+    Ahead,
+    #[error("lies before the year 1")]
+    TooOld,
+    /// Engines hold it in a column of timestamps, and one that they cannot hold spoils the column.
+    #[error("has a start timestamp before the year 1 or more than 10 minutes ahead")]
+    Start,
+    #[error("is not valid: {0}")]
+    Histogram(#[from] HistogramFault),
+    #[error("has more than {0} buckets")]
+    Buckets(usize),
+    #[error("has {0}")]
+    ExemplarLabels(String),
+    #[error("has labels of {chars} characters, more than {limit}")]
+    ExemplarLength { chars: usize, limit: usize },
+    #[error("is not valid UTF-8")]
+    NotUtf8,
+    #[error("has no name")]
+    NoFamily,
+}
+
+impl Rules<'_> {
+    /// Time, as Prometheus' receiver bounds it: nothing is too old, before the year 1 nothing can be.
+    pub(super) fn time(&self, timestamp: i64, start_timestamp: i64) -> Result<(), Refusal> {
+        let newest = self.now.saturating_add(AHEAD_MS_MAX);
+        if timestamp > newest {
+            Err(Refusal::Ahead)
+        } else if timestamp < MIN_TIMESTAMP {
+            Err(Refusal::TooOld)
+        } else if start_timestamp != UNSET_START_TIMESTAMP && !(MIN_TIMESTAMP..=newest).contains(&start_timestamp) {
+            Err(Refusal::Start)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The labels of a series as sent.
+    pub(super) fn labels(&self, sizes: LabelSizes) -> Result<(), String> {
+        let limits = self.limits;
+        let bounds = [
+            (sizes.labels, limits.labels_per_series, "labels"),
+            (sizes.name_bytes, limits.label_name_bytes, "bytes in a label name"),
+            (sizes.value_bytes, limits.label_value_bytes, "bytes in a label value"),
+        ];
+        match bounds.into_iter().find(|(found, limit, _)| found > limit) {
+            None => Ok(()),
+            Some((found, limit, what)) => Err(format!("has {found} {what}, more than {limit}")),
+        }
+    }
+
+    /// Fills `histogram` from the wire when it is valid.
+    pub(super) fn histogram(&self, wire: &WireHistogram<'_>, histogram: &mut Histogram) -> Result<(), Refusal> {
+        self.time(wire.timestamp, wire.start_timestamp)?;
+        let limit = self.limits.histogram_buckets;
+        if count_buckets(wire, limit) > limit {
+            return Err(Refusal::Buckets(limit));
+        }
+        fill(histogram, wire);
+        Ok(histogram.validate()?)
+    }
+
+    /// The labels of an exemplar.
+    pub(super) fn exemplar(&self, labels: Result<&mut LabelsBuilder, String>) -> Result<Labels, Refusal> {
+        let labels = labels.map_err(Refusal::ExemplarLabels)?;
+        let labels = labels.labels().map_err(|error| Refusal::ExemplarLabels(error.to_string()))?;
+        let chars = labels
+            .iter()
+            .map(|(name, value)| name.chars().count() + value.chars().count())
+            .sum();
+        let limit = self.limits.exemplar_chars;
+        if chars > limit { Err(Refusal::ExemplarLength { chars, limit }) } else { Ok(labels) }
+    }
+}

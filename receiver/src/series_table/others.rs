@@ -1,0 +1,37 @@
+//! What a series holds beside floats: histograms, exemplars and metadata, in order of arrival.
+
+use emberkeep_model::{Exemplar, ExemplarRun, HistogramRun, SeenMetadata};
+
+use super::families::see;
+use crate::batch::BatchSeries;
+
+/// What it costs to have anything beside floats.
+const OVERHEAD: usize = size_of::<Others>() + 16;
+
+/// Rows that are not floats.
+#[derive(Debug, Default)]
+pub(super) struct Others {
+    pub(super) histograms: HistogramRun,
+    pub(super) exemplars: ExemplarRun,
+    /// Each variant once.
+    pub(super) metadata: Vec<SeenMetadata>,
+}
+
+impl Others {
+    /// Adds what a request holds, and returns by how many bytes it grew.
+    pub(super) fn append(&mut self, batch: &BatchSeries<'_>, arrival: i64) -> usize {
+        let is_new = self.histograms.is_empty() && self.exemplars.is_empty() && self.metadata.is_empty();
+        let mut grown = if is_new { OVERHEAD } else { 0 };
+        let before = self.histograms.heap_bytes();
+        self.histograms.append(batch.histograms, batch.histogram_range());
+        grown += self.histograms.heap_bytes() - before;
+        for exemplar in batch.exemplars {
+            grown += size_of::<Exemplar>() + exemplar.labels.as_bytes().len() + 16;
+            self.exemplars.push(exemplar.clone());
+        }
+        if let Some(metadata) = batch.metadata {
+            grown += see(&mut self.metadata, metadata, arrival);
+        }
+        grown
+    }
+}
