@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -44,6 +45,8 @@ pub struct Target<'a> {
     pub bound: Bound,
     /// Words of its format.
     pub dictionary: &'a [&'a [u8]],
+    /// Different outcomes that all rounds together must reach at least: a target whose inputs are all refused at the door tests nothing.
+    pub outcomes: usize,
 }
 
 impl Target<'_> {
@@ -53,7 +56,7 @@ impl Target<'_> {
     /// target; what it returns tells inputs apart.
     ///
     /// # Panics
-    /// When an input fails. The message says where it was put and how to run it again.
+    /// When an input fails: the message says where it was put and how to run it again. When all rounds reach too few outcomes.
     pub fn run(&self, seeds: Vec<Input>, repair: impl Fn(&mut Input), body: impl Fn(&Input) -> String) {
         let settings = Settings::from_environment();
         let trial = |input: &Arc<Input>| trial::run(self.name, self.bound, input, &body);
@@ -104,6 +107,18 @@ impl Target<'_> {
                 }
             }
         }
+        let told = seen.len();
+        if settings.endless {
+            let line = format!("target `{}`: {round} rounds, {told} outcomes, seed {}\n", self.name, settings.seed);
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+        let all_rounds = round >= self.rounds;
+        assert!(
+            !all_rounds || told >= self.outcomes,
+            "target `{}` told {told} outcomes apart in {round} rounds, and should {}",
+            self.name,
+            self.outcomes
+        );
     }
 
     fn limit(&self, input: &mut Input) {
@@ -154,16 +169,30 @@ impl Target<'_> {
     }
 }
 
-/// A number for what a text says: every number in it is only as good as its length.
+/// A number for what a text says. Of numbers and of what stands in backticks only the size counts.
 fn signature(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for part in text.split(|c: char| !c.is_ascii_digit()) {
-        part.len().hash(&mut hasher);
-    }
-    for c in text.chars().filter(|c| !c.is_ascii_digit()) {
-        c.hash(&mut hasher);
+    for (i, part) in text.split('`').enumerate() {
+        if i % 2 == 1 {
+            size(part.len() as u128).hash(&mut hasher);
+            continue;
+        }
+        for word in part.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+            let number = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            match number.parse::<u128>() {
+                Ok(number) => size(number).hash(&mut hasher),
+                Err(_) if number.contains(|c: char| c.is_ascii_digit()) => size(number.len() as u128).hash(&mut hasher),
+                Err(_) => number.hash(&mut hasher),
+            }
+            word[number.len()..].hash(&mut hasher);
+        }
     }
     hasher.finish()
+}
+
+/// The place of the highest bit.
+fn size(number: u128) -> u32 {
+    u128::BITS - number.leading_zeros()
 }
 
 #[cfg(test)]
@@ -179,6 +208,7 @@ mod tests {
             flat: 10_000,
         },
         dictionary: &[],
+        outcomes: 0,
     };
 
     fn message(run: impl FnOnce() + std::panic::UnwindSafe) -> String {
@@ -215,9 +245,22 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_differ_in_numbers_of_one_length_say_the_same() {
-        assert_eq!(signature("series 12 at 7"), signature("series 99 at 1"));
+    fn a_target_that_gets_nowhere_fails() {
+        let target = Target {
+            outcomes: 2,
+            ..TARGET
+        };
+        let message = message(|| target.run(vec![Input::of("a")], |_| (), |_| "refused".to_owned()));
+        assert!(message.contains("told 1 outcomes apart in 20000 rounds, and should 2"), "{message}");
+    }
+
+    #[test]
+    fn texts_that_differ_in_numbers_of_one_size_say_the_same() {
+        assert_eq!(signature("series 12 at 7"), signature("series 9 at 5"));
         assert_ne!(signature("series 12"), signature("series 123"));
         assert_ne!(signature("series"), signature("serie"));
+        assert_eq!(signature("the sum is 0x12ab34"), signature("the sum is 0x98cd76"));
+        assert_eq!(signature("label `aé1` twice"), signature("label `xxxx` twice"));
+        assert_ne!(signature("label `a` twice"), signature("label `aaaa` twice"));
     }
 }

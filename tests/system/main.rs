@@ -2,12 +2,18 @@
 //!
 //! One test binary, so that it is linked once. Peers are built by `tests/peers/build`; a missing one is a failure that says so.
 
+mod blocks;
+mod compliance;
 mod corpus;
 mod durability;
+mod exact;
 mod hostile;
+mod middle;
 mod peers;
 mod process;
 mod prometheus;
 mod protocol;
+mod requests;
 mod roles;
+mod senders;
 mod wire;

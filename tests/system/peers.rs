@@ -43,7 +43,10 @@ impl Prometheus {
             .arg(format!("--config.file={}", config_file.display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .args(extra);
-        if !extra.iter().any(|e| e.starts_with("--storage.tsdb.path") || e.starts_with("--storage.agent.path")) {
+        if !extra
+            .iter()
+            .any(|e| e.starts_with("--storage.tsdb.path") || e.starts_with("--storage.agent.path"))
+        {
             command.arg(format!("--storage.tsdb.path={}", directory.join("data").display()));
         }
         let mut process = Process::start(name, &mut command)?;
@@ -55,7 +58,11 @@ impl Prometheus {
     pub(crate) fn start_agent(version: &str, directory: &Path, config: &str, features: &str) -> Result<Self> {
         let storage = format!("--storage.agent.path={}", directory.join("agent").display());
         let mut extra = vec![storage.as_str()];
-        let features = if version == OLD { format!("--enable-feature=agent,{features}") } else { format!("--enable-feature={features}") };
+        let features = if version == OLD {
+            format!("--enable-feature=agent,{features}")
+        } else {
+            format!("--enable-feature={features}")
+        };
         extra.push(&features);
         if version != OLD {
             extra.push("--agent");
@@ -111,10 +118,7 @@ pub(crate) async fn get_json(
     let text = client.get(url).send().await?.text().await?;
     let answer: Value = serde_json::from_str(&text).with_context(|| format!("{path} {query:?}: {text}"))?;
     ensure!(answer["status"] == "success", "{path} {query:?}: {answer}");
-    ensure!(
-        answer.get("warnings").is_none(),
-        "{path} {query:?} warns: {answer}"
-    );
+    ensure!(answer.get("warnings").is_none(), "{path} {query:?} warns: {answer}");
     Ok(answer["data"].clone())
 }
 
@@ -127,7 +131,10 @@ pub(crate) async fn own_metric(client: &reqwest::Client, port: u16, metric: &str
         .text()
         .await?;
     page.lines()
-        .filter(|line| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' '])))
+        .filter(|line| {
+            line.strip_prefix(metric)
+                .is_some_and(|rest| rest.starts_with(['{', ' ']))
+        })
         .map(|line| {
             let value = line.rsplit(' ').next().context("a line has a value")?;
             anyhow::Ok(value.parse::<f64>()?)
@@ -168,7 +175,7 @@ pub(crate) struct Vmagent {
 
 impl Vmagent {
     /// Starts it with a scrape configuration and the address it sends to.
-    pub(crate) fn start(directory: &Path, config: &str, url: &str) -> Result<Self> {
+    pub(crate) fn start(directory: &Path, config: &str, url: &str, extra: &[&str]) -> Result<Self> {
         let port = free_port()?;
         std::fs::create_dir_all(directory)?;
         let config_file = directory.join("scrape.yml");
@@ -178,10 +185,14 @@ impl Vmagent {
             .arg(format!("-promscrape.config={}", config_file.display()))
             .arg(format!("-httpListenAddr=127.0.0.1:{port}"))
             .arg(format!("-remoteWrite.url={url}"))
-            .arg(format!("-remoteWrite.tmpDataPath={}", directory.join("queue").display()))
+            .arg(format!(
+                "-remoteWrite.tmpDataPath={}",
+                directory.join("queue").display()
+            ))
             .arg("-remoteWrite.flushInterval=200ms")
             .arg("-remoteWrite.retryMinInterval=100ms")
-            .arg("-remoteWrite.retryMaxTime=500ms");
+            .arg("-remoteWrite.retryMaxInterval=500ms")
+            .args(extra);
         let mut process = Process::start("vmagent", &mut command)?;
         process.wait_for_line("started vmagent")?;
         Ok(Self { process, port })

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
 
 use crate::peers::{Prometheus, sorted};
 use crate::process::{Emberkeep, emberkeep, eventually, output, peer};

@@ -9,11 +9,13 @@
 
 mod content;
 mod reader;
+mod series_writer;
 mod writer;
 
 pub use content::BlockContent;
 pub use reader::BlockReader;
-pub use writer::{BlockWriter, SeriesWriter};
+pub use series_writer::SeriesWriter;
+pub use writer::BlockWriter;
 
 /// What follows the ULID while a block is written. Prometheus deletes such directories when it starts.
 pub const TEMPORARY_SUFFIX: &str = ".tmp-for-creation";

@@ -8,11 +8,15 @@ mod float_cutter;
 mod float_histogram;
 #[cfg(test)]
 mod generated;
+
 pub mod histogram;
 mod histogram_appender;
 mod histogram_cutter;
+mod histogram_form;
 mod integer_histogram;
 mod layout;
+#[cfg(test)]
+mod meaning;
 mod series_encoder;
 mod start_timestamps;
 pub mod xor;

@@ -168,6 +168,9 @@ fn read<T: CatalogObject + PartialEq + Debug>(name: &str, object: &T) {
 
 fn written<T: CatalogObject + PartialEq + Debug>(name: &str, object: &T) {
     let written = seal_envelope(object).unwrap();
-    assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&golden(name)));
+    assert_eq!(
+        String::from_utf8_lossy(&written),
+        String::from_utf8_lossy(&golden(name))
+    );
     read(name, object);
 }

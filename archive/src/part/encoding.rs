@@ -85,6 +85,17 @@ fn histograms(settings: &PartSettings) -> Result<WriterProperties, ArchiveError>
     for name in lists {
         builder = without_statistics(builder, &[&[name, "list", "element"]]);
     }
+    // Buckets of one series resemble each other from row to row at a distance of one list: only ZSTD over plain numbers sees that
+    // (per histogram of 40 buckets 8 B; with dictionaries 9 B, with differences 14 B).
+    for name in [
+        POSITIVE_BUCKETS,
+        FLOAT_POSITIVE_BUCKETS,
+        NEGATIVE_BUCKETS,
+        FLOAT_NEGATIVE_BUCKETS,
+        CUSTOM_VALUES,
+    ] {
+        builder = builder.set_column_dictionary_enabled(column(&[name, "list", "element"]), false);
+    }
     Ok(delta(builder, &[TIMESTAMP, COUNT]).build())
 }
 

@@ -84,7 +84,10 @@ impl<W: Write + Send> FileWriter<W> {
     }
 
     /// Writes the footer and gives the file back, flushed but not synced; `None` when there was never one.
-    pub(super) fn close(self, footer: impl FnOnce(FileKind) -> String) -> Result<Option<(FileSummary, W)>, ArchiveError> {
+    pub(super) fn close(
+        self,
+        footer: impl FnOnce(FileKind) -> String,
+    ) -> Result<Option<(FileSummary, W)>, ArchiveError> {
         let Some(mut writer) = self.writer else {
             return Ok(None);
         };

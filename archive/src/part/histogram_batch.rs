@@ -42,7 +42,9 @@ pub(super) fn decode(file: &PartFile, batch: &RecordBatch, out: &mut HistogramRu
         HistogramBatch::new(batch).ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
     let mut histogram = Histogram::default();
     for row in 0..batch.num_rows() {
-        columns.read(row, &mut histogram).map_err(|reason| file.corrupt(reason))?;
+        columns
+            .read(row, &mut histogram)
+            .map_err(|reason| file.corrupt(reason))?;
         let start = columns.starts.filter(|starts| starts.is_valid(row));
         let start = start.map_or(UNSET_START_TIMESTAMP, |starts| starts.value(row));
         out.push(columns.timestamps.value(row), start, &histogram);
@@ -179,7 +181,10 @@ impl<'a> HistogramBatch<'a> {
         histogram.custom_values.clear();
         histogram.custom_values.extend_from_slice(self.custom_values.row(row));
         let whole = [self.positive.buckets.row(row), self.negative.buckets.row(row)];
-        let float = [self.positive.float_buckets.row(row), self.negative.float_buckets.row(row)];
+        let float = [
+            self.positive.float_buckets.row(row),
+            self.negative.float_buckets.row(row),
+        ];
         let is_of = |counts: &dyn Array, zero_counts: &dyn Array| counts.is_valid(row) && zero_counts.is_valid(row);
         let is_none = |counts: &dyn Array, zero_counts: &dyn Array| counts.is_null(row) && zero_counts.is_null(row);
         let is_whole = is_of(self.counts, self.zero_counts) && is_none(self.float_counts, self.float_zero_counts);

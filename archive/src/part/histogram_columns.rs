@@ -99,14 +99,24 @@ impl HistogramColumns {
                 negative,
             } => {
                 let whole = (count.cast_signed(), zero_count.cast_signed());
-                (whole, (0.0, 0.0), (positive.as_slice(), &[][..]), (negative.as_slice(), &[][..]))
+                (
+                    whole,
+                    (0.0, 0.0),
+                    (positive.as_slice(), &[][..]),
+                    (negative.as_slice(), &[][..]),
+                )
             }
             Counts::Float {
                 count,
                 zero_count,
                 positive,
                 negative,
-            } => ((0, 0), (*count, *zero_count), (&[][..], positive.as_slice()), (&[][..], negative.as_slice())),
+            } => (
+                (0, 0),
+                (*count, *zero_count),
+                (&[][..], positive.as_slice()),
+                (&[][..], negative.as_slice()),
+            ),
         };
         self.counts.push(whole.0);
         self.zero_counts.push(whole.1);

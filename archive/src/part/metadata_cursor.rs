@@ -8,13 +8,13 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Int64Array, StringArray};
-use arrow::datatypes::{Int64Type, TimestampMillisecondType};
-use arrow::record_batch::RecordBatch;
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 
-use emberkeep_model::{Labels, Metadata, MetadataEntry, MetricType, SeenMetadata, TenantId};
+use emberkeep_model::{Labels, Metadata, MetadataEntry, TenantId};
 
 use super::label_batch::LabelBatch;
+use super::metadata_batch::{MetadataBatch, MetadataRow};
 use super::part_file::{GroupRows, PartFile};
 use super::reader::OpenFiles;
 use super::{schema, series_pages};
@@ -39,6 +39,7 @@ pub struct MetadataCursor {
     family: Option<String>,
     /// Windows of the file still to read; `None` before the first look at the page index.
     windows: Option<VecDeque<GroupRows>>,
+    last: Option<MetadataEntry>,
 }
 
 impl fmt::Debug for MetadataCursor {
@@ -50,11 +51,9 @@ impl fmt::Debug for MetadataCursor {
     }
 }
 
-/// A row before the labels of its series are known.
-struct Row {
-    family: String,
-    series: Option<i64>,
-    seen: SeenMetadata,
+/// What the rows of a part are sorted by, all of it different.
+fn key(entry: &MetadataEntry) -> (&str, Option<&Labels>, &Metadata) {
+    (&entry.family, entry.series.as_ref(), &entry.seen.metadata)
 }
 
 impl MetadataCursor {
@@ -64,6 +63,7 @@ impl MetadataCursor {
             tenant,
             family,
             windows: None,
+            last: None,
         }
     }
 
@@ -86,10 +86,28 @@ impl MetadataCursor {
             }
             let rows = self.rows(file, &now).await?;
             if !rows.is_empty() {
-                return self.resolve(rows).await.map(Some);
+                let batch = self.resolve(rows).await?;
+                self.check_order(file, &batch)?;
+                return Ok(Some(batch));
             }
         }
         Ok(None)
+    }
+
+    /// Whoever merges parts relies on the order.
+    fn check_order(&mut self, file: &PartFile, batch: &[MetadataEntry]) -> Result<(), ArchiveError> {
+        for (before, entry) in self
+            .last
+            .iter()
+            .chain(batch)
+            .zip(batch.iter().skip(usize::from(self.last.is_none())))
+        {
+            if key(before) >= key(entry) {
+                return Err(file.corrupt(format!("metadata of `{}` is out of order", entry.family)));
+            }
+        }
+        self.last = batch.last().cloned();
+        Ok(())
     }
 
     fn windows(&self, file: &PartFile) -> Result<VecDeque<GroupRows>, ArchiveError> {
@@ -97,16 +115,20 @@ impl MetadataCursor {
         let may_match = |row_group: usize, rows: &Range<usize>| {
             let tenant = self.tenant.as_str();
             let family = self.family.as_deref();
-            Ok(series_pages::may_hold_text(file, row_group, schema::TENANT, rows, tenant, tenant)?
-                && match family {
-                    Some(family) => series_pages::may_hold_text(file, row_group, schema::FAMILY, rows, family, family)?,
-                    None => true,
-                })
+            Ok(
+                series_pages::may_hold_text(file, row_group, schema::TENANT, rows, tenant, tenant)?
+                    && match family {
+                        Some(family) => {
+                            series_pages::may_hold_text(file, row_group, schema::FAMILY, rows, family, family)?
+                        }
+                        None => true,
+                    },
+            )
         };
         Ok(series_pages::windows_of(file, leaf, BATCH_BYTES, may_match)?.into())
     }
 
-    async fn rows(&self, file: &PartFile, window: &GroupRows) -> Result<Vec<Row>, ArchiveError> {
+    async fn rows(&self, file: &PartFile, window: &GroupRows) -> Result<Vec<MetadataRow>, ArchiveError> {
         let columns = [
             schema::TENANT,
             schema::FAMILY,
@@ -137,7 +159,7 @@ impl MetadataCursor {
     }
 
     /// Finds the series of the rows. Metadata of a series stands under its metric name.
-    async fn resolve(&self, rows: Vec<Row>) -> Result<Vec<MetadataEntry>, ArchiveError> {
+    async fn resolve(&self, rows: Vec<MetadataRow>) -> Result<Vec<MetadataEntry>, ArchiveError> {
         let of_series = || rows.iter().filter(|row| row.series.is_some());
         let mut labels: HashMap<i64, Option<Labels>> = of_series().map(|row| (row.series.unwrap_or(0), None)).collect();
         let least = of_series().map(|row| row.family.as_str()).min();
@@ -145,11 +167,15 @@ impl MetadataCursor {
         if let (Some(least), Some(greatest)) = (least, greatest) {
             self.find_labels(least, greatest, &mut labels).await?;
         }
-        let entry = |row: Row| {
+        let entry = |row: MetadataRow| {
             let series = match row.series {
                 Some(id) => {
                     let found = labels.get(&id).cloned().flatten();
-                    let unknown = || self.files.series.corrupt(format!("it has no series {id}, which has metadata"));
+                    let unknown = || {
+                        self.files
+                            .series
+                            .corrupt(format!("it has no series {id}, which has metadata"))
+                    };
                     Some(found.ok_or_else(unknown)?)
                 }
                 None => None,
@@ -173,8 +199,10 @@ impl MetadataCursor {
         let tenant = self.tenant.as_str();
         let leaf = file.leaf(&format!("{}.key_value.value", schema::LABELS))?;
         let may_match = |row_group: usize, rows: &Range<usize>| {
-            Ok(series_pages::may_hold_text(file, row_group, schema::TENANT, rows, tenant, tenant)?
-                && series_pages::may_hold_text(file, row_group, schema::METRIC_NAME, rows, least, greatest)?)
+            Ok(
+                series_pages::may_hold_text(file, row_group, schema::TENANT, rows, tenant, tenant)?
+                    && series_pages::may_hold_text(file, row_group, schema::METRIC_NAME, rows, least, greatest)?,
+            )
         };
         let mut missing = labels.len();
         let projection = file.projection(&[schema::SERIES_ID, schema::LABELS]);
@@ -201,55 +229,5 @@ impl MetadataCursor {
             }
         }
         Ok(())
-    }
-}
-
-/// The columns of one batch.
-struct MetadataBatch<'a> {
-    tenants: &'a StringArray,
-    families: &'a StringArray,
-    series_ids: &'a Int64Array,
-    types: &'a StringArray,
-    units: &'a StringArray,
-    helps: &'a StringArray,
-    first_seen: &'a arrow::array::TimestampMillisecondArray,
-    last_seen: &'a arrow::array::TimestampMillisecondArray,
-}
-
-impl<'a> MetadataBatch<'a> {
-    fn new(batch: &'a RecordBatch) -> Option<Self> {
-        let text = |name| batch.column_by_name(name)?.as_string_opt::<i32>();
-        let time = |name| {
-            batch
-                .column_by_name(name)?
-                .as_primitive_opt::<TimestampMillisecondType>()
-        };
-        Some(Self {
-            tenants: text(schema::TENANT)?,
-            families: text(schema::FAMILY)?,
-            series_ids: batch.column_by_name(schema::SERIES_ID)?.as_primitive_opt::<Int64Type>()?,
-            types: text(schema::TYPE)?,
-            units: text(schema::UNIT)?,
-            helps: text(schema::HELP)?,
-            first_seen: time(schema::FIRST_SEEN)?,
-            last_seen: time(schema::LAST_SEEN)?,
-        })
-    }
-
-    /// None for a type that nobody knows.
-    fn row(&self, row: usize) -> Option<Row> {
-        Some(Row {
-            family: self.families.value(row).to_owned(),
-            series: self.series_ids.is_valid(row).then(|| self.series_ids.value(row)),
-            seen: SeenMetadata {
-                metadata: Metadata {
-                    metric_type: MetricType::parse(self.types.value(row))?,
-                    unit: self.units.value(row).to_owned(),
-                    help: self.helps.value(row).to_owned(),
-                },
-                first_seen: self.first_seen.value(row),
-                last_seen: self.last_seen.value(row),
-            },
-        })
     }
 }

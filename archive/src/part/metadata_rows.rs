@@ -121,7 +121,9 @@ impl MetadataRows {
             columns::parts(part, rows.len()),
             Arc::new(StringArray::from_iter_values(rows.iter().map(family))),
             Arc::new(ids),
-            Arc::new(StringArray::from_iter_values(metadata().map(|m| m.metric_type.as_str()))),
+            Arc::new(StringArray::from_iter_values(
+                metadata().map(|m| m.metric_type.as_str()),
+            )),
             Arc::new(StringArray::from_iter_values(metadata().map(|m| m.unit.as_str()))),
             Arc::new(StringArray::from_iter_values(metadata().map(|m| m.help.as_str()))),
             columns::times(&mut rows.iter().map(|row| row.first_seen).collect()),

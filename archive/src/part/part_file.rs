@@ -21,8 +21,8 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataP
 
 use super::footer::{Footer, KEY};
 use super::schema;
-use crate::catalog::FileEntry;
 use crate::ArchiveError;
+use crate::catalog::FileEntry;
 
 /// How much of the end is read first: footer and page index of all but very large files.
 const TAIL_BYTES: u64 = 64 << 10;
@@ -133,9 +133,8 @@ impl PartFile {
         // Every column is there, with its type, or it is not a part of level 0.
         for field in schema::of(entry.kind, footer.version).fields() {
             let found = metadata.schema().field_with_name(field.name());
-            let is_same = |found: &Field| {
-                found.data_type() == field.data_type() && found.is_nullable() == field.is_nullable()
-            };
+            let is_same =
+                |found: &Field| found.data_type() == field.data_type() && found.is_nullable() == field.is_nullable();
             if found.is_ok_and(is_same) {
                 continue;
             }

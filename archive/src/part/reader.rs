@@ -135,7 +135,9 @@ async fn open_rows(
     part: i64,
 ) -> Result<Option<PartFile>, ArchiveError> {
     match entry {
-        Some(entry) => PartFile::open(store, entry, part, PageIndexPolicy::Skip).await.map(Some),
+        Some(entry) => PartFile::open(store, entry, part, PageIndexPolicy::Skip)
+            .await
+            .map(Some),
         None => Ok(None),
     }
 }

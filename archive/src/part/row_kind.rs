@@ -108,7 +108,9 @@ impl RowKind for ExemplarRun {
 
     fn bytes_from(&self, first: usize) -> usize {
         let rows = &self.as_slice()[first..];
-        rows.iter().map(|row| size_of_val(row) + row.labels.as_bytes().len()).sum()
+        rows.iter()
+            .map(|row| size_of_val(row) + row.labels.as_bytes().len())
+            .sum()
     }
 
     fn held_bytes(&self) -> usize {

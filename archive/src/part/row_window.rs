@@ -77,7 +77,10 @@ impl<K: RowKind> RowWindow<K> {
         out: &mut K,
     ) -> Result<(), ArchiveError> {
         if rows.start < self.position {
-            let reason = format!("rows {rows:?} lie before row {}, rows are read forward only", self.position);
+            let reason = format!(
+                "rows {rows:?} lie before row {}, rows are read forward only",
+                self.position
+            );
             return Err(ArchiveError::Invalid(reason));
         }
         let mut next = rows.start;
@@ -143,7 +146,9 @@ impl<K: RowKind> RowWindow<K> {
             return Err(file.corrupt(format!("it has no row {}", rows.start)));
         };
         let fitting = self.window_bytes / 2 / group.row_bytes.max(1);
-        let most_rows = usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, self.window_rows);
+        let most_rows = usize::try_from(fitting)
+            .unwrap_or(usize::MAX)
+            .clamp(1, self.window_rows);
         let mut rows = GroupRows {
             row_group: number,
             row_count: group.rows,
@@ -156,7 +161,9 @@ impl<K: RowKind> RowWindow<K> {
         }
         let projection = file.projection(&columns);
         // Rows of one size fit by now. Where they are not, an eighth of the window is decoded at a time, and what does not fit is left out.
-        let batch_rows = usize::try_from(fitting / 4).unwrap_or(usize::MAX).clamp(1, self.window_rows);
+        let batch_rows = usize::try_from(fitting / 4)
+            .unwrap_or(usize::MAX)
+            .clamp(1, self.window_rows);
         let mut decoder = file.read(&rows, &projection, batch_rows).await?;
         let mut bytes = 0_u64;
         while bytes <= self.window_bytes
@@ -193,8 +200,9 @@ impl<K: RowKind> RowWindow<K> {
                 .unwrap_or(usize::MAX)
                 .min(group.rows)
         };
-        let mut chosen = Vec::from([local(rows.start)..local(rows.end)]);
-        let mut count = chosen[0].len();
+        let first = local(rows.start)..local(rows.end);
+        let mut count = first.len();
+        let mut chosen = Vec::from([first]);
         if count > most_rows {
             // Up to the end of a page where that is near: what is left of one has to be fetched and decoded again.
             let least = chosen[0].start + most_rows;

@@ -5,18 +5,16 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Int64Array, StringArray, TimestampMillisecondArray};
-use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
 
 use emberkeep_model::{ExemplarRun, HistogramRun, Labels, Matcher, Run, TenantId, TimeRange};
 
 use super::footer::ALL_KINDS;
-use super::label_batch::LabelBatch;
 use super::part_file::{GroupRows, Pages};
 use super::reader::OpenFiles;
 use super::row_window::RowWindow;
 use super::schema;
+use super::series_batch::SeriesBatch;
 use super::series_pages::windows;
 use crate::{ArchiveError, FileKind};
 
@@ -156,7 +154,11 @@ impl PartScan {
         if rows.is_empty() {
             return Ok(());
         }
-        let file = self.files.samples.as_ref().ok_or_else(|| no_such_rows(&rows, FileKind::Samples))?;
+        let file = self
+            .files
+            .samples
+            .as_ref()
+            .ok_or_else(|| no_such_rows(&rows, FileKind::Samples))?;
         let upcoming = self.queue.iter().map(|series| series.samples.clone());
         let upcoming = upcoming.filter(|rows| !rows.is_empty());
         self.samples.read(file, rows, upcoming, range, out).await
@@ -175,7 +177,11 @@ impl PartScan {
         if rows.is_empty() {
             return Ok(());
         }
-        let file = self.files.histograms.as_ref().ok_or_else(|| no_such_rows(&rows, FileKind::Histograms))?;
+        let file = self
+            .files
+            .histograms
+            .as_ref()
+            .ok_or_else(|| no_such_rows(&rows, FileKind::Histograms))?;
         let upcoming = self.queue.iter().map(|series| series.histograms.clone());
         let upcoming = upcoming.filter(|rows| !rows.is_empty());
         self.histograms.read(file, rows, upcoming, range, out).await
@@ -195,7 +201,10 @@ impl PartScan {
             return Ok(());
         }
         let files = Arc::clone(&self.files);
-        let file = files.exemplars().await?.ok_or_else(|| no_such_rows(&rows, FileKind::Exemplars))?;
+        let file = files
+            .exemplars()
+            .await?
+            .ok_or_else(|| no_such_rows(&rows, FileKind::Exemplars))?;
         let upcoming = self.queue.iter().map(|series| series.exemplars.clone());
         let upcoming = upcoming.filter(|rows| !rows.is_empty());
         self.exemplars.read(file, rows, upcoming, range, out).await
@@ -277,58 +286,4 @@ impl PartScan {
 /// Rows that no series of this part has.
 fn no_such_rows(rows: &Range<u64>, kind: FileKind) -> ArchiveError {
     ArchiveError::Invalid(format!("the part has no rows {rows:?} in `{}`", kind.as_str()))
-}
-
-/// The columns of one batch of the series table.
-struct SeriesBatch<'a> {
-    tenants: &'a StringArray,
-    labels: LabelBatch<'a>,
-    min_times: &'a TimestampMillisecondArray,
-    max_times: &'a TimestampMillisecondArray,
-    samples: RowsBatch<'a>,
-    histograms: RowsBatch<'a>,
-    exemplars: RowsBatch<'a>,
-}
-
-/// Where the rows of one kind lie; no columns when the version had no such kind.
-struct RowsBatch<'a>(Option<(&'a Int64Array, &'a Int64Array)>);
-
-impl<'a> RowsBatch<'a> {
-    fn new(batch: &'a RecordBatch, [start, count]: [&str; 2]) -> Option<Self> {
-        let number = |name| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
-        Some(Self(Some((number(start)?, number(count)?))))
-    }
-
-    /// Rows that can be; none of them for a kind that is not there.
-    fn row(&self, row: usize) -> Option<Range<u64>> {
-        let Some((starts, counts)) = self.0 else {
-            return Some(0..0);
-        };
-        let start = u64::try_from(starts.value(row)).ok()?;
-        let count = u64::try_from(counts.value(row)).ok()?;
-        Some(start..start.checked_add(count)?)
-    }
-}
-
-impl<'a> SeriesBatch<'a> {
-    fn new(batch: &'a RecordBatch, has_all_kinds: bool) -> Option<Self> {
-        let time = |name| {
-            batch
-                .column_by_name(name)?
-                .as_primitive_opt::<TimestampMillisecondType>()
-        };
-        let newer = |names| match has_all_kinds {
-            true => RowsBatch::new(batch, names),
-            false => Some(RowsBatch(None)),
-        };
-        Some(Self {
-            tenants: batch.column_by_name(schema::TENANT)?.as_string_opt::<i32>()?,
-            labels: LabelBatch::new(batch)?,
-            min_times: time(schema::MIN_TIME)?,
-            max_times: time(schema::MAX_TIME)?,
-            samples: RowsBatch::new(batch, [schema::SAMPLES_ROW_START, schema::SAMPLES_ROW_COUNT])?,
-            histograms: newer([schema::HISTOGRAMS_ROW_START, schema::HISTOGRAMS_ROW_COUNT])?,
-            exemplars: newer([schema::EXEMPLARS_ROW_START, schema::EXEMPLARS_ROW_COUNT])?,
-        })
-    }
 }

@@ -58,7 +58,13 @@ impl SeriesColumns {
     }
 
     /// Adds a series with its oldest and newest time.
-    pub(super) fn push(&mut self, series_id: i64, labels: &Labels, (min_time, max_time): (i64, i64), rows: &RowsByKind) {
+    pub(super) fn push(
+        &mut self,
+        series_id: i64,
+        labels: &Labels,
+        (min_time, max_time): (i64, i64),
+        rows: &RowsByKind,
+    ) {
         self.series_ids.push(series_id);
         self.metric_names.append_value(labels.metric_name());
         self.labels.push(labels);

@@ -16,7 +16,9 @@ use crate::ArchiveError;
 /// All windows of a query, in row order; pages are joined up to `window_bytes`.
 pub(super) fn windows(file: &PartFile, query: &ScanQuery, window_bytes: u64) -> Result<Vec<GroupRows>, ArchiveError> {
     let labels = file.leaf(&format!("{}.key_value.value", schema::LABELS))?;
-    windows_of(file, labels, window_bytes, |row_group, rows| may_match(file, query, row_group, rows))
+    windows_of(file, labels, window_bytes, |row_group, rows| {
+        may_match(file, query, row_group, rows)
+    })
 }
 
 /// All windows of pages that may match, in row order; pages of the column `leaf` are joined up to `window_bytes`.

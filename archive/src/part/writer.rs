@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io::Write;
 
-use emberkeep_model::{ExemplarRun, HistogramRun, Labels, Run, SeenMetadata, SeriesRuns, TenantId, fingerprint, series_id};
+use emberkeep_model::{
+    ExemplarRun, HistogramRun, Labels, Run, SeenMetadata, SeriesRuns, TenantId, fingerprint, series_id,
+};
 
 use super::exemplar_columns::ExemplarColumns;
 use super::file_writer::{FileWriter, Open};
@@ -73,7 +75,10 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
         info: PartInfo,
         settings: PartSettings,
     ) -> Result<Self, ArchiveError> {
-        let least = settings.series_page_rows.min(settings.histogram_page_rows).min(settings.other_page_rows);
+        let least = settings
+            .series_page_rows
+            .min(settings.histogram_page_rows)
+            .min(settings.other_page_rows);
         if settings.sample_page_rows < SAMPLE_BATCH_ROWS || least < BATCH_ROWS {
             let reason = format!("pages need at least {SAMPLE_BATCH_ROWS} rows of samples and {BATCH_ROWS} of others");
             return Err(ArchiveError::Invalid(reason));

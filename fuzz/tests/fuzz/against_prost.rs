@@ -188,6 +188,7 @@ fn target(name: &'static str) -> Target<'static> {
         max_bytes: 16 << 10,
         bound: BOUND,
         dictionary: &[],
+        outcomes: 1,
     }
 }
 

@@ -38,6 +38,7 @@ fn read_request() {
         max_bytes: 8 << 10,
         bound: REQUEST,
         dictionary: &[],
+        outcomes: 1,
     };
     let matcher = |r#type, name: &str, value: &str| v1::LabelMatcher {
         r#type,
@@ -81,6 +82,7 @@ fn head_request() {
         max_bytes: 8 << 10,
         bound: REQUEST,
         dictionary: &[],
+        outcomes: 1,
     };
     let matcher = |op: MatchOp| HeadMatcher {
         name: "job".to_owned(),
@@ -235,6 +237,7 @@ fn head_answer() {
             flat: 32 << 10,
         },
         dictionary: &[],
+        outcomes: 1,
     };
     target.run(head_answers(), repair_frames, |input| {
         let bytes = input.bytes();
@@ -255,6 +258,7 @@ fn frames() {
             flat: 4 << 10,
         },
         dictionary: &[],
+        outcomes: 1,
     };
     target.run(head_answers(), repair_frames, |input| {
         let mut count = 0_usize;
@@ -275,6 +279,7 @@ fn content_type() {
             flat: 4 << 10,
         },
         dictionary: &[b"proto=", b"\"", b";", b" ", b"application/x-protobuf", b"\\"],
+        outcomes: 1,
     };
     let seeds = [WriteProtocol::V1, WriteProtocol::V2].map(|protocol| Input::of(protocol.content_type()));
     target.run(seeds.to_vec(), nothing, |input| {

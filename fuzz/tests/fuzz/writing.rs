@@ -105,6 +105,7 @@ fn write_v1() {
             flat: TEXT,
         },
         dictionary: &[],
+        outcomes: 1,
     };
     let seeds = vec![Input::of(write_request_v1().encode_to_vec())];
     target.run(seeds, nothing, |input| said(walk_v1(input.bytes())));
@@ -122,6 +123,7 @@ fn write_v2() {
             flat: TEXT,
         },
         dictionary: &[],
+        outcomes: 1,
     };
     let seeds = vec![Input::of(write_request_v2().encode_to_vec())];
     target.run(seeds, nothing, |input| said(walk_v2(input.bytes())));
@@ -139,6 +141,7 @@ fn write_block() {
             flat: TEXT + (64 << 10),
         },
         dictionary: &[],
+        outcomes: 1,
     };
     let seeds = vec![
         compressed(&write_request_v1().encode_to_vec()),

@@ -81,13 +81,13 @@ pub(super) async fn handle(State(reader): State<Arc<Reader>>, request: Request) 
             max_time: last.unwrap_or(form.now_ms),
         };
         Ok(Found {
-            data: Some(Cardinality {
+            data: Cardinality {
                 head_stats,
                 series_count_by_metric_name: tally.series_by_metric_name(limit),
                 label_value_count_by_label_name: tally.values_by_label_name(limit),
                 memory_in_bytes_by_label_name: tally.memory_by_label_name(limit),
                 series_count_by_label_value_pair: tally.series_by_label_pair(limit),
-            }),
+            },
             warnings: tally.warnings(),
         })
     });

@@ -69,8 +69,7 @@ impl Default for BuildInfo {
 /// What a handler found.
 #[derive(Debug)]
 pub(super) struct Found<T> {
-    /// The data; none where Prometheus leaves the field out.
-    pub(super) data: Option<T>,
+    pub(super) data: T,
     /// What the client should know about the data.
     pub(super) warnings: Vec<String>,
 }
@@ -79,7 +78,7 @@ impl<T> Found<T> {
     /// All there is.
     pub(super) fn whole(data: T) -> Self {
         Self {
-            data: Some(data),
+            data,
             warnings: Vec::new(),
         }
     }
@@ -103,24 +102,28 @@ pub(super) fn answer<T: Serialize>(
     let result = result.map(|found| {
         let envelope = Envelope {
             status: "success",
-            data: found.data,
+            data: Some(found.data),
             error_type: None,
             error: None,
             warnings: found.warnings,
         };
-        bytes_of(&envelope)
+        Some(bytes_of(&envelope))
     });
     answer_written(metrics, handler, result)
 }
 
-/// The answer of a handler that wrote the whole envelope itself.
+/// The answer of a handler that wrote the whole envelope itself, or has nothing to say.
 pub(super) fn answer_written(
     metrics: &ReaderMetrics,
     handler: &'static str,
-    result: Result<Vec<u8>, ReaderError>,
+    result: Result<Option<Vec<u8>>, ReaderError>,
 ) -> Response {
     let (code, body) = match result {
-        Ok(body) => (StatusCode::OK, body),
+        Ok(Some(body)) => (StatusCode::OK, body),
+        Ok(None) => {
+            metrics.request(handler, StatusCode::NO_CONTENT.as_u16());
+            return StatusCode::NO_CONTENT.into_response();
+        }
         Err(error) => {
             let (code, error_type) = status_of(&error);
             if code.is_server_error() {

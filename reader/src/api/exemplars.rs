@@ -11,12 +11,12 @@ use axum::response::Response;
 use emberkeep_model::{Exemplar, Labels, SeriesRuns, TimeRange};
 
 use super::envelope::{LabelSet, answer_written};
-use super::expression::selector_texts;
+use super::expression::{SelectorText, selector_texts};
 use super::go_numbers::{push_timestamp, push_value};
 use super::params::Form;
 use super::{SeriesSeen, within_limits};
 use crate::scan::Query;
-use crate::{Reader, ReaderError, Selection};
+use crate::{Reader, ReaderError, Selection, SelectorError, parse_selector};
 
 /// Most selectors of one expression; each is a question to every head.
 const SELECTORS_MAX: usize = 1_000;
@@ -27,17 +27,14 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 /// `GET|POST /api/v1/query_exemplars`
 pub(super) async fn handle(State(reader): State<Arc<Reader>>, request: Request) -> Response {
-    let result = within_limits(&reader, request, async |form| {
-        match query_of(form)? {
-            Some(query) => read(&reader, &query).await,
-            // As Prometheus, which leaves the field out then.
-            None => Ok(br#"{"status":"success"}"#.to_vec()),
-        }
+    let result = within_limits(&reader, request, async |form| match query_of(form)? {
+        Some(query) => read(&reader, &query).await.map(Some),
+        None => Ok(None),
     });
     answer_written(reader.metrics(), "query_exemplars", result.await)
 }
 
-/// What is asked for; nothing when the expression names no series.
+/// What is asked for; nothing when the expression names no series, which is no error and no answer in Prometheus.
 fn query_of(form: Form) -> Result<Option<Query>, ReaderError> {
     let (start, end) = (form.time("start")?, form.time("end")?);
     let (start, end) = (start.unwrap_or(i64::MIN), end.unwrap_or(i64::MAX));
@@ -48,12 +45,20 @@ fn query_of(form: Form) -> Result<Option<Query>, ReaderError> {
     }
     let bad = |error: String| ReaderError::Bad(format!("invalid parameter `query`: {error}"));
     let texts = selector_texts(form.first("query")).map_err(|error| bad(error.to_string()))?;
-    let texts: Vec<&str> = texts.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    let texts: BTreeSet<SelectorText<'_>> = texts.into_iter().collect();
     if texts.len() > SELECTORS_MAX {
         return Err(ReaderError::TooMuch(format!(
             "the expression has more than {SELECTORS_MAX} different selectors"
         )));
     }
+    let selects_nothing = |found: &SelectorText<'_>| {
+        found.is_of_info && matches!(parse_selector(found.text), Err(SelectorError::MatchesEmpty { .. }))
+    };
+    let texts: Vec<&str> = texts
+        .iter()
+        .filter(|found| !selects_nothing(found))
+        .map(|found| found.text)
+        .collect();
     if texts.is_empty() {
         return Ok(None);
     }

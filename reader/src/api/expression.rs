@@ -54,11 +54,20 @@ pub(super) struct ExpressionError {
     what: String,
 }
 
+/// A selector as it stands in the expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SelectorText<'a> {
+    pub(super) text: &'a str,
+    /// Whether it says which labels `info()` adds. Only there may every matcher accept the empty value, and then it selects no
+    /// series of its own.
+    pub(super) is_of_info: bool,
+}
+
 /// The selectors in the order of the expression, repeated as there.
 ///
 /// # Errors
 /// When the text does not have the shape of a PromQL expression.
-pub(super) fn selector_texts(expression: &str) -> Result<Vec<&str>, ExpressionError> {
+pub(super) fn selector_texts(expression: &str) -> Result<Vec<SelectorText<'_>>, ExpressionError> {
     let mut walk = Walk {
         cursor: Cursor::new(expression),
         open: Vec::new(),
@@ -81,6 +90,10 @@ enum Open {
     Arguments,
     /// Around the arguments of an aggregation that may be grouped after them.
     Aggregation,
+    /// Around the first argument of `info()`.
+    Info,
+    /// Around the labels that `info()` adds.
+    InfoLabels,
 }
 
 /// What comes next.
@@ -95,7 +108,7 @@ struct Walk<'a> {
     cursor: Cursor<'a>,
     /// Nesting is kept here and not on the stack of the thread, so that its depth can do no harm.
     open: Vec<Open>,
-    found: Vec<&'a str>,
+    found: Vec<SelectorText<'a>>,
 }
 
 impl Walk<'_> {
@@ -161,7 +174,7 @@ impl Walk<'_> {
                 return self.call(Open::Arguments);
             }
         } else if is_called && !name.contains(':') && !NEVER_CALLED.contains(&word.as_str()) {
-            return self.call(Open::Arguments);
+            return self.call(if name == "info" { Open::Info } else { Open::Arguments });
         }
         self.selector(start)
     }
@@ -183,7 +196,10 @@ impl Walk<'_> {
         if self.cursor.peek() == Some('{') {
             self.cursor.braces()?;
         }
-        self.found.push(self.cursor.since(start).trim_end());
+        self.found.push(SelectorText {
+            text: self.cursor.since(start).trim_end(),
+            is_of_info: self.open.last() == Some(&Open::InfoLabels),
+        });
         Ok(Next::Operator)
     }
 
@@ -193,8 +209,10 @@ impl Walk<'_> {
             None => return self.cursor.fail("a parenthesis is not closed"),
             Some(')') => return self.close(),
             Some(',') => {
-                if !matches!(self.open.last(), Some(Open::Arguments | Open::Aggregation)) {
-                    return self.cursor.fail_unexpected();
+                match self.open.last_mut() {
+                    Some(Open::Arguments | Open::Aggregation | Open::InfoLabels) => {}
+                    Some(open @ Open::Info) => *open = Open::InfoLabels,
+                    Some(Open::Group) | None => return self.cursor.fail_unexpected(),
                 }
                 self.cursor.bump();
                 return Ok(Next::Value);

@@ -2,7 +2,7 @@
 //!
 //! Prometheus tells what its targets say now. An archive knows all that was ever said, so of each metric every variant is given,
 //! the one seen last first, whether it was sent for the family (remote write 1.0) or for a series (2.0). It must never drop a
-//! variant unasked; one that says nothing at all is none.
+//! variant unasked.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -71,18 +71,15 @@ impl Limits {
     }
 
     fn shown(&self, families: Families) -> BTreeMap<String, Vec<Variant>> {
-        let shown = families.into_iter().filter_map(|(family, variants)| {
-            let mut said: Vec<(Metadata, Seen)> = variants.into_iter().filter(|(said, _)| !said.is_empty()).collect();
+        let shown = families.into_iter().map(|(family, variants)| {
+            let mut said: Vec<(Metadata, Seen)> = variants.into_iter().collect();
             said.sort_by(|(a, seen_a), (b, seen_b)| {
-                let newest_first = |seen: &Seen| Reverse((seen.last, seen.first));
-                newest_first(seen_a).cmp(&newest_first(seen_b)).then_with(|| a.cmp(b))
+                // Most clients look at the first one only, so it should say something.
+                let rank = |said: &Metadata, seen: &Seen| (said.is_empty(), Reverse((seen.last, seen.first)));
+                rank(a, seen_a).cmp(&rank(b, seen_b)).then_with(|| a.cmp(b))
             });
-            let variants: Vec<Variant> = said
-                .into_iter()
-                .take(self.variants)
-                .map(|(said, _)| Variant::of(said))
-                .collect();
-            (!variants.is_empty()).then_some((family, variants))
+            let variants = said.into_iter().take(self.variants);
+            (family, variants.map(|(said, _)| Variant::of(said)).collect())
         });
         shown.take(self.metrics).collect()
     }

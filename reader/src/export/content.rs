@@ -9,7 +9,7 @@ use emberkeep_tsdb::{BlockContent, Encoding, PrometheusVersion};
 use serde::{Deserialize, Serialize};
 
 /// A kind of samples, as people call it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Kind {
     pub(super) name: &'static str,
     /// The encodings that chunks of this kind have.

@@ -11,7 +11,7 @@ pub(super) const FLOAT_BYTES: usize = 24;
 /// Bytes of a row beside the canonical bytes of its histogram or labels.
 const ROW_BYTES: usize = 24;
 /// What a histogram is taken to weigh before the first is seen: more than usual, so that the first look is not a large one.
-const HISTOGRAM_BYTES: usize = 4 * 1024;
+const HISTOGRAM_BYTES: usize = 16 * 1024;
 /// What an exemplar is taken to weigh before the first is seen.
 const EXEMPLAR_BYTES: usize = 512;
 

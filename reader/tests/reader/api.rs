@@ -1,4 +1,8 @@
-//! The metadata API as a client of Prometheus sees it.
+//! The query API as a client of Prometheus sees it.
+
+mod cardinality;
+mod exemplars;
+mod metadata;
 
 use emberkeep_model::TenantId;
 use emberkeep_reader::ReaderSettings;
@@ -34,14 +38,22 @@ async fn server() -> (TestArchive, String) {
     (archive, url)
 }
 
-async fn get(url: &str, path: &str) -> (StatusCode, Value) {
+/// The status and the bytes of an answer.
+async fn raw(url: &str, path: &str) -> (StatusCode, String) {
     let response = client().get(format!("{url}/api/v1/{path}")).send().await.unwrap();
     let status = response.status();
     assert_eq!(response.headers()["Content-Type"], "application/json");
-    (
-        status,
-        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap(),
-    )
+    (status, response.text().await.unwrap())
+}
+
+/// A parameter as a URL carries it.
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+}
+
+async fn get(url: &str, path: &str) -> (StatusCode, Value) {
+    let (status, body) = raw(url, path).await;
+    (status, serde_json::from_str(&body).unwrap())
 }
 
 async fn data(url: &str, path: &str) -> Value {

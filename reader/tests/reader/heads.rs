@@ -5,12 +5,15 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::post;
-use emberkeep_model::head::HeadQuery;
-use emberkeep_model::{MatchOp, Matcher, TenantId, TimeRange};
-use emberkeep_proto::head::{ANSWER_CONTENT_TYPE, HeadAnswerWriter, decode_request};
-use emberkeep_proto::messages::head::HeadSeries;
+use emberkeep_model::head::{HeadKinds, HeadQuery};
+use emberkeep_model::{MatchOp, Matcher, MetricType, TenantId, TimeRange};
+use emberkeep_proto::head::{
+    ANSWER_CONTENT_TYPE, HeadAnswerWriter, HeadExemplar, HeadHistogram, decode_request,
+};
+use emberkeep_proto::messages::head::{self as wire, HeadMetadata, HeadSeries};
 use emberkeep_reader::{HeadSource, ReaderError, RemoteHead};
 
+use crate::histograms;
 use crate::support::{client, labels};
 
 /// A receiver that answers each request with the same status, type and bytes.
@@ -34,7 +37,12 @@ async fn receiver(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Head
 }
 
 fn query() -> HeadQuery {
+    query_of(HeadKinds::Samples)
+}
+
+fn query_of(kinds: HeadKinds) -> HeadQuery {
     HeadQuery {
+        kinds,
         tenant: TenantId::parse("t").unwrap(),
         range: TimeRange { start: -5, end: 100 },
         matchers: vec![Matcher::new("a", MatchOp::NotRegex, "b.*").unwrap()].into(),
@@ -49,12 +57,16 @@ fn series(name: &str, timestamps: &[i64]) -> HeadSeries {
             .iter()
             .map(|&timestamp| (timestamp as f64).to_bits())
             .collect(),
-        start_timestamps: Vec::new(),
+        ..HeadSeries::default()
     }
 }
 
 fn whole(all: Vec<HeadSeries>) -> Vec<u8> {
-    let (mut writer, mut body) = (HeadAnswerWriter::default(), Vec::new());
+    whole_of(wire::HeadKinds::Samples, all)
+}
+
+fn whole_of(kinds: wire::HeadKinds, all: Vec<HeadSeries>) -> Vec<u8> {
+    let (mut writer, mut body) = (HeadAnswerWriter::new(kinds), Vec::new());
     for series in all {
         writer.series(series, &mut body);
     }
@@ -81,11 +93,105 @@ async fn a_whole_answer_is_taken() {
     assert_eq!(answer.series.len(), 2);
     assert_eq!(
         (
-            answer.series[0].samples.timestamps.as_slice(),
-            answer.series[1].samples.values.as_slice()
+            answer.series[0].runs.samples.timestamps.as_slice(),
+            answer.series[1].runs.samples.values.as_slice()
         ),
         (&[1, 2][..], &[3.0][..])
     );
+}
+
+#[tokio::test]
+async fn every_kind_comes_back_as_it_was() {
+    let (first, second) = (histograms::sort(9), histograms::sort(4));
+    let mut mixed = series("a", &[1, 5]);
+    for (timestamp, start_timestamp, histogram) in [(2, 0, &first), (7, 3, &second)] {
+        mixed.push_histogram(HeadHistogram {
+            timestamp,
+            start_timestamp,
+            canonical: &histogram.to_canonical(),
+        });
+    }
+    let source = receiver(StatusCode::OK, ANSWER_CONTENT_TYPE, whole(vec![mixed])).await;
+    let runs = source.read(query()).await.unwrap().series.remove(0).runs;
+    assert_eq!(runs.samples.timestamps, [1, 5]);
+    let rows: Vec<_> = runs
+        .histograms
+        .iter()
+        .map(|row| (row.timestamp, row.start_timestamp, row.canonical.to_vec()))
+        .collect();
+    assert_eq!(rows, [(2, 0, first.to_canonical()), (7, 3, second.to_canonical())]);
+
+    let mut traced = series("a", &[]);
+    let trace = labels(&[("trace_id", "x")]);
+    traced.push_exemplar(HeadExemplar {
+        timestamp: 4,
+        value_bits: (-0.0_f64).to_bits(),
+        labels: trace.as_bytes(),
+    });
+    let body = whole_of(wire::HeadKinds::Exemplars, vec![traced]);
+    let source = receiver(StatusCode::OK, ANSWER_CONTENT_TYPE, body).await;
+    let answer = source.read(query_of(HeadKinds::Exemplars)).await.unwrap();
+    let exemplar = &answer.series[0].runs.exemplars.as_slice()[0];
+    assert_eq!(
+        (exemplar.timestamp, exemplar.value.to_bits(), &exemplar.labels),
+        (4, 1 << 63, &trace)
+    );
+
+    let (mut writer, mut body) = (HeadAnswerWriter::new(wire::HeadKinds::Metadata), Vec::new());
+    let of_series = labels(&[("__name__", "up"), ("job", "x")]);
+    for (family, series) in [("requests", None), ("up", Some(of_series.as_bytes().to_vec()))] {
+        let metadata = HeadMetadata {
+            family: family.to_owned(),
+            series,
+            metric_type: 2,
+            unit: "seconds".to_owned(),
+            help: "Help.".to_owned(),
+            first_seen_ms: -1,
+            last_seen_ms: 9,
+        };
+        writer.metadata(metadata, &mut body);
+    }
+    writer.end("r9".to_owned(), 3, 17, &mut body);
+    let source = receiver(StatusCode::OK, ANSWER_CONTENT_TYPE, body).await;
+    let found = source.read(query_of(HeadKinds::Metadata)).await.unwrap().metadata;
+    assert_eq!((found[0].family.as_str(), &found[0].series), ("requests", &None));
+    assert_eq!((found[1].family.as_str(), &found[1].series), ("up", &Some(of_series)));
+    assert_eq!(found[0].seen.metadata.metric_type, MetricType::Gauge);
+    assert_eq!((found[1].seen.first_seen, found[1].seen.last_seen), (-1, 9));
+}
+
+/// A receiver of the version before answers any question with floats: taken for exemplars, they would be an empty answer.
+#[tokio::test]
+async fn what_was_not_asked_for_is_not_an_answer() {
+    for asked in [HeadKinds::Exemplars, HeadKinds::Metadata] {
+        for body in [whole(vec![series("a", &[1])]), whole(Vec::new())] {
+            let source = receiver(StatusCode::OK, ANSWER_CONTENT_TYPE, body).await;
+            let error = source.read(query_of(asked)).await.unwrap_err();
+            assert!(matches!(error, ReaderError::Unavailable(_)), "{error}");
+        }
+    }
+}
+
+/// A histogram and a float of one time are settled by the receiver; canonical bytes are nothing else.
+#[tokio::test]
+async fn histograms_are_checked() {
+    let with = |timestamp, canonical: &[u8]| {
+        let mut series = series("a", &[1]);
+        series.push_histogram(HeadHistogram {
+            timestamp,
+            start_timestamp: 0,
+            canonical,
+        });
+        whole(vec![series])
+    };
+    let good = histograms::counter(1).to_canonical();
+    for body in [with(1, &good), with(2, &good[1..]), with(2, &[])] {
+        let source = receiver(StatusCode::OK, ANSWER_CONTENT_TYPE, body).await;
+        let error = source.read(query()).await.unwrap_err();
+        assert!(matches!(error, ReaderError::Unavailable(_)), "{error}");
+    }
+    let source = receiver(StatusCode::OK, ANSWER_CONTENT_TYPE, with(2, &good)).await;
+    assert!(source.read(query()).await.is_ok());
 }
 
 #[tokio::test]

@@ -4,123 +4,20 @@ use std::fs;
 use std::sync::Arc;
 
 use emberkeep_archive::FileKind;
-use emberkeep_model::{Labels, Run, STALE_MARKER_BITS, TenantId, TimeRange};
+use emberkeep_model::{MatchOp, Matcher, Run, STALE_MARKER_BITS, TenantId, TimeRange};
+use emberkeep_proto::WireError;
 use emberkeep_proto::frame::FrameReader;
 use emberkeep_proto::messages::prometheus as wire;
-use emberkeep_proto::{WireError, snappy};
 use emberkeep_reader::{HeadSource, ReaderSettings};
-use emberkeep_tsdb::chunk::xor;
-use prost::Message;
-use reqwest::{Response, StatusCode};
+use reqwest::StatusCode;
 
-use crate::support::{Rows, Series, TestArchive, TestHead, all_bits, client, labels, naive, sample, serve};
-
-const STREAMED: i32 = 1;
-const SAMPLED: i32 = 0;
-
-fn query(start: i64, end: i64, matchers: &[(i32, &str, &str)]) -> wire::Query {
-    let matchers = matchers.iter().map(|&(r#type, name, value)| wire::LabelMatcher {
-        r#type,
-        name: name.to_owned(),
-        value: value.to_owned(),
-    });
-    wire::Query {
-        start_timestamp_ms: start,
-        end_timestamp_ms: end,
-        matchers: matchers.collect(),
-        hints: None,
-    }
-}
-
-async fn post(url: &str, queries: Vec<wire::Query>, accepted: &[i32]) -> Response {
-    post_as(url, None, queries, accepted).await
-}
-
-async fn post_as(url: &str, tenant: Option<&str>, queries: Vec<wire::Query>, accepted: &[i32]) -> Response {
-    let request = wire::ReadRequest {
-        queries,
-        accepted_response_types: accepted.to_vec(),
-    };
-    let mut post = client()
-        .post(format!("{url}/api/v1/read"))
-        .header("Content-Encoding", "snappy");
-    if let Some(tenant) = tenant {
-        post = post.header("X-Scope-OrgID", tenant);
-    }
-    post.body(snappy::compress(&request.encode_to_vec()))
-        .send()
-        .await
-        .unwrap()
-}
-
-fn labels_of(pairs: &[wire::Label]) -> Labels {
-    let sorted = pairs.is_sorted_by(|a, b| a.name < b.name);
-    assert!(sorted, "labels are sorted by name");
-    Labels::from_pairs(pairs.iter().map(|label| (label.name.as_str(), label.value.as_str()))).unwrap()
-}
-
-/// Decodes frames and checks the rules that Prometheus' client silently relies on.
-fn decode_streamed(body: &[u8], queries: usize) -> Vec<Series> {
-    let mut answers: Vec<Vec<(Labels, Run)>> = vec![Vec::new(); queries];
-    let mut last_query = 0;
-    for payload in FrameReader::new(body, 50_000_000) {
-        let frame = wire::ChunkedReadResponse::decode(payload.unwrap()).unwrap();
-        let [series] = frame.chunked_series.as_slice() else {
-            panic!("a frame holds exactly one series")
-        };
-        let index = usize::try_from(frame.query_index).unwrap();
-        assert!(index >= last_query, "queries come one after another");
-        last_query = index;
-        assert!(!series.chunks.is_empty());
-        let mut run = Run::default();
-        for chunk in &series.chunks {
-            assert_eq!(chunk.r#type, 1);
-            let from = run.len();
-            xor::decode(&chunk.data, &mut run).unwrap();
-            assert!(run.len() > from && run.len() - from <= 120);
-            assert_eq!(
-                run.timestamps[from], chunk.min_time_ms,
-                "min_time is the first sample's"
-            );
-            assert_eq!(
-                *run.timestamps.last().unwrap(),
-                chunk.max_time_ms,
-                "max_time is the last sample's"
-            );
-        }
-        assert!(run.is_settled(), "chunks rise and do not overlap");
-        answers[index].push((labels_of(&series.labels), run));
-    }
-    answers
-        .into_iter()
-        .map(|series| {
-            assert!(
-                series.is_sorted_by(|a, b| a.0 < b.0),
-                "frames are sorted by labels, each series once"
-            );
-            series.into_iter().collect()
-        })
-        .collect()
-}
-
-fn decode_sampled(body: &[u8]) -> Vec<Series> {
-    let mut message = Vec::new();
-    snappy::decompress_capped(body, 1 << 30, &mut message).unwrap();
-    let response = wire::ReadResponse::decode(message.as_slice()).unwrap();
-    let series_of = |result: wire::QueryResult| {
-        let series = result.timeseries.into_iter().map(|series| {
-            let run: Run = series
-                .samples
-                .iter()
-                .map(|found| sample(found.timestamp, found.value))
-                .collect();
-            assert!(run.is_settled() && !run.is_empty());
-            (labels_of(&series.labels), run)
-        });
-        series.collect()
-    };
-    response.results.into_iter().map(series_of).collect()
-}
+use crate::answers::{SAMPLED, STREAMED, decode_sampled, decode_streamed, post, post_as, query};
+use crate::bits::{all_bits, all_observed, all_told};
+use crate::histograms::{self, SORTS};
+use crate::model::naive;
+use crate::support::{
+    Row, Rows, Series, TestArchive, TestHead, client, exemplar, float, floats, labels, sample, serve,
+};
 
 /// Rows with every kind of value, of several chunks for some series, in overlapping sources.
 fn example() -> (Vec<Rows>, Rows) {
@@ -146,9 +43,21 @@ fn example() -> (Vec<Rows>, Rows) {
             ];
             for timestamp in (from..to).step_by(step as usize) {
                 let value = values[((timestamp + series) % 8) as usize];
-                rows.push((tenant.clone(), labels(&pairs), sample(timestamp * 100, value)));
+                let row = match series % 5 {
+                    // A counter of histograms, with start timestamps that nobody must see.
+                    3 => Row::Histogram(timestamp * 100, 7, Arc::new(histograms::counter(timestamp))),
+                    // Every sort of histogram, and floats between them.
+                    4 if timestamp % 7 != 0 => {
+                        let sort = (timestamp + series) as usize % SORTS;
+                        Row::Histogram(timestamp * 100, 0, Arc::new(histograms::sort(sort)))
+                    }
+                    _ => sample(timestamp * 100, value),
+                };
+                rows.push((tenant.clone(), labels(&pairs), row));
             }
         }
+        let traced = labels(&[("__name__", "metric"), ("instance", "host-1-traced"), ("job", "a")]);
+        rows.push((tenant.clone(), traced, exemplar(from * 100, 1.0, &[("trace_id", "x")])));
         rows.push((
             TenantId::parse("other").unwrap(),
             labels(&[("__name__", "secret")]),
@@ -177,24 +86,23 @@ async fn example_server(settings: ReaderSettings) -> (TestArchive, Rows, String)
 #[tokio::test]
 async fn both_answers_hold_what_the_definition_says() {
     let (_archive, rows, url) = example_server(ReaderSettings::default()).await;
-    let a = emberkeep_model::Matcher::new("job", emberkeep_model::MatchOp::Equal, "a").unwrap();
-    let b = emberkeep_model::Matcher::new("instance", emberkeep_model::MatchOp::Regex, "host-1.*").unwrap();
-    let none = emberkeep_model::Matcher::new("job", emberkeep_model::MatchOp::Equal, "none").unwrap();
+    let a = Matcher::new("job", MatchOp::Equal, "a").unwrap();
+    let b = Matcher::new("instance", MatchOp::Regex, "host-1.*").unwrap();
+    let none = Matcher::new("job", MatchOp::Equal, "none").unwrap();
     let asked = vec![
         query(5_000, 71_000, &[(0, "job", "a")]),
         query(0, 100_000, &[(0, "job", "none")]),
         query(i64::MIN, i64::MAX, &[(2, "instance", "host-1.*")]),
     ];
     let tenant = TenantId::default();
-    let expected: Vec<_> = [
+    let expected = [
         naive(&rows, &tenant, TimeRange::from_inclusive(5_000, 71_000), &[a]),
         naive(&rows, &tenant, TimeRange::from_inclusive(0, 100_000), &[none]),
         naive(&rows, &tenant, TimeRange::ALL, &[b]),
-    ]
-    .iter()
-    .map(all_bits)
-    .collect();
+    ];
     assert_eq!((expected[0].len(), expected[1].len()), (20, 0));
+    let has_histograms = |series: &Series| series.values().any(|runs| !runs.histograms.is_empty());
+    assert!(has_histograms(&expected[0]) && has_histograms(&expected[2]));
 
     let response = post(&url, asked.clone(), &[STREAMED, SAMPLED]).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -205,7 +113,8 @@ async fn both_answers_hold_what_the_definition_says() {
     );
     assert!(!response.headers().contains_key("Content-Encoding"));
     let streamed = decode_streamed(&response.bytes().await.unwrap(), 3);
-    assert_eq!(streamed.iter().map(all_bits).collect::<Vec<_>>(), expected);
+    let all = |answers: &[Series], form: fn(&Series) -> _| answers.iter().map(form).collect::<Vec<_>>();
+    assert_eq!(all(&streamed, all_observed), all(&expected, all_observed));
 
     for accepted in [&[][..], &[SAMPLED], &[9, SAMPLED, STREAMED]] {
         let response = post(&url, asked.clone(), accepted).await;
@@ -213,7 +122,56 @@ async fn both_answers_hold_what_the_definition_says() {
         assert_eq!(response.headers()["Content-Type"], "application/x-protobuf");
         assert_eq!(response.headers()["Content-Encoding"], "snappy");
         let sampled = decode_sampled(&response.bytes().await.unwrap());
-        assert_eq!(sampled.iter().map(all_bits).collect::<Vec<_>>(), expected);
+        assert_eq!(all(&sampled, all_bits), all(&expected, all_told));
+    }
+}
+
+/// Every comparison, also those that the empty value satisfies, with which series without the label are meant.
+#[tokio::test]
+async fn a_label_that_is_missing_is_empty() {
+    let mut archive = TestArchive::new();
+    let tenant = TenantId::default();
+    let rows: Rows = [
+        &[("__name__", "m")][..],
+        &[("__name__", "m"), ("job", "a")],
+        &[("__name__", "m"), ("job", "b\nc")],
+        &[("__name__", "other"), ("job", "a")],
+        &[("job", "nameless")],
+    ]
+    .into_iter()
+    .map(|pairs| (tenant.clone(), labels(pairs), sample(1_000, 1.0)))
+    .collect();
+    let (parts, head) = rows.split_at(3);
+    archive.flush(&parts.to_vec()).await;
+    let heads = vec![TestHead::source(head.to_vec(), archive.committed())];
+    let url = serve(archive.reader(heads, ReaderSettings::default())).await;
+    let ops = [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex];
+    for (op, name, value, count) in [
+        (0, "job", "", 1),
+        (0, "job", "a", 2),
+        (0, "__name__", "", 1),
+        (0, "none", "", 5),
+        (1, "job", "", 4),
+        (1, "job", "a", 3),
+        (1, "none", "x", 5),
+        (2, "job", "", 1),
+        (2, "job", ".*", 5),
+        (2, "job", "|a", 3),
+        (2, "job", "b.c", 1),
+        (2, "job", ".+", 4),
+        (3, "job", "", 4),
+        (3, "job", ".+", 1),
+        (3, "job", "a|b.*", 2),
+        (3, "none", "x", 5),
+    ] {
+        let matcher = Matcher::new(name, ops[op], value).unwrap();
+        let expected = naive(&rows, &tenant, TimeRange::ALL, &[matcher]);
+        assert_eq!(expected.len(), count, "{op} {name} {value:?}");
+        let asked = || vec![query(0, 5_000, &[(i32::try_from(op).unwrap(), name, value)])];
+        let streamed = post(&url, asked(), &[STREAMED]).await.bytes().await.unwrap();
+        assert_eq!(all_bits(&decode_streamed(&streamed, 1)[0]), all_bits(&expected));
+        let sampled = post(&url, asked(), &[SAMPLED]).await.bytes().await.unwrap();
+        assert_eq!(all_bits(&decode_sampled(&sampled)[0]), all_bits(&expected));
     }
 }
 
@@ -237,8 +195,8 @@ async fn hints_narrow_the_range_only_when_they_name_one() {
         let body = post(&url, vec![asked], &[STREAMED]).await.bytes().await.unwrap();
         let found = decode_streamed(&body, 1).remove(0);
         assert_eq!(
-            all_bits(&found),
-            all_bits(&naive(&rows, &tenant, expected, &[])),
+            all_observed(&found),
+            all_observed(&naive(&rows, &tenant, expected, &[])),
             "hints {start_ms}..{end_ms}"
         );
     }
@@ -248,14 +206,13 @@ async fn hints_narrow_the_range_only_when_they_name_one() {
 async fn a_series_of_megabytes_stays_in_one_frame() {
     let mut archive = TestArchive::new();
     // Values without any pattern, so that chunks are as large as they get.
-    let run: Run = (0..300_000i64)
-        .map(|i| {
-            sample(
-                i * 1_000,
-                f64::from_bits((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2),
-            )
-        })
-        .collect();
+    let wild = |i: i64| {
+        float(
+            i * 1_000,
+            f64::from_bits((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2),
+        )
+    };
+    let run = floats((0..300_000i64).map(wild).collect());
     let name = labels(&[("__name__", "wild")]);
     archive
         .flush_runs([(TenantId::default(), name.clone(), run.clone())])
@@ -310,25 +267,17 @@ async fn tenants_see_only_their_own() {
 
 #[tokio::test]
 async fn what_the_client_did_wrong_is_400_with_the_reason() {
-    let settings = ReaderSettings {
-        sample_limit: 100,
-        ..ReaderSettings::default()
-    };
-    let (_archive, _, url) = example_server(settings).await;
-    let all = query(0, 100_000, &[]);
+    let (_archive, _, url) = example_server(ReaderSettings::default()).await;
     for (queries, accepted, said) in [
         (vec![query(0, 1, &[(2, "job", "(")])], STREAMED, "job"),
         (vec![query(0, 1, &[(7, "job", "x")])], STREAMED, "matcher"),
-        (vec![all.clone()], 9, "response types"),
-        (vec![all.clone()], SAMPLED, "limit of 100"),
+        (vec![query(0, 100_000, &[])], 9, "response types"),
     ] {
         let response = post(&url, queries, &[accepted]).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
         let text = response.text().await.unwrap();
         assert!(text.contains(said), "{text}");
     }
-    // The limit is of the sampled answer alone.
-    assert_eq!(post(&url, vec![all], &[STREAMED]).await.status(), StatusCode::OK);
     let response = client()
         .post(format!("{url}/api/v1/read"))
         .body("no snappy")
@@ -391,9 +340,9 @@ async fn a_failure_after_the_first_byte_aborts_the_connection() {
             (0..1_000u64).map(|i| f64::from_bits((series * 1_000 + i).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2));
         let run: Run = values
             .enumerate()
-            .map(|(i, value)| sample(i as i64 * 1_000, value))
+            .map(|(i, value)| float(i as i64 * 1_000, value))
             .collect();
-        (TenantId::default(), labels(&[("__name__", name.as_str())]), run)
+        (TenantId::default(), labels(&[("__name__", name.as_str())]), floats(run))
     });
     let part = archive.flush_runs(runs.collect::<Vec<_>>()).await;
     let url = serve(archive.reader(Vec::new(), ReaderSettings::default())).await;
@@ -435,32 +384,4 @@ async fn a_failure_after_the_first_byte_aborts_the_connection() {
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let cut: Result<Vec<_>, WireError> = FrameReader::new(&whole[..whole.len() - 1], 50_000_000).collect();
     assert!(cut.is_err(), "the frame reader of this test notices a cut");
-}
-
-#[tokio::test]
-async fn a_client_that_goes_away_gives_its_place_back() {
-    let mut archive = TestArchive::new();
-    let runs = (0..300u64).map(|series| {
-        let name = format!("m{series:04}");
-        let wild = |i: u64| f64::from_bits((series * 2_000 + i).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2);
-        let run: Run = (0..2_000u64).map(|i| sample(i as i64 * 1_000, wild(i))).collect();
-        (TenantId::default(), labels(&[("__name__", name.as_str())]), run)
-    });
-    archive.flush_runs(runs.collect::<Vec<_>>()).await;
-    let settings = ReaderSettings {
-        concurrency: 1,
-        ..ReaderSettings::default()
-    };
-    let url = serve(archive.reader(Vec::new(), settings)).await;
-    for _ in 0..3 {
-        let mut left = post(&url, vec![query(0, i64::MAX, &[])], &[STREAMED]).await;
-        assert!(left.chunk().await.unwrap().is_some());
-        drop(left);
-    }
-    let whole = post(&url, vec![query(0, i64::MAX, &[])], &[STREAMED])
-        .await
-        .bytes()
-        .await
-        .unwrap();
-    assert_eq!(decode_streamed(&whole, 1)[0].len(), 300);
 }

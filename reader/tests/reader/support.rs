@@ -68,19 +68,18 @@ impl TestArchive {
         let mut tenants: BTreeMap<TenantId, TenantRows> = BTreeMap::new();
         for (tenant, labels, row) in rows {
             let of_tenant = tenants.entry(tenant.clone()).or_default();
-            let mut of_series = || of_tenant.series.entry(labels.clone()).or_default();
+            if let Row::Family(seen) = row {
+                let family = labels.metric_name().to_owned();
+                of_tenant.families.entry(family).or_default().push(seen.clone());
+                continue;
+            }
+            let (runs, metadata) = of_tenant.series.entry(labels.clone()).or_default();
             match row {
-                Row::Float(sample) => of_series().0.samples.push(*sample),
-                Row::Histogram(timestamp, start, histogram) => {
-                    of_series().0.histograms.push(*timestamp, *start, histogram);
-                }
-                Row::Exemplar(exemplar) => of_series().0.exemplars.push(exemplar.clone()),
-                Row::Metadata(seen) => of_series().1.push(seen.clone()),
-                Row::Family(seen) => of_tenant
-                    .families
-                    .entry(labels.metric_name().to_owned())
-                    .or_default()
-                    .push(seen.clone()),
+                Row::Float(sample) => runs.samples.push(*sample),
+                Row::Histogram(timestamp, start, histogram) => runs.histograms.push(*timestamp, *start, histogram),
+                Row::Exemplar(exemplar) => runs.exemplars.push(exemplar.clone()),
+                Row::Metadata(seen) => metadata.push(seen.clone()),
+                Row::Family(_) => unreachable!("families were pushed above"),
             }
         }
         self.write(|writer| {

@@ -80,7 +80,14 @@ mod tests {
         other.add(&chunk(Encoding::FloatHistogramSt, true));
         content.merge(&other);
         assert_eq!(content.readable_since(), Some(PrometheusVersion(3, 14)));
-        assert_eq!((content.chunks(Encoding::Histogram), content.custom_bucket_chunks()), (2, 2));
-        assert!(content.encodings().eq([Encoding::Xor, Encoding::Histogram, Encoding::FloatHistogramSt]));
+        assert_eq!(
+            (content.chunks(Encoding::Histogram), content.custom_bucket_chunks()),
+            (2, 2)
+        );
+        assert!(
+            content
+                .encodings()
+                .eq([Encoding::Xor, Encoding::Histogram, Encoding::FloatHistogramSt])
+        );
     }
 }

@@ -76,7 +76,10 @@ pub(super) fn widen<C: Copy + Default>(counts: &mut Vec<C>, from: &[Span], to: &
     }
     let mut old = bucket_indices(from).zip(counts.iter().copied()).peekable();
     let widened = bucket_indices(to)
-        .map(|index| old.next_if(|&(i, _)| i == index).map_or_else(C::default, |(_, count)| count))
+        .map(|index| {
+            old.next_if(|&(i, _)| i == index)
+                .map_or_else(C::default, |(_, count)| count)
+        })
         .collect();
     *counts = widened;
 }

@@ -11,8 +11,9 @@ use emberkeep_model::histogram::{CUSTOM_BUCKETS_SCHEMA, Counts, Histogram, Reset
 use emberkeep_model::{HistogramRow, HistogramRun};
 
 use super::SAMPLES_PER_CHUNK;
-use super::bucket_spans::{Fit, Side, fit, widen};
+use super::bucket_spans::{Fit, Side, fit};
 use super::histogram_appender::{HistogramAppender, Sample};
+use super::histogram_form::{lay_out, load};
 use super::layout::Layout;
 use super::series_encoder::EncodedChunk;
 
@@ -64,7 +65,11 @@ impl HistogramCutter {
         sink: &mut impl FnMut(EncodedChunk<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         load(row, &mut self.current);
-        let place = if self.rows.is_empty() || self.is_full() { None } else { self.place() };
+        let place = if self.rows.is_empty() || self.is_full() {
+            None
+        } else {
+            self.place()
+        };
         match place {
             None => {
                 self.finish(sink)?;
@@ -235,61 +240,6 @@ impl HistogramCutter {
             } else {
                 self.appender.append(sample);
             }
-        }
-    }
-}
-
-/// Decodes a row into what a chunk can hold: a resolution that Prometheus stores, a stale marker without all else.
-fn load(row: HistogramRow<'_>, histogram: &mut Histogram) {
-    row.decode_into(histogram);
-    if !histogram.is_stale() {
-        return histogram.reduce_to_stored();
-    }
-    match &mut histogram.counts {
-        Counts::Integer {
-            count,
-            zero_count,
-            positive,
-            negative,
-        } => {
-            (*count, *zero_count) = (0, 0);
-            positive.clear();
-            negative.clear();
-        }
-        Counts::Float {
-            count,
-            zero_count,
-            positive,
-            negative,
-        } => {
-            (*count, *zero_count) = (0.0, 0.0);
-            positive.clear();
-            negative.clear();
-        }
-    }
-    (histogram.schema, histogram.zero_threshold) = (0, 0.0);
-    histogram.positive_spans.clear();
-    histogram.negative_spans.clear();
-    histogram.custom_values.clear();
-    if histogram.reset_hint == ResetHint::Gauge {
-        histogram.reset_hint = ResetHint::Unknown;
-    }
-}
-
-/// Gives a histogram the spans of the layout; a stale marker has none.
-fn lay_out(histogram: &mut Histogram, layout: &Layout) {
-    if histogram.is_stale() {
-        return;
-    }
-    let (from_positive, from_negative) = (&histogram.positive_spans, &histogram.negative_spans);
-    match &mut histogram.counts {
-        Counts::Integer { positive, negative, .. } => {
-            widen(positive, from_positive, &layout.positive_spans);
-            widen(negative, from_negative, &layout.negative_spans);
-        }
-        Counts::Float { positive, negative, .. } => {
-            widen(positive, from_positive, &layout.positive_spans);
-            widen(negative, from_negative, &layout.negative_spans);
         }
     }
 }

@@ -58,7 +58,10 @@ pub(super) struct IntegerFields {
 /// Differences of consecutive counts.
 fn differences(counts: &[i64]) -> impl Iterator<Item = i64> {
     let before = std::iter::once(0).chain(counts.iter().copied());
-    counts.iter().zip(before).map(|(&count, before)| count.wrapping_sub(before))
+    counts
+        .iter()
+        .zip(before)
+        .map(|(&count, before)| count.wrapping_sub(before))
 }
 
 /// Sums of consecutive differences.

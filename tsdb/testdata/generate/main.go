@@ -1,9 +1,18 @@
-// Writes the golden files of ../golden with Prometheus' own code. Run: go run . ../golden
+// Prometheus' own code as the oracle of the tests.
+//
+//	generate golden ../golden     writes the golden files:
 //
 // xor.json            difficult inputs for XOR chunks and the bytes that Prometheus makes of them
+// xor2.json           the same with start timestamps, for XOR2 chunks
+// histograms.json     series of histograms and the chunks, in all four encodings, that Prometheus makes of them
 // series.json         what the two blocks hold
 // head/               a block written by tsdb.BlockWriter
 // exact/              a block written by the index and chunk writers of Prometheus with a cut every 120 samples
+// histograms/ starts/ tombstones/     blocks with all encodings that Prometheus wrote from its head; `.jsonl` what it answers from them
+//
+//	generate dump BLOCK           prints what Prometheus answers from a block
+//	generate recode BLOCK OUT     makes Prometheus write every chunk of the block anew, and prints what it answers from the result
+//	generate validate             judges histograms from standard input, one JSON object on each line
 package main
 
 import (
@@ -277,12 +286,29 @@ func exactBlock(dir string, all []series) {
 	check(os.WriteFile(filepath.Join(dir, "meta.json"), must(json.MarshalIndent(meta, "", "\t")), 0o666))
 }
 
-func main() {
-	out := os.Args[1]
+func writeGolden(out string) {
 	check(os.MkdirAll(out, 0o777))
 	writeJSON(filepath.Join(out, "xor.json"), xorCases())
+	writeJSON(filepath.Join(out, "xor2.json"), xor2Cases())
+	writeJSON(filepath.Join(out, "histograms.json"), histogramCases())
 	all := makeSeries()
 	writeJSON(filepath.Join(out, "series.json"), all)
 	headBlock(filepath.Join(out, "head"), all)
 	exactBlock(filepath.Join(out, "exact"), all)
+	histogramBlocks(out)
+}
+
+func main() {
+	switch mode, args := os.Args[1], os.Args[2:]; mode {
+	case "golden":
+		writeGolden(args[0])
+	case "dump":
+		writeLines(os.Stdout, queried(args[0]))
+	case "recode":
+		writeLines(os.Stdout, recoded(args[0], args[1]))
+	case "validate":
+		judge(os.Stdin, os.Stdout)
+	default:
+		panic(mode)
+	}
 }

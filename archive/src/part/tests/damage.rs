@@ -14,7 +14,7 @@ use super::{Files, fill, query, run_async, small, stored, writer};
 use crate::{ArchiveError, FileKind};
 
 /// The part that is damaged, whole: all kinds.
-static WHOLE: LazyLock<(PartSummary, Files)> = LazyLock::new(|| fill_all(writer(small()), &many_of_all_kinds(150)));
+static WHOLE: LazyLock<(PartSummary, Files)> = LazyLock::new(|| fill_all(writer(small()), &many_of_all_kinds(60)));
 
 /// Opens and reads everything.
 fn read_all(files: Files, summary: &PartSummary) -> Result<AllContent, ArchiveError> {
@@ -30,7 +30,7 @@ fn is_corrupt<T>(result: &Result<T, ArchiveError>) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn changed_bytes_are_an_error_or_go_unnoticed_and_never_a_panic(
@@ -64,7 +64,7 @@ proptest! {
 fn the_whole_part_is_read() {
     let (summary, files) = WHOLE.clone();
     assert_eq!(files.len(), 5);
-    assert_eq!(read_all(files, &summary).unwrap(), many_of_all_kinds(150));
+    assert_eq!(read_all(files, &summary).unwrap(), many_of_all_kinds(60));
 }
 
 #[test]

@@ -32,7 +32,8 @@ fn floats() -> AllContent {
         sample(i64::MAX - 1, f64::NEG_INFINITY, i64::MAX),
     ];
     let long = (0..500).map(|i| sample(i * 15_000, (i % 7) as f64 / 4.0, 0)).collect();
-    let rows: Vec<(&str, Vec<(&str, &str)>, Vec<Sample>)> = vec![
+    let mut content = AllContent::default();
+    let rows = [
         ("anonymous", vec![("__name__", "up"), ("job", "a")], long),
         ("anonymous", vec![("__name__", "up"), ("job", "\u{1F525}")], hostile),
         ("team-2", vec![], vec![sample(-1, 1.5, 0)]),
@@ -42,7 +43,6 @@ fn floats() -> AllContent {
             vec![sample(5, f64::MIN_POSITIVE / 4.0, 0)],
         ),
     ];
-    let mut content = AllContent::default();
     for (tenant, pairs, samples) in rows {
         let key = (TenantId::parse(tenant).unwrap(), Labels::from_pairs(pairs).unwrap());
         let runs = SeriesRuns {
@@ -109,7 +109,9 @@ fn check(version: u32, content: &AllContent) {
         let part = PartReader::open(store, &entry).await.unwrap();
         let mut found = AllContent::default();
         for tenant in ["anonymous", "team-2"] {
-            let of_tenant = read_back(&part, &query(tenant, TimeRange::ALL, vec![]), 1000).await.unwrap();
+            let of_tenant = read_back(&part, &query(tenant, TimeRange::ALL, vec![]), 1000)
+                .await
+                .unwrap();
             found.series.extend(of_tenant.series);
             found.metadata.extend(of_tenant.metadata);
         }

@@ -29,7 +29,11 @@ fn described(spans: &[Span]) -> usize {
 
 /// Anything that has as many buckets as its spans say, valid or not: what was accepted once must be kept.
 pub(super) fn any_histogram(buckets: std::ops::Range<u32>) -> impl Strategy<Value = Histogram> {
-    let shape = (spans(buckets.clone()), spans(buckets), prop::collection::vec(value(), 0..4));
+    let shape = (
+        spans(buckets.clone()),
+        spans(buckets),
+        prop::collection::vec(value(), 0..4),
+    );
     let scalars = (
         prop::sample::select(vec![-53, -4, 0, 3, 8, 9, 52, i32::MIN, i32::MAX]),
         value(),
@@ -116,7 +120,7 @@ pub(super) fn many_histograms(seed: u64, count: i64) -> HistogramRun {
                 *bucket += (at + 1) * (i as i64 % 5);
             }
         }
-        if seed % 3 == 0 {
+        if seed.is_multiple_of(3) {
             histogram.counts = Counts::Float {
                 count: 1.5,
                 zero_count: 0.25,
@@ -148,7 +152,9 @@ fn round_trip(runs: &[HistogramRun], window_rows: usize) -> Vec<HistogramRun> {
         let mut found = Vec::new();
         while let Some(series) = scan.next().await.unwrap() {
             let mut run = HistogramRun::default();
-            scan.histograms(series.histograms, TimeRange::ALL, &mut run).await.unwrap();
+            scan.histograms(series.histograms, TimeRange::ALL, &mut run)
+                .await
+                .unwrap();
             found.push(run);
         }
         found

@@ -91,7 +91,9 @@ fn content() -> impl Strategy<Value = AllContent> {
                 continue;
             }
             for seen in metadata {
-                content.metadata.add(&tenant, labels.metric_name(), Some(&labels), &seen);
+                content
+                    .metadata
+                    .add(&tenant, labels.metric_name(), Some(&labels), &seen);
             }
             content.series.insert((tenant, labels), runs);
         }
@@ -188,7 +190,9 @@ pub(super) fn many_of_all_kinds(count: usize) -> AllContent {
             first_seen: 5,
             last_seen: 10 + i as i64,
         };
-        content.metadata.add(&tenant, labels.metric_name(), Some(&labels), &seen);
+        content
+            .metadata
+            .add(&tenant, labels.metric_name(), Some(&labels), &seen);
         content.metadata.add(&tenant, labels.metric_name(), None, &seen);
         content.series.insert((tenant, labels), runs);
     }
@@ -262,7 +266,11 @@ async fn a_series_with_metadata_alone_is_found_when_it_was_seen() {
     let (store, entry) = stored(&summary, files).await;
     let part = PartReader::open(store, &entry).await.unwrap();
     for (start, end, is_found) in [(0, 100, false), (0, 101, true), (200, 201, true), (201, 300, false)] {
-        let found = part.scan(query("anonymous", TimeRange { start, end }, vec![]), 1).next().await.unwrap();
+        let found = part
+            .scan(query("anonymous", TimeRange { start, end }, vec![]), 1)
+            .next()
+            .await
+            .unwrap();
         assert_eq!(found.is_some(), is_found, "{start}..{end}");
         if let Some(found) = found {
             assert_eq!((found.min_time, found.max_time), (100, 200));
@@ -280,7 +288,9 @@ fn a_file_that_cannot_be_made_is_an_error() {
     let mut writer = PartWriter::create(open, super::info(), small()).unwrap();
     let mut runs = SeriesRuns::default();
     runs.histograms.push(1, 0, &histogram(1));
-    writer.push(&TenantId::default(), &Labels::from_pairs([]).unwrap(), &runs, &[]).unwrap();
+    writer
+        .push(&TenantId::default(), &Labels::from_pairs([]).unwrap(), &runs, &[])
+        .unwrap();
     assert!(matches!(writer.finish(), Err(ArchiveError::Write(_))));
 }
 

@@ -120,7 +120,10 @@ fn sizes_and_checksums_are_those_of_the_files() {
 #[test]
 fn every_file_says_what_it_is() {
     let (_, files) = fill(writer(PartSettings::default()), &many_series(1, |_| 2));
-    for (bytes, kind) in [(&files[&FileKind::Samples], "samples"), (&files[&FileKind::Series], "series")] {
+    for (bytes, kind) in [
+        (&files[&FileKind::Samples], "samples"),
+        (&files[&FileKind::Series], "series"),
+    ] {
         let metadata = builder(bytes).metadata().clone();
         let pairs = metadata.file_metadata().key_value_metadata().unwrap().clone();
         assert_eq!(pairs.len(), 1, "no Arrow schema: the file is plain Parquet");

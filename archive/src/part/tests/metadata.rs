@@ -46,7 +46,9 @@ impl MetadataSet {
     pub(super) fn of_series(&self, tenant: &TenantId, labels: &Labels) -> Vec<SeenMetadata> {
         let all = self.0.iter();
         let of_series = all.filter(|(((of, _, series), _), _)| of == tenant && series.as_ref() == Some(labels));
-        of_series.map(|((_, metadata), times)| seen_at(metadata, *times)).collect()
+        of_series
+            .map(|((_, metadata), times)| seen_at(metadata, *times))
+            .collect()
     }
 }
 
@@ -62,7 +64,9 @@ fn seen_at(metadata: &Metadata, (first_seen, last_seen): (i64, i64)) -> SeenMeta
 pub(super) fn push_families(writer: &mut PartWriter<'_, Vec<u8>>, tenant: &TenantId, metadata: &MetadataSet) {
     for (((of, family, series), metadata), times) in metadata.0.iter().rev() {
         if of == tenant && series.is_none() {
-            writer.push_family(tenant, family, &[seen_at(metadata, *times)]).unwrap();
+            writer
+                .push_family(tenant, family, &[seen_at(metadata, *times)])
+                .unwrap();
         }
     }
 }
@@ -83,7 +87,10 @@ pub(super) async fn drain_metadata(
                 let MetadataEntry { family, series, seen } = entry.clone();
                 (family, series, seen.metadata)
             };
-            assert!(last.as_ref().is_none_or(|last| key(last) < key(&entry)), "{last:?} {entry:?}");
+            assert!(
+                last.as_ref().is_none_or(|last| key(last) < key(&entry)),
+                "{last:?} {entry:?}"
+            );
             found.add(tenant, &entry.family, entry.series.as_ref(), &entry.seen);
             last = Some(entry);
         }
@@ -92,7 +99,11 @@ pub(super) async fn drain_metadata(
 }
 
 pub(super) fn seen() -> impl Strategy<Value = SeenMetadata> {
-    let help = prop_oneof![Just(String::new()), Just("a\nb \"c\" \\ \u{1F525}".to_owned()), ".{0,10}"];
+    let help = prop_oneof![
+        Just(String::new()),
+        Just("a\nb \"c\" \\ \u{1F525}".to_owned()),
+        ".{0,10}"
+    ];
     (0_i32..8, "[a-z]{0,2}", help, any::<i64>(), any::<i64>()).prop_map(|(number, unit, help, a, b)| SeenMetadata {
         metadata: Metadata {
             metric_type: MetricType::from_number(number),
@@ -154,7 +165,9 @@ async fn a_tenant_with_families_alone_has_the_times_of_their_arrival() {
     let mut writer = writer(small());
     let (a, b) = (TenantId::parse("a").unwrap(), TenantId::parse("b").unwrap());
     let seen = |first_seen, last_seen| seen_at(&Metadata::default(), (first_seen, last_seen));
-    writer.push_family(&a, "up", &[seen(3, 4), seen(5, 9), seen(1, 2)]).unwrap();
+    writer
+        .push_family(&a, "up", &[seen(3, 4), seen(5, 9), seen(1, 2)])
+        .unwrap();
     writer.push_family(&b, "up", &[seen(7, 7)]).unwrap();
     assert!(matches!(
         writer.push_family(&a, "up", &[seen(1, 1)]),
@@ -163,7 +176,12 @@ async fn a_tenant_with_families_alone_has_the_times_of_their_arrival() {
     let (summary, files) = writer.finish().unwrap();
     let of = |tenant: &str| {
         let of_tenant = summary.tenants[tenant];
-        (of_tenant.min_time, of_tenant.max_time, of_tenant.metadata, of_tenant.series)
+        (
+            of_tenant.min_time,
+            of_tenant.max_time,
+            of_tenant.metadata,
+            of_tenant.series,
+        )
     };
     assert_eq!((of("a"), of("b")), ((1, 9, 1, 0), (7, 7, 1, 0)));
     let (store, entry) = stored(&summary, files.into_iter().collect()).await;

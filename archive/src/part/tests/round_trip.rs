@@ -182,11 +182,18 @@ fn rows_out_of_order_are_refused() {
         value: 1.0,
         start_timestamp: 0,
     };
-    refused(writer.push(tenant, second, &runs(&[sample(2), sample(1)].into_iter().collect()), &[]));
+    refused(writer.push(
+        tenant,
+        second,
+        &runs(&[sample(2), sample(1)].into_iter().collect()),
+        &[],
+    ));
     writer.push(tenant, second, &runs(run), &[]).unwrap();
     refused(writer.push(tenant, first, &runs(run), &[]));
     refused(writer.push(tenant, second, &runs(run), &[]));
-    writer.push(&TenantId::parse("b").unwrap(), first, &runs(run), &[]).unwrap();
+    writer
+        .push(&TenantId::parse("b").unwrap(), first, &runs(run), &[])
+        .unwrap();
     refused(writer.push(tenant, second, &runs(run), &[]));
     assert_eq!(writer.finish().unwrap().0.series, 2);
 }

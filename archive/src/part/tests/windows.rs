@@ -38,7 +38,9 @@ async fn most_held<K: RowKind>(file: &RowFile, rows: u64, window_rows: usize) ->
     let (mut most, mut read) = (0, 0);
     for start in (0..rows).step_by(10) {
         let mut out = K::default();
-        let upcoming = (start + 10..rows).step_by(10).map(|start| start..(start + 10).min(rows));
+        let upcoming = (start + 10..rows)
+            .step_by(10)
+            .map(|start| start..(start + 10).min(rows));
         window
             .read(file, start..(start + 10).min(rows), upcoming, TimeRange::ALL, &mut out)
             .await

@@ -7,9 +7,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::Selection;
 
+fn texts<'a>(found: &[SelectorText<'a>]) -> Vec<&'a str> {
+    found.iter().map(|found| found.text).collect()
+}
+
 fn found(expression: &str) -> String {
     match selector_texts(expression) {
-        Ok(texts) => texts.join(" | "),
+        Ok(found) => texts(&found).join(" | "),
         Err(error) => format!("ERROR {error}"),
     }
 }
@@ -72,8 +76,8 @@ fn selectors_of_an_expression_are_found() {
         ("pi()", ""),
     ] {
         assert_eq!(found(expression), expected, "{expression}");
-        for text in selector_texts(expression).unwrap() {
-            Selection::parse(&[text]).unwrap();
+        for found in selector_texts(expression).unwrap() {
+            Selection::parse(&[found.text]).unwrap();
         }
     }
 }
@@ -140,8 +144,8 @@ fn what_has_no_shape_of_an_expression_is_refused() {
 fn messages_name_the_place() {
     assert_eq!(found("\"é\" + ö"), "ERROR unexpected `ö` at character 7");
     assert_eq!(
-        found("a + on"),
-        "ERROR `on` stands where a value is expected at character 5"
+        found("a + (on)"),
+        "ERROR `on` stands where a value is expected at character 6"
     );
     assert_eq!(
         found("a{b=\"c}"),
@@ -154,7 +158,23 @@ fn messages_name_the_place() {
 fn depth_does_no_harm() {
     let depth = 200_000;
     let nested = format!("{}up{}", "(".repeat(depth), ")".repeat(depth));
-    assert_eq!(selector_texts(&nested).unwrap(), ["up"]);
+    assert_eq!(found(&nested), "up");
+}
+
+#[test]
+fn only_labels_that_info_adds_are_marked() {
+    for (expression, marked) in [
+        ("info(x, {a=~\".*\"})", vec!["{a=~\".*\"}"]),
+        ("info(rate(x[5m]), {a=\"b\"}) + y", vec!["{a=\"b\"}"]),
+        ("info(x{a=\"b\"})", vec![]),
+        ("info(x, f(y))", vec![]),
+        ("f(info(x), y)", vec![]),
+        ("info + f(info, x)", vec![]),
+    ] {
+        let mut found = selector_texts(expression).unwrap();
+        found.retain(|found| found.is_of_info);
+        assert_eq!(texts(&found), marked, "{expression}");
+    }
 }
 
 /// An expression, and the selectors it was made of.
@@ -204,13 +224,14 @@ fn expressions() -> impl Strategy<Value = (String, Vec<String>)> {
 proptest! {
     #[test]
     fn every_selector_is_found_and_nothing_else((expression, expected) in expressions()) {
-        prop_assert_eq!(selector_texts(&expression).map_err(|e| TestCaseError::fail(format!("{expression}: {e}")))?, expected);
+        let found = selector_texts(&expression).map_err(|error| TestCaseError::fail(format!("{expression}: {error}")))?;
+        prop_assert_eq!(texts(&found), expected);
     }
 
     #[test]
     fn any_text_is_refused_or_cut_into_its_own_pieces(text in "[a-c({\\[\"'`\\\\)}\\]# \n+,@0-9.é=~:]{0,40}") {
         for found in selector_texts(&text).unwrap_or_default() {
-            prop_assert!(text.contains(found));
+            prop_assert!(text.contains(found.text));
         }
     }
 }

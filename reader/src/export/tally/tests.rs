@@ -79,7 +79,16 @@ fn every_field_of_a_histogram_counts() {
         of(|h| h.reset_hint = ResetHint::Gauge),
         of(|h| h.positive_spans[0].offset = 0),
         of(|h| h.custom_values = vec![1.0]),
-        of(|h| h.counts = Counts::default()),
+        of(|h| {
+            if let Counts::Integer { zero_count, .. } = &mut h.counts {
+                *zero_count = 2;
+            }
+        }),
+        of(|h| {
+            if let Counts::Integer { count, .. } = &mut h.counts {
+                *count = 10;
+            }
+        }),
         of(|h| h.sum = f64::from_bits(STALE_MARKER_BITS)),
         digest(&[("a", with_histogram(&histogram(&[(-1, 2), (3, 1)], &[2, 4, 2])))]),
         digest(&[("a", with_histogram(&histogram(&[(-1, 2), (4, 1)], &[2, 3, 3])))]),

@@ -145,5 +145,8 @@ fn fine_schemas_are_read_as_they_are() {
     let mut run = HistogramRun::default();
     decode(Encoding::Histogram, &chunk, &mut run).unwrap();
     let read = run.row(0).histogram();
-    assert_eq!((run.timestamps(), read.schema, read.positive_spans[0].offset), (&[-77][..], 52, 1 << 30));
+    assert_eq!(
+        (run.timestamps(), read.schema, read.positive_spans[0].offset),
+        (&[-77][..], 52, 1 << 30)
+    );
 }

@@ -9,7 +9,8 @@ use emberkeep_model::histogram::ResetHint;
 use emberkeep_model::{SeriesRuns, TimeRange};
 use proptest::prelude::*;
 
-use super::super::generated::{Meaning, bits, meanings, series, steps};
+use super::super::generated::{series, steps};
+use super::super::meaning::{Meaning, bits, meanings};
 use super::*;
 use crate::chunk::decode;
 
@@ -81,7 +82,9 @@ fn may_follow(last: &Meaning, next: &Meaning, hint: ResetHint, in_gauge_chunk: b
         return true;
     }
     let sides = last.buckets.iter().zip(&next.buckets);
-    let buckets_fall = sides.into_iter().any(|(before, after)| bucket_falls(before, after, float));
+    let buckets_fall = sides
+        .into_iter()
+        .any(|(before, after)| bucket_falls(before, after, float));
     !falls(last.count, next.count, float) && !falls(last.zero_count, next.zero_count, float) && !buckets_fall
 }
 
@@ -137,7 +140,11 @@ fn check(runs: &SeriesRuns, with_starts: bool, keep_starts: bool) -> Result<(), 
             if i > 0 {
                 prop_assert!(may_follow(&histograms[i - 1].2, meaning, sent_hint, gauge));
             } else if let Some((last, false)) = &last {
-                prop_assert!(!may_follow(last, meaning, sent_hint, last.gauge), "chunk {} need not begin", n);
+                prop_assert!(
+                    !may_follow(last, meaning, sent_hint, last.gauge),
+                    "chunk {} need not begin",
+                    n
+                );
             }
             if !read.is_stale() {
                 let read = (read.positive_spans, read.negative_spans);
@@ -147,7 +154,10 @@ fn check(runs: &SeriesRuns, with_starts: bool, keep_starts: bool) -> Result<(), 
         }
         let size = chunk.data.len();
         let large = chunk.samples == 120 || (chunk.samples >= 10 && size >= 1024) || size >= 64 << 10;
-        last = histograms.into_iter().next_back().map(|(_, _, meaning)| (meaning, large));
+        last = histograms
+            .into_iter()
+            .next_back()
+            .map(|(_, _, meaning)| (meaning, large));
         all.append(&content);
     }
     let starts = |(time, other, start)| (time, other, if keep_starts && with_starts { start } else { 0 });
@@ -186,4 +196,3 @@ proptest! {
 }
 
 mod rules;
-mod dump;

@@ -69,12 +69,20 @@ fn what_a_chunk_shares_cuts_it_when_it_changes() {
         custom.custom_values = bounds.to_vec();
         custom
     };
-    assert_eq!(lengths([custom(&[1.0]), custom(&[1.0]), custom(&[1.5]), custom(&[1.5, 2.0])]), [2, 1, 1]);
+    assert_eq!(
+        lengths([custom(&[1.0]), custom(&[1.0]), custom(&[1.5]), custom(&[1.5, 2.0])]),
+        [2, 1, 1]
+    );
 }
 
 #[test]
 fn a_counter_is_cut_where_it_falls_and_a_gauge_is_not() {
-    let falling = [histogram([1, 5]), histogram([2, 4]), histogram([2, 4]), histogram([1, 1])];
+    let falling = [
+        histogram([1, 5]),
+        histogram([2, 4]),
+        histogram([2, 4]),
+        histogram([1, 1]),
+    ];
     assert_eq!(lengths(falling.clone()), [1, 2, 1]);
     assert_eq!(
         lengths(falling.map(|mut h| {
@@ -108,7 +116,10 @@ fn nothing_but_markers_follows_a_marker() {
         h.reset_hint = ResetHint::Gauge;
         h
     };
-    assert_eq!(lengths([histogram([1, 1]), stale(), stale(), histogram([1, 1])]), [3, 1]);
+    assert_eq!(
+        lengths([histogram([1, 1]), stale(), stale(), histogram([1, 1])]),
+        [3, 1]
+    );
     assert_eq!(lengths([stale(), stale(), histogram([1, 1])]), [2, 1]);
     // Prometheus reads a marker without its hint and would not re-encode it among gauges.
     let gauges = [histogram([1, 1]), stale(), histogram([1, 1])].map(gauge);
@@ -134,7 +145,14 @@ fn markers_keep_their_kind() {
     let (floats, histograms) = (Encoding::Xor, Encoding::Histogram);
     assert_eq!(
         kinds,
-        [(histograms, 2), (floats, 1), (histograms, 1), (floats, 1), (histograms, 1), (floats, 1)]
+        [
+            (histograms, 2),
+            (floats, 1),
+            (histograms, 1),
+            (floats, 1),
+            (histograms, 1),
+            (floats, 1)
+        ]
     );
 }
 
@@ -189,6 +207,17 @@ fn huge_histograms_bound_the_open_chunk() {
 }
 
 #[test]
+fn rows_count_where_the_bits_are_few() {
+    // Empty spans take two bits in the layout, once for the chunk, but two bytes in each row.
+    let wide = |n: i64| {
+        let mut wide = histogram([n, n]);
+        wide.positive_spans.extend([span(0, 0)].repeat(100_000));
+        wide
+    };
+    assert_eq!(lengths((0..8).map(wide)), [6, 2]);
+}
+
+#[test]
 fn start_timestamps_take_the_encodings_for_them_only_where_there_are_any() {
     let mut runs = SeriesRuns::default();
     for n in 0..3 {
@@ -209,5 +238,8 @@ fn start_timestamps_take_the_encodings_for_them_only_where_there_are_any() {
     };
     let kept = [Encoding::HistogramSt, Encoding::FloatHistogramSt, Encoding::Histogram];
     assert_eq!(encodings(true), kept);
-    assert_eq!(encodings(false), [Encoding::Histogram, Encoding::FloatHistogram, Encoding::Histogram]);
+    assert_eq!(
+        encodings(false),
+        [Encoding::Histogram, Encoding::FloatHistogram, Encoding::Histogram]
+    );
 }
