@@ -188,7 +188,8 @@ fn compare(model: &Model, found: &BTreeMap<String, Vec<Value>>) {
 
     let mut of_files: Vec<String> = rows("pyarrow").map(|row| found_histogram(row).to_string()).collect();
     let mut expected: Vec<String> = model.rows.iter().map(Value::to_string).collect();
-    (of_files.sort(), expected.sort());
+    of_files.sort();
+    expected.sort();
     assert_eq!(of_files, expected);
 
     let exemplars = model.series.iter().flat_map(|(labels, runs)| {

@@ -27,7 +27,7 @@ async fn export(parts: &Parts) -> Result<tempfile::TempDir> {
     let mut scan = Scan::open(parts.store(), parts.entries(), &[], &query, 100).await?;
     let mut block = BlockWriter::create(output.path(), Ulid(1), parts.range())?;
     while let Some(series) = scan.next().await? {
-        block.push(&series.labels, &series.run)?;
+        block.push(&series.labels, &series.runs)?;
     }
     let meta = block.finish()?.context("there are samples")?;
     anyhow::ensure!(

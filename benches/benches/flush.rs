@@ -6,9 +6,9 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use emberkeep_archive::{PartFiles, PartSettings, PartWriter, Ulid};
+use emberkeep_archive::{PartSettings, PartWriter, Ulid};
 use emberkeep_benches::{Workload, parts};
-use emberkeep_model::TenantId;
+use emberkeep_model::{SeriesRuns, TenantId};
 
 fn flush(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("flush");
@@ -17,20 +17,23 @@ fn flush(criterion: &mut Criterion) {
         let sorted = parts::sorted(&workload).expect("valid labels");
         let all: Vec<_> = sorted
             .into_iter()
-            .map(|(labels, number)| (labels, parts::run(&workload, number, 0..steps)))
+            .map(|(labels, number)| {
+                let runs = SeriesRuns {
+                    samples: parts::run(&workload, number, 0..steps),
+                    ..SeriesRuns::default()
+                };
+                (labels, runs)
+            })
             .collect();
         let tenant = TenantId::default();
         group.throughput(Throughput::Elements(series as u64 * steps));
         group.bench_function(format!("{series}_series_of_{steps}"), |bencher| {
             bencher.iter(|| {
-                let files = PartFiles {
-                    samples: std::io::sink(),
-                    series: std::io::sink(),
-                };
                 let info = parts::part_info("bench".to_owned(), Ulid(1));
-                let mut writer = PartWriter::create(files, info, PartSettings::default()).expect("valid settings");
-                for (labels, run) in &all {
-                    writer.push(&tenant, labels, run).expect("series in order");
+                let writer = PartWriter::create(|_| Ok(std::io::sink()), info, PartSettings::default());
+                let mut writer = writer.expect("valid settings");
+                for (labels, runs) in &all {
+                    writer.push(&tenant, labels, runs, &[]).expect("series in order");
                 }
                 black_box(writer.finish().expect("a sink takes everything").0)
             });

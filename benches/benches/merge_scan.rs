@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use emberkeep_benches::{Parts, Workload};
-use emberkeep_model::{Run, TenantId};
+use emberkeep_model::{SeriesRuns, TenantId};
 use emberkeep_reader::{Query, Scan, Selection};
 
 const SERIES: usize = 2_000;
@@ -22,10 +22,10 @@ async fn scan(parts: &Parts) -> Result<u64> {
         selection: Selection::all(),
     };
     let mut scan = Scan::open(parts.store(), parts.entries(), &[], &query, 100).await?;
-    let (mut piece, mut samples) = (Run::default(), 0);
+    let (mut piece, mut samples) = (SeriesRuns::default(), 0);
     while scan.next_series().await?.is_some() {
         while scan.next_piece(&mut piece).await? {
-            samples += piece.len() as u64;
+            samples += piece.samples.len() as u64;
         }
     }
     Ok(samples)

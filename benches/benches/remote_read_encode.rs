@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use emberkeep_benches::{Connection, Parts, Server, Workload, parts};
-use emberkeep_model::{Run, TenantId};
+use emberkeep_model::{Run, SeriesRuns, TenantId};
 use emberkeep_proto::messages::prometheus::{
     LabelMatcher, Query as WireQuery, ReadRequest, label_matcher, read_request,
 };
@@ -30,10 +30,10 @@ async fn scan(parts: &Parts) -> Result<u64> {
         selection: Selection::all(),
     };
     let mut scan = Scan::open(parts.store(), parts.entries(), &[], &query, 100).await?;
-    let (mut piece, mut samples) = (Run::default(), 0);
+    let (mut piece, mut samples) = (SeriesRuns::default(), 0);
     while scan.next_series().await?.is_some() {
         while scan.next_piece(&mut piece).await? {
-            samples += piece.len() as u64;
+            samples += piece.samples.len() as u64;
         }
     }
     Ok(samples)

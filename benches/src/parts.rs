@@ -8,13 +8,13 @@ use std::io::BufWriter;
 use std::ops::Range;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use emberkeep_archive::{
-    CommitRecord, DirectoryStore, FileKind, Format, ObjectStore, PartEntry, PartFiles, PartInfo, PartSettings,
+    ArchiveError, CommitRecord, DirectoryStore, FileKind, Format, ObjectStore, PartEntry, PartInfo, PartSettings,
     PartWriter, Ulid, WalRange, commit, names,
 };
 use emberkeep_disk::RealFs;
-use emberkeep_model::{Labels, Run, Sample, TenantId, TimeRange};
+use emberkeep_model::{Labels, Run, Sample, SeriesRuns, TenantId, TimeRange};
 use tempfile::TempDir;
 
 use crate::Workload;
@@ -46,19 +46,20 @@ impl Parts {
             let seq = number as u64 + 1;
             let ulid = Ulid(u128::from(seq));
             let path = |kind| names::level0(RECEIVER, seq, ulid, kind);
-            let create = |kind| {
+            let create = |kind: FileKind| {
                 let file = directory.path().join(path(kind).as_ref());
-                std::fs::create_dir_all(file.parent().context("a part has a folder")?)?;
-                anyhow::Ok(BufWriter::new(File::create(file)?))
-            };
-            let files = PartFiles {
-                samples: create(FileKind::Samples)?,
-                series: create(FileKind::Series)?,
+                let made = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+                let opened = made.and_then(|()| File::create(file));
+                opened.map(BufWriter::new).map_err(ArchiveError::Write)
             };
             let info = part_info(dataset.clone(), ulid);
-            let mut writer = PartWriter::create(files, info, PartSettings::default())?;
+            let mut writer = PartWriter::create(create, info, PartSettings::default())?;
             for (labels, series) in sorted(workload)? {
-                writer.push(&TenantId::default(), &labels, &run(workload, series, slice.clone()))?;
+                let runs = SeriesRuns {
+                    samples: run(workload, series, slice.clone()),
+                    ..SeriesRuns::default()
+                };
+                writer.push(&TenantId::default(), &labels, &runs, &[])?;
             }
             let (summary, _files) = writer.finish()?;
             let entry = PartEntry::level0(ulid, RECEIVER, &summary, path);

@@ -58,7 +58,16 @@ impl Target<'_> {
     /// # Panics
     /// When an input fails: the message says where it was put and how to run it again. When all rounds reach too few outcomes.
     pub fn run(&self, seeds: Vec<Input>, repair: impl Fn(&mut Input), body: impl Fn(&Input) -> String) {
-        let settings = Settings::from_environment();
+        self.run_with(&Settings::from_environment(), seeds, repair, body);
+    }
+
+    fn run_with(
+        &self,
+        settings: &Settings,
+        seeds: Vec<Input>,
+        repair: impl Fn(&mut Input),
+        body: impl Fn(&Input) -> String,
+    ) {
         let trial = |input: &Arc<Input>| trial::run(self.name, self.bound, input, &body);
         if let Some(path) = &settings.replay {
             let input = Input::read(path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
@@ -211,6 +220,16 @@ mod tests {
         outcomes: 0,
     };
 
+    fn settings() -> Settings {
+        Settings {
+            seed: 1,
+            time: std::time::Duration::from_secs(60),
+            endless: false,
+            replay: None,
+            trace: false,
+        }
+    }
+
     fn message(run: impl FnOnce() + std::panic::UnwindSafe) -> String {
         let panic = std::panic::catch_unwind(run).expect_err("it must fail");
         panic.downcast_ref::<String>().cloned().unwrap_or_default()
@@ -227,7 +246,7 @@ mod tests {
             }
         };
         let seeds = || vec![Input::of(*b"some harmless text that is longer")];
-        let message = message(|| TARGET.run(seeds(), |_| (), body));
+        let message = message(|| TARGET.run_with(&settings(), seeds(), |_| (), body));
         assert!(message.contains("both bytes at length"), "{message}");
         let saved = message.split("made smaller: Ok(\"").nth(1).and_then(|rest| rest.split('"').next());
         let small = fs::read(saved.expect("a path")).expect("it was saved");
@@ -240,7 +259,7 @@ mod tests {
             let claimed = usize::from(*input.bytes().first().unwrap_or(&0)) * 100;
             format!("{}", vec![1_u8; claimed].len() > 1000)
         };
-        let message = message(|| TARGET.run(vec![Input::of(vec![1; 10])], |_| (), body));
+        let message = message(|| TARGET.run_with(&settings(), vec![Input::of(vec![1; 10])], |_| (), body));
         assert!(message.contains("and may hold 10"), "{message}");
     }
 
@@ -250,7 +269,7 @@ mod tests {
             outcomes: 2,
             ..TARGET
         };
-        let message = message(|| target.run(vec![Input::of("a")], |_| (), |_| "refused".to_owned()));
+        let message = message(|| target.run_with(&settings(), vec![Input::of("a")], |_| (), |_| "refused".to_owned()));
         assert!(message.contains("told 1 outcomes apart in 20000 rounds, and should 2"), "{message}");
     }
 

@@ -16,4 +16,5 @@ mod protocol;
 mod requests;
 mod roles;
 mod senders;
+mod upgrade;
 mod wire;

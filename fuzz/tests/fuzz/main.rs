@@ -5,7 +5,13 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod against_prost;
+mod blocks;
 mod canonical;
+mod catalog;
+mod chunks;
+mod logs;
 mod material;
+mod parts;
 mod reading;
+mod texts;
 mod writing;

@@ -6,44 +6,11 @@
 //! that Prometheus does not find, nor miss one: what does not have the shape of an expression is refused.
 
 mod cursor;
+mod number;
+mod words;
 
 use self::cursor::{Cursor, Place};
-
-/// Words that begin an aggregation when a parenthesis or a grouping follows; otherwise they name a metric.
-const AGGREGATIONS: [&str; 14] = [
-    "avg",
-    "bottomk",
-    "count",
-    "count_values",
-    "group",
-    "limit_ratio",
-    "limitk",
-    "max",
-    "min",
-    "quantile",
-    "stddev",
-    "stdvar",
-    "sum",
-    "topk",
-];
-/// Words that never name a metric.
-const RESERVED: [&str; 6] = ["atan2", "bool", "group_left", "group_right", "ignoring", "on"];
-/// Words that name a metric where a value is expected, and never a function.
-const NEVER_CALLED: [&str; 11] = [
-    "anchored",
-    "and",
-    "by",
-    "fill",
-    "fill_left",
-    "fill_right",
-    "offset",
-    "or",
-    "smoothed",
-    "unless",
-    "without",
-];
-/// Operators that are words.
-const OPERATORS: [&str; 4] = ["and", "atan2", "or", "unless"];
+use self::words::{GROUPINGS, OPERATORS, Word};
 
 /// Why a text is no expression.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -154,27 +121,23 @@ impl Walk<'_> {
         let Some(name) = self.cursor.identifier() else {
             return self.cursor.fail_unexpected();
         };
-        let word = name.to_ascii_lowercase();
-        if word == "inf" || word == "nan" {
-            return Ok(Next::Operator);
-        }
-        if RESERVED.contains(&word.as_str()) {
-            let what = format!("`{name}` stands where a value is expected");
-            return self.cursor.fail_at(start, &what);
-        }
         self.cursor.skip_space();
         let is_called = self.cursor.peek() == Some('(');
-        if AGGREGATIONS.contains(&word.as_str()) {
-            if is_called {
-                return self.call(Open::Aggregation);
+        match Word::of(name) {
+            Word::Number => return Ok(Next::Operator),
+            Word::Reserved => {
+                let what = format!("`{name}` stands where a value is expected");
+                return self.cursor.fail_at(start, &what);
             }
-            if self.cursor.take_word(&["by", "without"]) {
+            Word::Aggregation if is_called => return self.call(Open::Aggregation),
+            Word::Aggregation if self.cursor.take_word(&GROUPINGS) => {
                 self.cursor.labels()?;
                 self.cursor.skip_space();
                 return self.call(Open::Arguments);
             }
-        } else if is_called && !name.contains(':') && !NEVER_CALLED.contains(&word.as_str()) {
-            return self.call(if name == "info" { Open::Info } else { Open::Arguments });
+            Word::Info if is_called => return self.call(Open::Info),
+            Word::Function if is_called => return self.call(Open::Arguments),
+            Word::Aggregation | Word::Info | Word::Function | Word::Metric => {}
         }
         self.selector(start)
     }
@@ -248,7 +211,7 @@ impl Walk<'_> {
         };
         self.cursor.bump();
         self.cursor.skip_space();
-        if open == Open::Aggregation && self.cursor.take_word(&["by", "without"]) {
+        if open == Open::Aggregation && self.cursor.take_word(&GROUPINGS) {
             self.cursor.labels()?;
         }
         Ok(Next::Operator)

@@ -168,7 +168,6 @@ async fn a_streamed_read_stays_within_its_bound() {
     ] {
         let archive = archive(parts, series, samples, make).await;
         let (received, grown) = read_everything(&archive).await;
-        eprintln!("XX {parts} {series} {samples}: {received} bytes, {grown} grown");
         let total = parts * series * samples as usize;
         assert!(
             received > total * least,

@@ -14,13 +14,16 @@ use crate::limits::Limits;
 
 const NOW: i64 = 1_800_000_000_000;
 
+/// Names and values, as sent.
+type Pairs = Vec<(String, String)>;
+
 /// One series entry as it is sent; a histogram is told by its time, its count and the count of its one bucket.
 #[derive(Debug, Clone, Default)]
 struct Sent {
-    labels: Vec<(String, String)>,
+    labels: Pairs,
     samples: Vec<(i64, u64, i64)>,
     histograms: Vec<(i64, u64, u64)>,
-    exemplars: Vec<(i64, u64, Vec<(String, String)>)>,
+    exemplars: Vec<(i64, u64, Pairs)>,
     help: Option<String>,
 }
 

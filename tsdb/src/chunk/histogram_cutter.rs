@@ -1,8 +1,9 @@
 //! Cuts histograms into chunks, by the rules that Prometheus' appender has (`appendable` in `tsdb/chunkenc/histogram.go`).
 //!
 //! A new chunk begins with another flavour, gauge or not, a known reset, another schema, zero threshold or bounds, a count that
-//! falls, a bucket in use that vanishes, and after a stale marker. All samples of a chunk share one layout, so a new bucket makes
-//! the open chunk written anew from its rows. Else it is cut by size: a 1 KiB, but not below 10 samples, as Prometheus aims at.
+//! falls, a bucket in use that vanishes, and after a stale marker. All samples of a chunk share one layout, so a new bucket has
+//! the open chunk written anew from its rows. Else a chunk is cut at 120 samples, or at 1 KiB when it has at least 10, the size that
+//! Prometheus aims at.
 //!
 //! One rule goes further: a stale marker never joins a chunk of gauges. Prometheus reads markers without their hint, so it takes
 //! one for a counter when it re-encodes, and would refuse the chunk.
@@ -17,13 +18,13 @@ use super::histogram_form::{lay_out, load};
 use super::layout::Layout;
 use super::series_encoder::EncodedChunk;
 
-/// Chunks are cut at this size (`TargetBytesPerHistogramChunk`),
+/// A chunk of [`MIN_SAMPLES`] is cut at this size (`TargetBytesPerHistogramChunk`).
 const TARGET_BYTES: usize = 1024;
-/// unless they have fewer samples (`MinSamplesPerHistogramChunk`);
+/// A chunk of fewer samples may be larger (`MinSamplesPerHistogramChunk`).
 const MIN_SAMPLES: usize = 10;
-/// and at this one in any case, to bound the memory of huge histograms,
+/// Any chunk is cut at this size, or a few huge histograms would take memory without bound.
 const MAX_BYTES: usize = 64 << 10;
-/// of which the rows of the open chunk count as well, without a bit of compression.
+/// Any chunk is cut when its rows, which are kept uncompressed, take so much.
 const MAX_ROW_BYTES: usize = 1 << 20;
 
 /// The open chunk.

@@ -35,9 +35,9 @@ func (s scenario) st(i int) int64 {
 }
 
 type chunkJSON struct {
-	Header int    `json:"header"`
-	Data   string `json:"data"`
-	Read   []row  `json:"read"`
+	Data string `json:"data"`
+	// Left out of long chunks, whose histograms come back as they were sent.
+	Read []row `json:"read,omitempty"`
 }
 
 // chunkCase is what was appended and the chunks that Prometheus' appender made of it.
@@ -138,17 +138,18 @@ func withStarts() []scenario {
 			all = append(all, fixed, moving)
 		}
 	}
+	// Without buckets, so that many of them stay small.
 	few := func(n int) (hs []*histogram.Histogram) {
 		for i := range n {
 			hs = append(hs, observed(0, uint64(i), 0, nil, 0, nil))
 		}
 		return hs
 	}
-	for _, change := range []int{0, 126, 127, 128, 200} {
+	for _, change := range []int{126, 127, 128} {
 		s := scenario{name: fmt.Sprintf("start changes at %d", change), hs: few(131)}
 		for i := range s.hs {
 			st := int64(0)
-			if i >= change && change > 0 {
+			if i >= change {
 				st = 1600000000000
 			}
 			s.sts = append(s.sts, st)
@@ -190,10 +191,11 @@ func histogramCase(s scenario, enc chunkenc.Encoding) chunkCase {
 		app = newApp
 	}
 	for _, chunk := range append(done, current) {
-		header := int(chunk.(interface {
-			GetCounterResetHeader() chunkenc.CounterResetHeader
-		}).GetCounterResetHeader())
-		c.Chunks = append(c.Chunks, chunkJSON{header, hex.EncodeToString(chunk.Bytes()), must(rowsOf(chunk.Iterator(nil)))})
+		read := must(rowsOf(chunk.Iterator(nil)))
+		if len(read) > 50 {
+			read = nil
+		}
+		c.Chunks = append(c.Chunks, chunkJSON{hex.EncodeToString(chunk.Bytes()), read})
 	}
 	return c
 }
@@ -204,7 +206,10 @@ func histogramCases() []chunkCase {
 		cases = append(cases, histogramCase(s, chunkenc.EncHistogram), histogramCase(s, chunkenc.EncFloatHistogram))
 	}
 	for _, s := range withStarts() {
-		cases = append(cases, histogramCase(s, chunkenc.EncHistogramST), histogramCase(s, chunkenc.EncFloatHistogramST))
+		cases = append(cases, histogramCase(s, chunkenc.EncHistogramST))
+		if len(s.hs) < 50 {
+			cases = append(cases, histogramCase(s, chunkenc.EncFloatHistogramST))
+		}
 	}
 	return cases
 }

@@ -19,18 +19,18 @@ type row struct {
 }
 
 type histogramJSON struct {
-	Float     bool       `json:"float"`
-	Hint      int        `json:"hint"`
+	Float     bool       `json:"float,omitempty"`
+	Hint      int        `json:"hint,omitempty"`
 	Schema    int32      `json:"schema"`
 	Threshold string     `json:"threshold"`
 	Sum       string     `json:"sum"`
 	Count     string     `json:"count"`
 	Zero      string     `json:"zero"`
-	PSpans    [][2]int64 `json:"pspans"`
-	NSpans    [][2]int64 `json:"nspans"`
-	Positive  []string   `json:"positive"`
-	Negative  []string   `json:"negative"`
-	Custom    []string   `json:"custom"`
+	PSpans    [][2]int64 `json:"pspans,omitempty"`
+	NSpans    [][2]int64 `json:"nspans,omitempty"`
+	Positive  []string   `json:"positive,omitempty"`
+	Negative  []string   `json:"negative,omitempty"`
+	Custom    []string   `json:"custom,omitempty"`
 }
 
 func hexOf(v float64) string { return fmt.Sprintf("%016x", math.Float64bits(v)) }
@@ -39,7 +39,11 @@ func floatOf(s string) float64 {
 	return math.Float64frombits(must(strconv.ParseUint(s, 16, 64)))
 }
 
+// each keeps nothing nil: to Prometheus an empty list of custom values is one that must not be there.
 func each[A, B any](in []A, f func(A) B) []B {
+	if len(in) == 0 {
+		return nil
+	}
 	out := make([]B, 0, len(in))
 	for _, a := range in {
 		out = append(out, f(a))

@@ -236,6 +236,7 @@ func headBlock(dir string, all []series) {
 	check(app.Commit())
 	must(w.Flush(ctx))
 	check(w.Close())
+	renamed(onlyBlock(dir), "01M7XV0WEDKFFB1JJEZHQ3YEXH")
 }
 
 // exactBlock uses the writers under the compactor, so that the cut is ours and every byte can be compared.

@@ -13,6 +13,7 @@ use emberkeep_model::{MatchOp, Matcher, Run, Sample, TimeRange};
 
 use super::super::series_pages::windows;
 use super::super::{PartSettings, decimal, part_number};
+use super::kinds::{fill_all, many_of_all_kinds};
 use super::round_trip::many_series;
 use super::{Content, bits, drain, expected, fill, opened, query, small, writer};
 use crate::{FileKind, Ulid, crc32c};
@@ -100,6 +101,86 @@ fn the_columns_are_those_of_the_format() {
             "exemplars_row_count INT64",
         ]
     );
+    let (_, files) = fill_all(writer(PartSettings::default()), &many_of_all_kinds(20));
+    assert_eq!(
+        normal(columns(&files[&FileKind::Histograms])),
+        [
+            "tenant BYTE_ARRAY",
+            "part INT64",
+            "series_id INT64",
+            "timestamp INT64",
+            "start_timestamp INT64?",
+            "reset_hint INT32",
+            "schema INT32",
+            "zero_threshold DOUBLE",
+            "sum DOUBLE",
+            "count INT64?",
+            "zero_count INT64?",
+            "float_count DOUBLE?",
+            "float_zero_count DOUBLE?",
+            "positive_span_offsets.list.element INT32",
+            "positive_span_lengths.list.element INT64",
+            "positive_buckets.list.element INT64",
+            "float_positive_buckets.list.element DOUBLE",
+            "negative_span_offsets.list.element INT32",
+            "negative_span_lengths.list.element INT64",
+            "negative_buckets.list.element INT64",
+            "float_negative_buckets.list.element DOUBLE",
+            "custom_values.list.element DOUBLE",
+        ]
+    );
+    assert_eq!(
+        normal(columns(&files[&FileKind::Exemplars])),
+        [
+            "tenant BYTE_ARRAY",
+            "part INT64",
+            "series_id INT64",
+            "timestamp INT64",
+            "value DOUBLE",
+            "labels.key_value.key BYTE_ARRAY",
+            "labels.key_value.value BYTE_ARRAY",
+        ]
+    );
+    assert_eq!(
+        normal(columns(&files[&FileKind::Metadata])),
+        [
+            "tenant BYTE_ARRAY",
+            "part INT64",
+            "family BYTE_ARRAY",
+            "series_id INT64?",
+            "type BYTE_ARRAY",
+            "unit BYTE_ARRAY",
+            "help BYTE_ARRAY",
+            "first_seen INT64",
+            "last_seen INT64",
+        ]
+    );
+}
+
+/// What is wrong in statistics of doubles, and of no use in those of lists, is not there.
+#[test]
+fn doubles_lists_and_maps_have_no_statistics() {
+    let (_, files) = fill_all(writer(PartSettings::default()), &many_of_all_kinds(20));
+    for (kind, bytes) in &files {
+        let metadata = builder(bytes).metadata().clone();
+        let group = metadata.row_group(0);
+        let index = metadata.page_index_for_row_group(0);
+        for (leaf, chunk) in group.columns().iter().enumerate() {
+            let path = chunk.column_path().string();
+            let is_bare = chunk.column_type() == parquet::basic::Type::DOUBLE || path.contains('.');
+            if is_bare {
+                assert!(
+                    chunk.statistics().is_none() && index.column_index(leaf).is_none(),
+                    "{kind:?} {path}"
+                );
+            }
+            assert!(index.offset_index(leaf).is_some(), "{kind:?} {path}");
+            if path.contains("_buckets") || path.contains("custom_values") {
+                assert!(chunk.encodings().any(|used| used == Encoding::PLAIN), "{path}");
+                assert!(chunk.encodings().all(|used| used != Encoding::RLE_DICTIONARY), "{path}");
+            }
+        }
+    }
 }
 
 #[test]

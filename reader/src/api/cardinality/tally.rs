@@ -66,11 +66,13 @@ impl Tally {
     pub(super) fn add(&mut self, labels: &Labels) -> Result<(), ReaderError> {
         self.series += 1;
         for (name, value) in labels.iter() {
-            if !self.labels.contains_key(name) {
-                self.bytes += LABEL_BYTES + name.len();
-                self.labels.insert(name.into(), LabelTally::default());
-            }
-            let label = self.labels.get_mut(name).expect("it was just put there");
+            let label = match self.labels.get_mut(name) {
+                Some(label) => label,
+                None => {
+                    self.bytes += LABEL_BYTES + name.len();
+                    self.labels.entry(name.into()).or_default()
+                }
+            };
             label.memory += encoded_bytes(name) + encoded_bytes(value);
             self.bytes += label.count(value);
         }
@@ -81,8 +83,8 @@ impl Tally {
     }
 
     fn let_go_of_the_largest(&mut self) -> Result<(), ReaderError> {
-        let by_bytes = |(name, label): &(&Box<str>, &mut LabelTally)| (label.bytes, Reverse((*name).clone()));
-        let largest = self.labels.iter_mut().max_by_key(by_bytes);
+        let labels = self.labels.iter_mut();
+        let largest = labels.max_by(|(a, of_a), (b, of_b)| of_a.bytes.cmp(&of_b.bytes).then_with(|| b.cmp(a)));
         let Some((_, label)) = largest.filter(|(_, label)| label.bytes > 0) else {
             return Err(ReaderError::TooMuch(format!(
                 "there are more than {} bytes of label names: narrow match[], start and end",

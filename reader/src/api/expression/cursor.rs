@@ -3,9 +3,8 @@
 //! It must know where each of them ends, so that a brace in a quoted text or a comment is never taken for a selector.
 
 use super::ExpressionError;
+use super::number::is_number;
 
-/// Units of a duration; the longer one first where one begins with the other.
-const UNITS: [&str; 7] = ["ms", "s", "m", "h", "d", "w", "y"];
 /// Functions that make a duration.
 const OF_DURATIONS: [&str; 4] = ["max_of", "min_of", "range", "step"];
 /// Operators that are signs, the longer one first where one begins with the other.
@@ -181,7 +180,7 @@ impl<'a> Cursor<'a> {
             self.bump();
         }
         let text = self.since(start);
-        if is_number(text) || is_duration(text) {
+        if is_number(text) {
             return Ok(());
         }
         self.fail_at(start, &format!("bad number or duration `{text}`"))
@@ -285,27 +284,4 @@ impl<'a> Cursor<'a> {
         let rest = self.rest();
         self.at += rest.find(|c| !wanted(c)).unwrap_or(rest.len());
     }
-}
-
-fn is_number(text: &str) -> bool {
-    let digits = text.replace('_', "");
-    match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        Some(hex) => !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit()),
-        None => digits.parse::<f64>().is_ok(),
-    }
-}
-
-fn is_duration(text: &str) -> bool {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let unit = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-        let Some(name) = UNITS.iter().find(|name| unit.starts_with(**name)) else {
-            return false;
-        };
-        if unit.len() == rest.len() {
-            return false;
-        }
-        rest = &unit[name.len()..];
-    }
-    !text.is_empty()
 }
