@@ -17,6 +17,7 @@ mod label_batch;
 mod metadata_batch;
 mod metadata_cursor;
 mod metadata_rows;
+mod page_header;
 mod part_file;
 mod reader;
 mod row_groups;

@@ -28,7 +28,10 @@ impl Settings {
     pub(crate) fn from_environment() -> Self {
         let number = |name: &str| {
             let text = env::var(name).ok()?;
-            Some(text.parse::<u64>().unwrap_or_else(|_| panic!("{name}=`{text}` is no number")))
+            Some(
+                text.parse::<u64>()
+                    .unwrap_or_else(|_| panic!("{name}=`{text}` is no number")),
+            )
         };
         let seconds = number("EMBERKEEP_FUZZ_SECONDS");
         let fresh = || RandomState::new().hash_one(0);

@@ -39,7 +39,7 @@ pub struct Target<'a> {
     pub name: &'static str,
     /// Mutated inputs in a run inside `cargo test`.
     pub rounds: u64,
-    /// No input grows beyond this many bytes.
+    /// No string of an input grows beyond this many bytes.
     pub max_bytes: usize,
     /// What it may hold at once.
     pub bound: Bound,
@@ -106,8 +106,14 @@ impl Target<'_> {
             }
             match trial(&input) {
                 Ok(outcome) => {
-                    if seen.insert(signature(&outcome)) && pool.len() < POOL {
-                        pool.push(Input::clone(&input));
+                    if seen.insert(signature(&outcome)) {
+                        let kept = Input::clone(&input);
+                        if pool.len() < POOL {
+                            pool.push(kept);
+                        } else {
+                            let old = dice.below(POOL);
+                            pool[old] = kept;
+                        }
                     }
                 }
                 Err(failure) => {
@@ -118,7 +124,10 @@ impl Target<'_> {
         }
         let told = seen.len();
         if settings.endless {
-            let line = format!("target `{}`: {round} rounds, {told} outcomes, seed {}\n", self.name, settings.seed);
+            let line = format!(
+                "target `{}`: {round} rounds, {told} outcomes, seed {}\n",
+                self.name, settings.seed
+            );
             let _ = std::io::stderr().write_all(line.as_bytes());
         }
         let all_rounds = round >= self.rounds;
@@ -131,9 +140,8 @@ impl Target<'_> {
     }
 
     fn limit(&self, input: &mut Input) {
-        let each = self.max_bytes / input.files.len().max(1);
         for bytes in &mut input.files {
-            bytes.truncate(each);
+            bytes.truncate(self.max_bytes);
         }
     }
 
@@ -248,7 +256,10 @@ mod tests {
         let seeds = || vec![Input::of(*b"some harmless text that is longer")];
         let message = message(|| TARGET.run_with(&settings(), seeds(), |_| (), body));
         assert!(message.contains("both bytes at length"), "{message}");
-        let saved = message.split("made smaller: Ok(\"").nth(1).and_then(|rest| rest.split('"').next());
+        let saved = message
+            .split("made smaller: Ok(\"")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next());
         let small = fs::read(saved.expect("a path")).expect("it was saved");
         assert_eq!(small.len(), 2, "{small:?}");
     }
@@ -265,12 +276,12 @@ mod tests {
 
     #[test]
     fn a_target_that_gets_nowhere_fails() {
-        let target = Target {
-            outcomes: 2,
-            ..TARGET
-        };
+        let target = Target { outcomes: 2, ..TARGET };
         let message = message(|| target.run_with(&settings(), vec![Input::of("a")], |_| (), |_| "refused".to_owned()));
-        assert!(message.contains("told 1 outcomes apart in 20000 rounds, and should 2"), "{message}");
+        assert!(
+            message.contains("told 1 outcomes apart in 20000 rounds, and should 2"),
+            "{message}"
+        );
     }
 
     #[test]

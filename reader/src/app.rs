@@ -12,6 +12,7 @@ use emberkeep_model::head::HeadKinds;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+use crate::conflict_log::ConflictLog;
 use crate::scan::{Query, Scan, read_families};
 use crate::sources::Sources;
 use crate::{Families, HeadSource, ReaderError, ReaderMetrics, ReaderSettings, api, remote_read};
@@ -22,6 +23,7 @@ pub struct Reader {
     sources: Sources,
     settings: ReaderSettings,
     metrics: ReaderMetrics,
+    conflicts: ConflictLog,
     gate: Arc<Semaphore>,
 }
 
@@ -39,6 +41,7 @@ impl Reader {
             sources: Sources::new(store, heads),
             settings,
             metrics,
+            conflicts: ConflictLog::default(),
             gate,
         }
     }
@@ -95,11 +98,16 @@ impl Reader {
         let place = timeout_at(deadline, Arc::clone(&self.gate).acquire_owned()).await;
         let permit = place.map_err(|_| {
             ReaderError::Unavailable(format!(
-                "{} remote reads are running, the most at once (--read.concurrency), and none ended in time",
+                "{} requests are being answered, the most at once (--read.concurrency), and none ended in time",
                 self.settings.concurrency
             ))
         })?;
         permit.map_err(|_| ReaderError::Unavailable("the reader is shutting down".to_owned()))
+    }
+
+    /// Counts and logs what the scan of a query found to differ.
+    pub(crate) fn tell_conflicts(&self, query: &Query, scan: &Scan) {
+        self.conflicts.tell(&query.tenant, scan.conflicts(), &self.metrics);
     }
 
     pub(crate) fn settings(&self) -> &ReaderSettings {

@@ -109,7 +109,7 @@ pub struct ExportFlags {
     /// Selector of the series, as `up{job="x"}`; repeatable, a series of any of them is taken [default: all series].
     #[arg(long = "match", value_name = "SELECTOR")]
     pub matches: Vec<String>,
-    /// Write start timestamps, too: those chunks are read by Prometheus 3.14 and newer only.
+    /// Write start timestamps, too. Chunks that have any need Prometheus 3.11 (floats) or 3.14 (histograms).
     #[arg(long = "start-timestamps")]
     pub start_timestamps: bool,
     /// Data directory to write: empty, or of an interrupted run of the same export.

@@ -239,7 +239,7 @@ fn read_back(path: &Path, meant: &Tally, start_timestamps: bool) -> Result<u64, 
     let mut reader = BlockReader::open(path).map_err(|error| error.to_string())?;
     let mut found = Tally::new(start_timestamps);
     let stats = reader
-        .verify(|labels, run| found.add(labels, &emberkeep_model::SeriesRuns { samples: run.clone(), ..Default::default() }))
+        .verify(|labels, runs| found.add(labels, runs))
         .map_err(|error| error.to_string())?;
     if (stats.num_series, stats.num_samples) != meant.counts() {
         let (series, samples) = meant.counts();

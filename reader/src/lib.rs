@@ -6,6 +6,7 @@
 mod api;
 mod app;
 pub mod cli;
+mod conflict_log;
 mod error;
 pub mod export;
 mod head;
@@ -23,7 +24,7 @@ pub use app::Reader;
 pub use error::ReaderError;
 pub use head::{HeadSource, RemoteHead};
 pub use metrics::ReaderMetrics;
-pub use scan::{Families, Query, Scan, Seen, SeriesSamples};
+pub use scan::{Conflicts, Families, Query, Scan, Seen, SeriesSamples};
 pub use selector::{Selection, SelectorError, parse_selector};
 pub use settings::ReaderSettings;
 pub use sources::{Look, Sources};

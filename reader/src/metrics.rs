@@ -1,7 +1,9 @@
 //! What the reader counts.
 //!
-//! One function for each event, so that a call site is one line. Never a label with an unbounded set of values.
+//! One function for each event, so that a call site is one line. Never a label with an unbounded set of values; tenants are as
+//! many as have data.
 
+use emberkeep_model::TenantId;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -15,7 +17,7 @@ pub struct ReaderMetrics {
     aborted: Counter,
     series: Counter,
     samples: Counter,
-    conflicts: Counter,
+    conflicts: Family<Vec<(&'static str, String)>, Counter>,
     parts: Counter,
     bytes: Counter,
     running: Gauge,
@@ -42,7 +44,7 @@ impl ReaderMetrics {
         all.register("samples", "Samples sent", metrics.samples.clone());
         all.register(
             "sample_conflicts",
-            "Samples that lost against a different one of the same series and time",
+            "Samples that lost against a different one of the same series and time, by tenant",
             metrics.conflicts.clone(),
         );
         all.register("parts_opened", "Parts opened", metrics.parts.clone());
@@ -75,8 +77,10 @@ impl ReaderMetrics {
         self.samples.inc_by(samples);
     }
 
-    pub(crate) fn conflicts(&self, count: u64) {
-        self.conflicts.inc_by(count);
+    pub(crate) fn conflicts(&self, tenant: &TenantId, count: u64) {
+        self.conflicts
+            .get_or_create(&vec![("tenant", tenant.to_string())])
+            .inc_by(count);
     }
 
     pub(crate) fn bytes(&self, count: usize) {

@@ -53,6 +53,15 @@ async fn respond(reader: &Arc<Reader>, request: Request) -> Result<Response, Rea
     let deadline = Instant::now() + timeout;
     let asked = ReadQueries::of(request).await?;
     let permit = reader.enter(deadline).await?;
+    let too_late = move || {
+        ReaderError::Unavailable(format!(
+            "the answer took longer than {} (--read.timeout): narrow the query",
+            duration::format(timeout)
+        ))
+    };
+    if Instant::now() >= deadline {
+        return Err(too_late());
+    }
     let answer = asked.answer;
     let (mut sender, receiver) = body::channel(reader.metrics());
     let task_reader = Arc::clone(reader);
@@ -70,10 +79,7 @@ async fn respond(reader: &Arc<Reader>, request: Request) -> Result<Response, Rea
         let result = tokio::select! {
             result = answered => result,
             () = abandoned => Err(ReaderError::Gone),
-            () = sleep_until(deadline) => Err(ReaderError::Unavailable(format!(
-                "the answer took longer than {} (--read.timeout): narrow the query",
-                duration::format(timeout)
-            ))),
+            () = sleep_until(deadline) => Err(too_late()),
         };
         // The end may have to wait for a client that takes nothing; its place need not.
         drop((permit, running));
@@ -93,8 +99,9 @@ async fn write_streamed(reader: &Reader, asked: &ReadQueries, body: &mut BodySen
     let mut budget = Budget::streamed(reader.settings());
     for (index, query) in asked.queries.iter().enumerate() {
         budget.next_query();
-        let scan = reader.scan(query).await?;
-        streamed::write(scan, index as u64, &mut budget, reader.metrics(), body).await?;
+        let mut scan = reader.scan(query).await?;
+        streamed::write(&mut scan, index as u64, &mut budget, reader.metrics(), body).await?;
+        reader.tell_conflicts(query, &scan);
     }
     Ok(())
 }
@@ -102,7 +109,9 @@ async fn write_streamed(reader: &Reader, asked: &ReadQueries, body: &mut BodySen
 async fn write_sampled(reader: &Reader, asked: &ReadQueries, body: &mut BodySender) -> Result<(), ReaderError> {
     let mut answer = SampledAnswer::new(reader.settings());
     for query in &asked.queries {
-        answer.add(reader.scan(query).await?, reader.metrics()).await?;
+        let mut scan = reader.scan(query).await?;
+        answer.add(&mut scan, reader.metrics()).await?;
+        reader.tell_conflicts(query, &scan);
     }
     for piece in answer.finish()? {
         body.write_whole(piece).await?;

@@ -63,8 +63,19 @@ pub struct Scan {
     merge: SeriesMerge,
     /// Its first rows, read ahead to know that there are any.
     ahead: SeriesRuns,
-    conflicts: u64,
+    /// The series being read, while it may have conflicts.
+    at: Option<Labels>,
+    conflicts: Conflicts,
     parts: usize,
+}
+
+/// Rows that lost against a different one of the same series and timestamp.
+#[derive(Debug, Clone, Default)]
+pub struct Conflicts {
+    /// How many.
+    pub rows: u64,
+    /// The first series that had any.
+    pub example: Option<Labels>,
 }
 
 impl Scan {
@@ -127,7 +138,8 @@ impl Scan {
             current: Vec::new(),
             merge: SeriesMerge::default(),
             ahead: SeriesRuns::default(),
-            conflicts: 0,
+            at: None,
+            conflicts: Conflicts::default(),
             parts,
         };
         for index in 0..scan.sources.len() {
@@ -186,7 +198,7 @@ impl Scan {
     /// # Errors
     /// When a source cannot be read.
     pub async fn next_labels(&mut self) -> Result<Option<Labels>, ReaderError> {
-        self.conflicts += self.merge.take_conflicts();
+        self.note_conflicts();
         self.ahead.clear();
         loop {
             while let Some(index) = self.current.pop() {
@@ -208,21 +220,30 @@ impl Scan {
                     .iter()
                     .flat_map(|&index| self.sources[index].members(index));
                 self.merge.start(members);
+                self.at = Some(labels.clone());
                 return Ok(Some(labels));
             }
         }
     }
 
-    /// Rows so far that lost against a different one of the same series and timestamp.
+    /// Rows of the series that are behind the scan that lost against a different one.
     #[must_use]
-    pub fn conflicts(&self) -> u64 {
-        self.conflicts
+    pub fn conflicts(&self) -> &Conflicts {
+        &self.conflicts
     }
 
     /// Number of parts that are read.
     #[must_use]
     pub fn parts(&self) -> usize {
         self.parts
+    }
+
+    fn note_conflicts(&mut self) {
+        let (rows, series) = (self.merge.take_conflicts(), self.at.take());
+        if rows > 0 {
+            self.conflicts.rows += rows;
+            self.conflicts.example = self.conflicts.example.take().or(series);
+        }
     }
 
     async fn advance(&mut self, index: usize) -> Result<(), ReaderError> {
@@ -286,7 +307,11 @@ async fn open_part(
         range: query.range,
         matchers,
     };
-    Ok(Source::part(reader.scan(query, window_rows), part.ulid.to_string(), kinds))
+    Ok(Source::part(
+        reader.scan(query, window_rows),
+        part.ulid.to_string(),
+        kinds,
+    ))
 }
 
 fn about(labels: &Labels, error: ReaderError) -> ReaderError {

@@ -17,9 +17,9 @@ pub struct ReaderSettings {
     pub sampled_bytes_max: u64,
     /// Bytes of a streamed answer.
     pub streamed_bytes_max: u64,
-    /// Remote reads answered at the same time; others wait.
+    /// Requests answered at the same time, remote reads and the API together; others wait.
     pub concurrency: usize,
-    /// Time that one remote read may take from its arrival to its last byte.
+    /// Time that one request may take, for a remote read from its arrival to its last byte.
     pub timeout: Duration,
 }
 

@@ -13,6 +13,9 @@ use crate::wire::LabelSet;
 /// The bits of a stale marker as blockdump prints them.
 const STALE: &str = "7ff0000000000002";
 
+const ZERO: &str = "0000000000000000";
+const NEGATIVE_ZERO: &str = "8000000000000000";
+
 /// One sample as blockdump prints it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sample {
@@ -25,7 +28,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    fn is_stale(&self) -> bool {
+    pub(crate) fn is_stale(&self) -> bool {
         self.kind == "stale" || (self.kind == "float" && self.value == STALE)
     }
 
@@ -108,6 +111,10 @@ pub(crate) enum Reason {
     FirstOfChunk,
     /// The sender leaves histograms with custom buckets out of remote write 1.0.
     CustomBucketsNotSent,
+    /// The scrape ends a series of histograms with a stale float. Its own storage makes a histogram of it, and sends the float.
+    StaleFlavour,
+    /// Prometheus' encoder leaves out a value that equals zero, and -0 does: it arrives as 0, with both protocols.
+    NegativeZeroNotSent,
     /// Remote write 1.0, or the chunk encodings that every Prometheus reads, cannot hold start timestamps.
     StartTimestampNotHeld,
 }
@@ -133,11 +140,19 @@ pub(crate) fn compare(source: &Blocks, restored: &Blocks, way: Way) -> Result<BT
                 count(Reason::CustomBucketsNotSent);
                 continue;
             };
+            if (sample.value.as_str(), other.value.as_str()) == (NEGATIVE_ZERO, ZERO) && sample.kind == other.kind {
+                count(Reason::NegativeZeroNotSent);
+                continue;
+            }
             let both_stale = sample.is_stale() && other.is_stale();
             ensure!(
                 both_stale || (&sample.kind, &sample.value) == (&other.kind, &other.value),
                 "{labels:?} at {timestamp}:\nsource   {sample:?}\nrestored {other:?}"
             );
+            if both_stale && sample.kind != other.kind {
+                count(Reason::StaleFlavour);
+                continue;
+            }
             if sample.start != other.start {
                 let is_reason = !way.start_timestamps && other.start == 0;
                 ensure!(

@@ -9,6 +9,7 @@ mod durability;
 mod exact;
 mod hostile;
 mod middle;
+mod otel;
 mod peers;
 mod process;
 mod prometheus;

@@ -150,6 +150,23 @@ pub(crate) fn sorted(data: &Value) -> Vec<String> {
     rows
 }
 
+/// Fails with what only one of two answers has, shortened.
+pub(crate) fn same(expected: &Value, found: &Value, what: &str) -> Result<()> {
+    let (expected, found) = (sorted(expected), sorted(found));
+    let only = |these: &[String], those: &[String]| {
+        let row = these.iter().find(|row| !those.contains(row));
+        row.map(|row| row.chars().take(1500).collect::<String>())
+    };
+    let (missing, extra) = (only(&expected, &found), only(&found, &expected));
+    ensure!(
+        missing.is_none() && extra.is_none() && expected.len() == found.len(),
+        "{what}: of {} and {} series\nexpected {missing:?}\nfound    {extra:?}",
+        expected.len(),
+        found.len()
+    );
+    Ok(())
+}
+
 /// The program whose metrics the senders scrape.
 pub(crate) struct Exposer {
     pub(crate) process: Process,

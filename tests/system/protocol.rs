@@ -92,7 +92,16 @@ async fn answers_are_those_that_senders_understand() -> Result<()> {
     let found = wire::read_samples(&client, &server.url("/api/v1/read"), 0, 10, wire::everything()).await?;
     ensure!(found.keys().any(|l| l[0].1 == "kept") && found.len() == 2, "{found:?}");
 
-    // 2.0 with what is not stored yet: floats are durable, counts are true.
+    // 2.0: a sample and a histogram of one series in one message are both kept, a wrong histogram beside them is not; counts are true.
+    let wrong = v2::Histogram {
+        count: Some(v2::histogram::Count::CountInt(99)),
+        timestamp: 5,
+        ..Default::default()
+    };
+    let right = v2::Histogram {
+        timestamp: 4,
+        ..Default::default()
+    };
     let request = v2::Request {
         symbols: vec![String::new(), "__name__".to_owned(), "both".to_owned()],
         timeseries: vec![v2::TimeSeries {
@@ -102,18 +111,18 @@ async fn answers_are_those_that_senders_understand() -> Result<()> {
                 timestamp: 3,
                 start_timestamp: 0,
             }],
-            histograms: vec![v2::Histogram {
-                timestamp: 4,
-                ..Default::default()
-            }],
+            histograms: vec![right, wrong],
             ..Default::default()
         }],
     };
     let (status, headers, text) = wire::post(&client, &url, V2_TYPE, snappy(&request)?).await?;
-    ensure!(status == 400 && text.contains("histograms"), "{status} {text}");
+    ensure!(
+        status == 400 && text.contains("both") && text.len() <= 1024,
+        "{status} {text}"
+    );
     let written = |kind: &str| headers[&format!("x-prometheus-remote-write-{kind}-written")].clone();
     ensure!(
-        written("samples") == "1" && written("histograms") == "0" && written("exemplars") == "0",
+        written("samples") == "1" && written("histograms") == "1" && written("exemplars") == "0",
         "{headers:?}"
     );
 

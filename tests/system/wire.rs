@@ -129,12 +129,8 @@ pub(crate) async fn read_samples(
     end: i64,
     matchers: Vec<v1::LabelMatcher>,
 ) -> Result<Samples> {
-    let (content_type, body) = read_body(client, url, start, end, matchers, vec![]).await?;
-    ensure!(content_type == "application/x-protobuf", "content type {content_type}");
-    let response = v1::ReadResponse::decode(&*uncompressed(&body)?)?;
-    ensure!(response.results.len() == 1, "one result per query");
     let mut samples = Samples::new();
-    for series in &response.results[0].timeseries {
+    for series in &read_series(client, url, start, end, matchers).await? {
         let labels: LabelSet = series
             .labels
             .iter()
@@ -146,6 +142,21 @@ pub(crate) async fn read_samples(
         }
     }
     Ok(samples)
+}
+
+/// The series of a remote read in SAMPLES mode, as they are on the wire.
+pub(crate) async fn read_series(
+    client: &reqwest::Client,
+    url: &str,
+    start: i64,
+    end: i64,
+    matchers: Vec<v1::LabelMatcher>,
+) -> Result<Vec<v1::TimeSeries>> {
+    let (content_type, body) = read_body(client, url, start, end, matchers, vec![]).await?;
+    ensure!(content_type == "application/x-protobuf", "content type {content_type}");
+    let mut response = v1::ReadResponse::decode(&*uncompressed(&body)?)?;
+    ensure!(response.results.len() == 1, "one result per query");
+    Ok(response.results.remove(0).timeseries)
 }
 
 /// One remote read; returns the content type and the body.

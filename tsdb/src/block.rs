@@ -10,6 +10,7 @@
 mod content;
 mod reader;
 mod series_writer;
+mod verify;
 mod writer;
 
 pub use content::BlockContent;

@@ -13,6 +13,7 @@ pub mod index;
 mod meta;
 mod output;
 pub mod segment;
+mod tombstones;
 mod window;
 
 pub use block::{BlockContent, BlockReader, BlockWriter, SeriesWriter, TEMPORARY_SUFFIX};
@@ -20,4 +21,5 @@ pub use chunk::{ChunkMeta, EncodedChunk, Encoding, PrometheusVersion, SAMPLES_PE
 pub use error::TsdbError;
 pub use index::SeriesEntry;
 pub use meta::{BlockMeta, BlockStats, Compaction, Parent};
+pub use tombstones::Tombstones;
 pub use window::{BLOCK_DURATION_MS, windows};

@@ -72,10 +72,10 @@ type Bits = Vec<(i64, u64)>;
 fn content(block: &Path) -> Result<Vec<(Labels, Bits)>, TsdbError> {
     let mut reader = BlockReader::open(block)?;
     let mut all = Vec::new();
-    reader.verify(|labels, run| {
+    reader.verify(|labels, runs| {
         all.push((
             labels.clone(),
-            run.iter().map(|s| (s.timestamp, s.value.to_bits())).collect(),
+            runs.samples.iter().map(|s| (s.timestamp, s.value.to_bits())).collect(),
         ));
     })?;
     Ok(all)
@@ -237,12 +237,12 @@ fn a_meta_file_that_lies_is_noticed() {
 }
 
 #[test]
-fn tombstones_are_refused_and_their_absence_is_fine() {
+fn a_tombstone_file_that_is_not_whole_is_refused_and_its_absence_is_fine() {
     let output = tempfile::tempdir().unwrap();
     let block = small_block(output.path());
     let path = block.join("tombstones");
     fs::write(&path, [0x01, 0x30, 0xBA, 0x30, 1, 1, 2, 4, 0, 0, 0, 0]).unwrap();
-    assert!(matches!(content(&block), Err(TsdbError::Unsupported { .. })));
+    assert!(matches!(content(&block), Err(TsdbError::Corrupt { .. })));
     fs::remove_file(&path).unwrap();
     assert!(content(&block).is_ok());
 }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use emberkeep_model::{Labels, Run, TimeRange};
+use emberkeep_model::{Labels, Run, SeriesRuns, TimeRange};
 use emberkeep_tsdb::chunk::xor;
 use emberkeep_tsdb::index::IndexWriter;
 use emberkeep_tsdb::{BLOCK_DURATION_MS, BlockReader, BlockWriter, windows};
@@ -94,11 +94,12 @@ fn a_block_out_of_prometheus_head_is_read() {
     let mut reader = BlockReader::open(&block("head")).unwrap();
     let expected = series();
     assert_eq!(reader.series_count(), expected.len());
-    let mut run = Run::default();
+    let mut runs = SeriesRuns::default();
     for (position, (labels, samples)) in expected.iter().enumerate() {
         let series = reader.series(position).unwrap();
         assert_eq!(&series.labels, labels);
-        reader.samples(&series, &mut run).unwrap();
+        reader.samples(&series, &mut runs).unwrap();
+        let run = &runs.samples;
         assert_eq!(run.timestamps, samples.timestamps, "{labels}");
         assert_eq!(bits(&run.values), bits(&samples.values), "{labels}");
     }
@@ -142,7 +143,11 @@ fn a_block_of_the_same_samples_is_the_same_in_every_file() {
     let output = tempfile::tempdir().unwrap();
     let mut writer = BlockWriter::create(output.path(), ulid, window).unwrap();
     for (labels, samples) in &all {
-        writer.push(labels, samples).unwrap();
+        let runs = SeriesRuns {
+            samples: samples.clone(),
+            ..SeriesRuns::default()
+        };
+        writer.push(labels, &runs).unwrap();
     }
     let meta = writer.finish().unwrap().unwrap();
     let ours = output.path().join(ulid.to_string());

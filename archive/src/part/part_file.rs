@@ -20,6 +20,7 @@ use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
 
 use super::footer::{Footer, KEY};
+use super::page_header::check_pages;
 use super::schema;
 use crate::ArchiveError;
 use crate::catalog::FileEntry;
@@ -202,7 +203,7 @@ impl PartFile {
                 DecodeResult::Data(reader) => return Ok(reader),
                 DecodeResult::Finished => return Err(self.corrupt("the selected rows are not there")),
                 DecodeResult::NeedsData(ranges) => {
-                    let bytes = fetch(&*self.store, &self.location, self.bytes, &ranges).await?;
+                    let bytes = self.fetch(&ranges).await?;
                     guarded(&self.location, || decoder.push_ranges(ranges, bytes))?;
                 }
             }
@@ -218,11 +219,20 @@ impl PartFile {
         let mut decoder = self.decoder(rows, projection, 1)?;
         let mut pages = Pages::default();
         while let DecodeResult::NeedsData(ranges) = guarded(&self.location, || decoder.try_next_reader())? {
-            let bytes = fetch(&*self.store, &self.location, self.bytes, &ranges).await?;
+            let bytes = self.fetch(&ranges).await?;
             pages.0.extend(ranges.iter().cloned().zip(bytes.iter().cloned()));
             guarded(&self.location, || decoder.push_ranges(ranges, bytes))?;
         }
         Ok(pages)
+    }
+
+    /// Fetches pages that a decoder asked for, and checks what they claim.
+    async fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
+        let fetched = fetch(&*self.store, &self.location, self.bytes, ranges).await?;
+        for pages in &fetched {
+            check_pages(pages).map_err(|reason| self.corrupt(reason))?;
+        }
+        Ok(fetched)
     }
 
     /// Decodes rows whose pages were fetched.

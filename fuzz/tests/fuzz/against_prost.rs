@@ -48,15 +48,26 @@ fn assert_histogram(ours: &Histogram<'_>, theirs: &v2::Histogram) {
     );
     assert_eq!(
         (ours.schema, ours.reset_hint, ours.timestamp, ours.start_timestamp),
-        (theirs.schema, theirs.reset_hint, theirs.timestamp, theirs.start_timestamp)
+        (
+            theirs.schema,
+            theirs.reset_hint,
+            theirs.timestamp,
+            theirs.start_timestamp
+        )
     );
     let spans = |spans: &[v2::BucketSpan]| spans.iter().map(|s| (s.offset, s.length)).collect::<Vec<_>>();
     assert_eq!(ours.positive_spans().collect::<Vec<_>>(), spans(&theirs.positive_spans));
     assert_eq!(ours.negative_spans().collect::<Vec<_>>(), spans(&theirs.negative_spans));
     assert_eq!(ours.positive_deltas().collect::<Vec<_>>(), theirs.positive_deltas);
     assert_eq!(ours.negative_deltas().collect::<Vec<_>>(), theirs.negative_deltas);
-    assert_eq!(bits(ours.positive_counts()), bits(theirs.positive_counts.iter().copied()));
-    assert_eq!(bits(ours.negative_counts()), bits(theirs.negative_counts.iter().copied()));
+    assert_eq!(
+        bits(ours.positive_counts()),
+        bits(theirs.positive_counts.iter().copied())
+    );
+    assert_eq!(
+        bits(ours.negative_counts()),
+        bits(theirs.negative_counts.iter().copied())
+    );
     assert_eq!(bits(ours.custom_values()), bits(theirs.custom_values.iter().copied()));
 }
 
@@ -150,7 +161,10 @@ fn compare_v2(body: &[u8]) -> String {
     };
     for (ours, theirs) in ours.series().zip(&theirs.timeseries) {
         assert_eq!(ours.refs().collect::<Vec<_>>(), theirs.labels_refs);
-        assert_eq!(ours.labels().collect::<Result<Vec<_>, _>>().ok(), pairs(&theirs.labels_refs));
+        assert_eq!(
+            ours.labels().collect::<Result<Vec<_>, _>>().ok(),
+            pairs(&theirs.labels_refs)
+        );
         let sample = |value: f64, timestamp: i64, start: i64| (value.to_bits(), timestamp, start);
         let samples = ours.samples().map(|s| sample(s.value, s.timestamp, s.start_timestamp));
         let expected = theirs.samples.iter();
@@ -162,7 +176,10 @@ fn compare_v2(body: &[u8]) -> String {
         }
         assert_eq!(ours.n_exemplars(), theirs.exemplars.len());
         for (ours, theirs) in ours.exemplars().zip(&theirs.exemplars) {
-            assert_eq!(ours.labels().collect::<Result<Vec<_>, _>>().ok(), pairs(&theirs.labels_refs));
+            assert_eq!(
+                ours.labels().collect::<Result<Vec<_>, _>>().ok(),
+                pairs(&theirs.labels_refs)
+            );
             assert_eq!(
                 (ours.value.to_bits(), ours.timestamp),
                 (theirs.value.to_bits(), theirs.timestamp)

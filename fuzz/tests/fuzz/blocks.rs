@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use emberkeep_fuzz::{Bound, Input, Target};
+use emberkeep_model::SeriesRuns;
 use emberkeep_tsdb::index::IndexReader;
 use emberkeep_tsdb::{BlockReader, TsdbError};
 
+use crate::crafted_index::{many_labels, many_lists};
 use crate::writing::said;
 
 /// Where the files of an input lie in a block.
@@ -16,66 +18,23 @@ const CHUNKS: usize = 0;
 const INDEX: usize = 1;
 const TOMBSTONES: usize = 3;
 
-fn golden(block: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tsdb/testdata/golden")
-        .join(block)
+/// Every block that some Prometheus wrote for the tests of the crate: `golden/<set>/<ULID>/`.
+fn golden() -> Vec<PathBuf> {
+    let list = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut folders: Vec<_> = entries.filter(|path| path.is_dir()).collect();
+        folders.sort();
+        folders
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tsdb/testdata/golden");
+    list(&root).iter().flat_map(|set| list(set)).collect()
 }
 
-/// Blocks that Prometheus wrote.
 fn blocks() -> Vec<Input> {
-    let blocks = ["exact/01J0000000000000000000000A", "head/01M7XV0WEDKFFB1JJEZHQ3YEXH"];
-    let read = |block: &str| Input {
-        files: FILES.iter().map(|name| fs::read(golden(block).join(name)).unwrap()).collect(),
+    let read = |block: &PathBuf| Input {
+        files: FILES.iter().map(|name| fs::read(block.join(name)).unwrap()).collect(),
     };
-    blocks.map(read).to_vec()
-}
-
-/// An index in which one series names one long symbol thousands of times, which would be megabytes of labels.
-fn index_of_many_labels() -> Vec<u8> {
-    fn varint(out: &mut Vec<u8>, mut value: usize) {
-        while value >= 0x80 {
-            out.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        out.push(value as u8);
-    }
-    let summed = |out: &mut Vec<u8>, content: &[u8]| {
-        out.extend_from_slice(content);
-        out.extend_from_slice(&crc_fast::crc32_iscsi(content).to_be_bytes());
-    };
-    let mut out = vec![0xba, 0xaa, 0xd7, 0, 2];
-    let symbols = out.len();
-    let mut content = vec![0, 0, 0, 2, 1, b'a'];
-    varint(&mut content, 4000);
-    content.extend_from_slice(&[b'b'; 4000]);
-    out.extend_from_slice(&(content.len() as u32).to_be_bytes());
-    summed(&mut out, &content);
-    let series = out.len();
-    out.resize(series.next_multiple_of(16), 0);
-    let id = out.len() as u32 / 16;
-    let mut content = Vec::new();
-    varint(&mut content, 4000);
-    content.extend([0, 1].repeat(4000));
-    content.push(0);
-    varint(&mut out, content.len());
-    summed(&mut out, &content);
-    let postings = out.len();
-    out.resize(postings.next_multiple_of(4), 0);
-    let list = out.len();
-    out.extend_from_slice(&8_u32.to_be_bytes());
-    summed(&mut out, &[1_u32.to_be_bytes(), id.to_be_bytes()].concat());
-    let table = out.len();
-    let mut content = vec![0, 0, 0, 1, 2, 0, 0];
-    varint(&mut content, list);
-    out.extend_from_slice(&(content.len() as u32).to_be_bytes());
-    summed(&mut out, &content);
-    let contents: Vec<u8> = [symbols, series, postings, table, postings, table]
-        .iter()
-        .flat_map(|offset| (*offset as u64).to_be_bytes())
-        .collect();
-    summed(&mut out, &contents);
-    out
+    golden().iter().map(read).collect()
 }
 
 fn be32(bytes: &[u8], at: usize) -> Option<usize> {
@@ -106,17 +65,24 @@ fn sum(bytes: &mut [u8], start: usize, length: usize) -> Option<usize> {
 fn repair_chunks(bytes: &mut [u8]) {
     let mut at = 8;
     while let Some((length, width)) = uvarint(bytes, at) {
-        let Some(end) = sum(bytes, at + width, length + 1) else { return };
+        let Some(end) = sum(bytes, at + width, length + 1) else {
+            return;
+        };
         at = end;
     }
 }
 
 /// Every section as far as the table of contents leads to it.
 fn repair_index(bytes: &mut [u8]) {
-    let Some(contents) = bytes.len().checked_sub(52) else { return };
+    let Some(contents) = bytes.len().checked_sub(52) else {
+        return;
+    };
     let _ = sum(bytes, contents, 48);
     let offset = |bytes: &[u8], number: usize| {
-        let entry = bytes[contents + 8 * number..].first_chunk().copied().unwrap_or_default();
+        let entry = bytes[contents + 8 * number..]
+            .first_chunk()
+            .copied()
+            .unwrap_or_default();
         usize::try_from(u64::from_be_bytes(entry)).unwrap_or(usize::MAX)
     };
     let [symbols, series, postings, table] = [0, 1, 4, 5].map(|number| offset(bytes, number));
@@ -127,8 +93,12 @@ fn repair_index(bytes: &mut [u8]) {
     }
     let mut at = series.min(bytes.len()).next_multiple_of(16);
     while at < postings {
-        let Some((length, width)) = uvarint(bytes, at) else { break };
-        let Some(end) = sum(bytes, at + width, length) else { break };
+        let Some((length, width)) = uvarint(bytes, at) else {
+            break;
+        };
+        let Some(end) = sum(bytes, at + width, length) else {
+            break;
+        };
         at = end.next_multiple_of(16);
     }
     let mut at = postings.min(bytes.len()).next_multiple_of(4);
@@ -139,10 +109,10 @@ fn repair_index(bytes: &mut [u8]) {
     }
 }
 
-/// Version and stones are summed, the magic before them is not.
+/// The stones are summed, magic and version before them are not.
 fn repair_tombstones(bytes: &mut [u8]) {
-    if let Some(length) = bytes.len().checked_sub(8) {
-        let _ = sum(bytes, 4, length);
+    if let Some(length) = bytes.len().checked_sub(9) {
+        let _ = sum(bytes, 5, length);
     }
 }
 
@@ -172,10 +142,13 @@ fn walk_index(path: &Path) -> Result<String, TsdbError> {
             Err(error) => failed = Some(error),
         }
     }
-    Ok(format!("{counts:?} {}", failed.map_or(String::new(), |error| error.to_string())))
+    Ok(format!(
+        "{counts:?} {}",
+        failed.map_or(String::new(), |error| error.to_string())
+    ))
 }
 
-/// The file in memory, places of symbols and lists beside it, and the labels of one series at a time.
+/// The file in memory, places of symbols and lists beside it, and the labels of one series at a time, up to 4 MiB of them.
 #[test]
 fn index() {
     let target = Target {
@@ -184,7 +157,7 @@ fn index() {
         max_bytes: 16 << 10,
         bound: Bound {
             per_byte: 80,
-            flat: 64 << 10,
+            flat: 13 << 20,
         },
         dictionary: &[],
         outcomes: 1,
@@ -193,18 +166,23 @@ fn index() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("index");
     let mut seeds: Vec<Input> = blocks().into_iter().map(only_index).collect();
-    seeds.push(Input::of(index_of_many_labels()));
-    target.run(seeds, |input| repair_index(&mut input.files[0]), |input| {
-        fs::write(&path, input.bytes()).unwrap();
-        said(walk_index(&path))
-    });
+    seeds.push(Input::of(many_labels()));
+    seeds.push(Input::of(many_lists()));
+    target.run(
+        seeds,
+        |input| repair_index(&mut input.files[0]),
+        |input| {
+            fs::write(&path, input.bytes()).unwrap();
+            said(walk_index(&path))
+        },
+    );
 }
 
 fn walk_block(directory: &Path) -> Result<String, TsdbError> {
     let mut block = BlockReader::open(directory)?;
     let mut series = 0_usize;
     let verified = block.verify(|_, _| series += 1);
-    let mut runs = emberkeep_model::Run::default();
+    let mut runs = SeriesRuns::default();
     let mut rows = 0_usize;
     let mut failed = None;
     for position in 0..block.series_count() {
@@ -219,10 +197,14 @@ fn walk_block(directory: &Path) -> Result<String, TsdbError> {
     }
     let verified = said(verified.map(|stats| format!("{stats:?}")));
     let failed = failed.map_or(String::new(), |error| error.to_string());
-    Ok(format!("{series} series, {rows} rows / {verified} / {failed}"))
+    let deleted = block.tombstones().len();
+    Ok(format!(
+        "{series} series, {rows} rows, {deleted} deleted / {verified} / {failed}"
+    ))
 }
 
-/// As the index, the window of a segment, and the rows of one series.
+/// As the index, and the window of a segment. A chunk may give 64 MiB of rows; they are held twice while a series is put together, and
+/// lists that grow have both their lengths at once.
 #[test]
 fn block() {
     let target = Target {
@@ -230,8 +212,8 @@ fn block() {
         rounds: 1500,
         max_bytes: 64 << 10,
         bound: Bound {
-            per_byte: 2000,
-            flat: 4 << 20,
+            per_byte: 300,
+            flat: 400 << 20,
         },
         dictionary: &[b"\"version\":", b"\"stats\":", b"numSamples", b"{", b"}", b"null"],
         outcomes: 1,
@@ -239,7 +221,13 @@ fn block() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("block");
     fs::create_dir_all(root.join("chunks")).unwrap();
-    target.run(blocks(), repair, |input| {
+    let mut seeds = blocks();
+    for index in [many_lists(), many_labels()] {
+        let mut hostile = seeds[0].clone();
+        hostile.files[INDEX] = index;
+        seeds.push(hostile);
+    }
+    target.run(seeds, repair, |input| {
         for (name, bytes) in FILES.iter().zip(&input.files) {
             fs::write(root.join(name), bytes).unwrap();
         }

@@ -33,7 +33,18 @@ const BOUND: Bound = Bound {
 };
 
 const JSON: [&[u8]; 12] = [
-    b"null", b"true", b"{", b"}", b"[", b"]", b",", b":", b"\"", b"\\u0000", b"\"version\":2", b"\"part\":",
+    b"null",
+    b"true",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"\"",
+    b"\\u0000",
+    b"\"version\":2",
+    b"\"part\":",
 ];
 
 #[test]
@@ -88,7 +99,8 @@ fn store_form() {
             flat: 4 << 20,
         },
         dictionary: &[
-            b": ", b"\n  ", b"&a ", b"*a", b"|\n", b"---\n", b"{", b"[", b"\"", b"type", b"config", b"prefix", b"GCS", b"AZURE",
+            b": ", b"\n  ", b"&a ", b"*a", b"|\n", b"---\n", b"{", b"[", b"\"", b"type", b"config", b"prefix", b"GCS",
+            b"AZURE",
         ],
         outcomes: 1,
     };

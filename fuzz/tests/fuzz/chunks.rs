@@ -63,7 +63,10 @@ fn again(run: Run, histograms: HistogramRun) -> Option<String> {
         let encoding = Encoding::from_byte(chunk[0]).unwrap();
         decode(encoding, &chunk[1..], &mut back.samples, &mut back.histograms).expect("our own chunk");
     }
-    assert!(back.samples.iter().eq(runs.samples.iter()), "floats differ after a second encoding");
+    assert!(
+        back.samples.iter().eq(runs.samples.iter()),
+        "floats differ after a second encoding"
+    );
     assert_eq!(back.histograms.len(), runs.histograms.len());
     assert_eq!(back.histograms.timestamps(), runs.histograms.timestamps());
     Some(format!("{} chunks", chunks.len()))
@@ -72,13 +75,28 @@ fn again(run: Run, histograms: HistogramRun) -> Option<String> {
 /// What tells decoded rows apart, in words.
 fn shape(run: &Run, histograms: &HistogramRun) -> String {
     let starts = run.start_timestamps.iter().filter(|start| **start != 0).count();
-    let stale = run.values.iter().filter(|value| value.to_bits() == stale().to_bits()).count();
+    let stale = run
+        .values
+        .iter()
+        .filter(|value| value.to_bits() == stale().to_bits())
+        .count();
     let settled = (run.is_settled(), histograms.is_settled());
     let first = (!histograms.is_empty()).then(|| histograms.row(0).histogram());
-    let first = first.map(|h| (h.schema, h.positive_spans.len(), h.negative_spans.len(), h.custom_values.len(), h.reset_hint));
+    let first = first.map(|h| {
+        (
+            h.schema,
+            h.positive_spans.len(),
+            h.negative_spans.len(),
+            h.custom_values.len(),
+            h.reset_hint,
+        )
+    });
     let rows = histograms.iter();
     let starts = starts + rows.filter(|row| row.start_timestamp != 0).count();
-    format!("{starts} starts, {stale} stale, {settled:?}, {first:?}, {} bytes", histograms.heap_bytes())
+    format!(
+        "{starts} starts, {stale} stale, {settled:?}, {first:?}, {} bytes",
+        histograms.heap_bytes()
+    )
 }
 
 /// `flat` and `per_byte` are what the decoders state for the rows of a chunk, with room for lists that grow.
@@ -144,5 +162,10 @@ fn chunk_histogram_st() {
 
 #[test]
 fn chunk_float_histogram_st() {
-    run_target("chunk_float_histogram_st", Encoding::FloatHistogramSt, HISTOGRAMS, 10_000);
+    run_target(
+        "chunk_float_histogram_st",
+        Encoding::FloatHistogramSt,
+        HISTOGRAMS,
+        10_000,
+    );
 }

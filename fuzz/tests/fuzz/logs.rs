@@ -31,7 +31,15 @@ fn log() -> Input {
         segment_bytes: 2500,
         ..Options::default()
     };
-    let wal = Wal::start(Arc::new(fs.clone()), dir(), ID, 0, options, Box::new(|_: &io::Error| {})).unwrap();
+    let wal = Wal::start(
+        Arc::new(fs.clone()),
+        dir(),
+        ID,
+        0,
+        options,
+        Box::new(|_: &io::Error| {}),
+    )
+    .unwrap();
     for number in 0..6_u32 {
         let (protocol, body) = if number % 2 == 0 {
             (Protocol::V1, write_request_v1().encode_to_vec())
@@ -67,9 +75,14 @@ fn repair(input: &mut Input) {
             header[36..].copy_from_slice(&crc.to_le_bytes());
         }
         let mut at = SEGMENT_HEADER;
-        while let Some(found) = bytes.get(at..).and_then(|rest| rest.windows(4).position(|four| four == b"EKWR")) {
+        while let Some(found) = bytes
+            .get(at..)
+            .and_then(|rest| rest.windows(4).position(|four| four == b"EKWR"))
+        {
             at += found;
-            let Some(header) = bytes.get_mut(at..at + RECORD_HEADER) else { break };
+            let Some(header) = bytes.get_mut(at..at + RECORD_HEADER) else {
+                break;
+            };
             header[4..20].copy_from_slice(ID.as_bytes());
             header[20..28].copy_from_slice(&(segment as u64).to_le_bytes());
             header[28..36].copy_from_slice(&(at as u64).to_le_bytes());
@@ -105,7 +118,11 @@ fn read(fs: &dyn FileSystem) -> Result<(String, u64), WalError> {
     })?;
     let kinds: Vec<_> = recovery.damage.iter().map(|damage| damage.kind).collect();
     Ok((
-        format!("{} records, {kinds:?}, {} foreign", recovery.records, recovery.foreign.len()),
+        format!(
+            "{} records, {kinds:?}, {} foreign",
+            recovery.records,
+            recovery.foreign.len()
+        ),
         all,
     ))
 }

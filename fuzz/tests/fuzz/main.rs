@@ -9,6 +9,7 @@ mod blocks;
 mod canonical;
 mod catalog;
 mod chunks;
+mod crafted_index;
 mod logs;
 mod material;
 mod parts;

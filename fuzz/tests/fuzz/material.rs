@@ -280,7 +280,9 @@ fn histogram_v2(histogram: &Histogram, timestamp: i64) -> v2::Histogram {
 /// A request of version 2.0 with everything that it can hold.
 pub(crate) fn write_request_v2() -> v2::Request {
     let timestamp = 1_700_000_000_123;
-    let symbols = ["", "__name__", "up", "job", "ü🔥", "trace_id", "abc", "Help.", "seconds", "latency"];
+    let symbols = [
+        "", "__name__", "up", "job", "ü🔥", "trace_id", "abc", "Help.", "seconds", "latency",
+    ];
     let metadata = |r#type| v2::Metadata {
         r#type,
         help_ref: 7,

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use emberkeep_archive::{
-    ArchiveError, FileKind, ObjectStore, PartEntry, PartInfo, PartReader, PartSettings, PartWriter, ScanQuery, Ulid, names,
+    ArchiveError, FileKind, ObjectStore, PartEntry, PartInfo, PartReader, PartSettings, PartWriter, ScanQuery, Ulid,
+    names,
 };
 use emberkeep_fuzz::{Bound, Input, Target};
 use emberkeep_model::{MatchOp, Matcher, SeriesRuns, TenantId, TimeRange};
@@ -32,7 +33,9 @@ fn part() -> (Input, PartEntry) {
         let tenant = TenantId::parse(tenant).unwrap();
         for (name, samples) in [("a", 40), ("b", 3), ("ü", 0)] {
             let labels = labels(&[("__name__", name), ("job", "x")]);
-            writer.push(&tenant, &labels, &runs(1_700_000_000_000, samples), &seen_metadata()).unwrap();
+            writer
+                .push(&tenant, &labels, &runs(1_700_000_000_000, samples), &seen_metadata())
+                .unwrap();
         }
         writer.push_family(&tenant, "a", &seen_metadata()).unwrap();
     }
@@ -71,7 +74,7 @@ async fn walk(store: Arc<dyn ObjectStore>, entry: &PartEntry) -> Result<String, 
             scan.exemplars(series.exemplars, range, &mut all.exemplars).await?;
         }
         for row in all.histograms.iter() {
-            row.histogram();
+            let _ = row.histogram();
         }
         let kinds = (all.samples.len(), all.histograms.len(), all.exemplars.len());
         told.push(format!("{count} series, {kinds:?}"));

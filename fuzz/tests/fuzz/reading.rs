@@ -48,7 +48,11 @@ fn read_request() {
     let query = v1::Query {
         start_timestamp_ms: 1_700_000_000_000,
         end_timestamp_ms: 1_700_000_300_000,
-        matchers: vec![matcher(0, "__name__", "up"), matcher(2, "job", "a|b.*"), matcher(3, "x", "")],
+        matchers: vec![
+            matcher(0, "__name__", "up"),
+            matcher(2, "job", "a|b.*"),
+            matcher(3, "x", ""),
+        ],
         hints: Some(v1::ReadHints {
             step_ms: 15_000,
             func: "rate".to_owned(),
@@ -166,7 +170,9 @@ fn head_answers() -> Vec<Input> {
             writer.series(plain.clone(), out);
             writer.series(head_series(), out);
         }),
-        answer(HeadKinds::Exemplars, &|writer, out| writer.series(exemplar_series(), out)),
+        answer(HeadKinds::Exemplars, &|writer, out| {
+            writer.series(exemplar_series(), out)
+        }),
         answer(HeadKinds::Metadata, &|writer, out| {
             writer.metadata(metadata.clone(), out);
             writer.metadata(HeadMetadata::default(), out);
@@ -189,7 +195,9 @@ fn repair_frames(input: &mut Input) {
             }
         }
         let payload = from + 4;
-        let Some(content) = bytes.get(payload..payload + len) else { return };
+        let Some(content) = bytes.get(payload..payload + len) else {
+            return;
+        };
         let sum = crc_fast::crc32_iscsi(content);
         bytes[from..payload].copy_from_slice(&sum.to_be_bytes());
         at = payload + len;
@@ -264,7 +272,10 @@ fn frames() {
         let mut count = 0_usize;
         let frames = FrameReader::new(input.bytes(), 4 << 10);
         let failed = frames.inspect(|_| count += 1).find_map(Result::err);
-        format!("{count} frames, {}", failed.map_or(String::new(), |error| error.to_string()))
+        format!(
+            "{count} frames, {}",
+            failed.map_or(String::new(), |error| error.to_string())
+        )
     });
 }
 
@@ -288,6 +299,6 @@ fn content_type() {
         };
         let encoding = emberkeep_proto::content::check_content_encoding(Some(text)).is_ok();
         let protocol = WriteProtocol::from_content_type(Some(text));
-        format!("{} {encoding}", said(protocol.map(|protocol| protocol.content_type().to_owned())))
+        format!("{protocol:?} {encoding}", protocol = protocol.ok())
     });
 }

@@ -88,9 +88,28 @@ fn selector() {
             flat: 64 << 20,
         },
         dictionary: &[
-            b"=~\"", b"!~\"", b"!=\"", b"=\"", b"\"", b"{", b"}", b",", b"\\Q", b"\\E", b"\\pN", b"[[:alpha:]]", b"(?i:",
-            b"{1000}", b"\\x{10ffff}", b"`", b"\\d", b"(?P<a>", b"|", b".*",
+            b"=~\"",
+            b"!~\"",
+            b"!=\"",
+            b"=\"",
+            b"\"",
+            b"{",
+            b"}",
+            b",",
+            b"\\Q",
+            b"\\E",
+            b"\\pN",
+            b"[[:alpha:]]",
+            b"(?i:",
+            b"{1000}",
+            b"\\x{10ffff}",
+            b"`",
+            b"\\d",
+            b"(?P<a>",
+            b"|",
+            b".*",
         ],
+        outcomes: 1,
     };
     let seeds = [
         "up{job=~\"a.*|b+\",x!~\"(?i)[a-z\\\\d]{2,5}\"}",
@@ -102,7 +121,10 @@ fn selector() {
         let labels = Labels::from_pairs([("__name__", "up"), ("job", "aaa"), ("x", "é")]).unwrap();
         let matchers = emberkeep_reader::parse_selector(text(input));
         said(matchers.map(|matchers| {
-            let matched = matchers.iter().filter(|matcher| matcher.matches_labels(&labels)).count();
+            let matched = matchers
+                .iter()
+                .filter(|matcher| matcher.matches_labels(&labels))
+                .count();
             format!("{} matchers, {matched} match", matchers.len())
         }))
     });
@@ -119,11 +141,37 @@ fn pattern() {
             flat: 64 << 20,
         },
         dictionary: &[
-            b"\\Q", b"\\E", b"\\pN", b"\\p{Greek}", b"\\P{^Lu}", b"[[:^alpha:]]", b"(?i)", b"(?s-U:", b"{2,1000}", b"\\x{10ffff}",
-            b"\\C", b"\\A", b"\\z", b"(?P<a>", b"|", b"*?", b"[^", b"]", b")", b"(", b"\\B", b"\\pZ",
+            b"\\Q",
+            b"\\E",
+            b"\\pN",
+            b"\\p{Greek}",
+            b"\\P{^Lu}",
+            b"[[:^alpha:]]",
+            b"(?i)",
+            b"(?s-U:",
+            b"{2,1000}",
+            b"\\x{10ffff}",
+            b"\\C",
+            b"\\A",
+            b"\\z",
+            b"(?P<a>",
+            b"|",
+            b"*?",
+            b"[^",
+            b"]",
+            b")",
+            b"(",
+            b"\\B",
+            b"\\pZ",
         ],
+        outcomes: 1,
     };
-    let seeds = ["(a|b)*c+?[^x-z]", "(?i)k\\pL{2}\\W", "\\Qa+b\\E|^$", "[[:digit:]\\s]{3,}\\b"];
+    let seeds = [
+        "(a|b)*c+?[^x-z]",
+        "(?i)k\\pL{2}\\W",
+        "\\Qa+b\\E|^$",
+        "[[:digit:]\\s]{3,}\\b",
+    ];
     target.run(seeds.map(Input::of).to_vec(), nothing, |input| {
         let pattern = text(input);
         let matcher = Matcher::new("x", MatchOp::Regex, pattern);
@@ -146,10 +194,20 @@ fn durations_sizes_and_times() {
             per_byte: 64,
             flat: 16 << 10,
         },
-        dictionary: &[b"ms", b"y", b"now", b"-", b"T", b"Z", b"+02:00", b".5", b"GiB", b"KB", b" "],
+        dictionary: &[
+            b"ms", b"y", b"now", b"-", b"T", b"Z", b"+02:00", b".5", b"GiB", b"KB", b" ",
+        ],
         outcomes: 1,
     };
-    let seeds = ["1h30m", "90s", "now-2h", "2026-11-20T10:00:00.123+02:00", "64MiB", "1700000000.5", "0"];
+    let seeds = [
+        "1h30m",
+        "90s",
+        "now-2h",
+        "2026-11-20T10:00:00.123+02:00",
+        "64MiB",
+        "1700000000.5",
+        "0",
+    ];
     target.run(seeds.map(Input::of).to_vec(), nothing, |input| {
         let text = text(input);
         let duration = duration::parse(text);

@@ -34,8 +34,16 @@ pub(crate) fn walk_v1(body: &[u8]) -> Result<String, WireError> {
         counts[1] += series.labels().count();
         counts[2] += usize::from(series.label_region().is_some());
         let (samples, histograms) = (series.samples().count(), series.histograms().count());
-        assert_eq!(samples, series.n_samples(), "the number of samples is that of the samples");
-        assert_eq!(histograms, series.n_histograms(), "the number of histograms is that of the histograms");
+        assert_eq!(
+            samples,
+            series.n_samples(),
+            "the number of samples is that of the samples"
+        );
+        assert_eq!(
+            histograms,
+            series.n_histograms(),
+            "the number of histograms is that of the histograms"
+        );
         assert_eq!(series.exemplars().count(), series.n_exemplars());
         (counts[3], counts[4]) = (counts[3] + samples, counts[4] + histograms);
         for histogram in series.histograms() {
@@ -69,8 +77,16 @@ pub(crate) fn walk_v2(body: &[u8]) -> Result<String, WireError> {
         }
         counts[2] += usize::from(series.label_refs().is_some());
         let (samples, histograms) = (series.samples().count(), series.histograms().count());
-        assert_eq!(samples, series.n_samples(), "the number of samples is that of the samples");
-        assert_eq!(histograms, series.n_histograms(), "the number of histograms is that of the histograms");
+        assert_eq!(
+            samples,
+            series.n_samples(),
+            "the number of samples is that of the samples"
+        );
+        assert_eq!(
+            histograms,
+            series.n_histograms(),
+            "the number of histograms is that of the histograms"
+        );
         assert_eq!(series.exemplars().count(), series.n_exemplars());
         assert_eq!(series.metadata().is_some(), series.has_metadata());
         (counts[3], counts[4]) = (counts[3] + samples, counts[4] + histograms);

@@ -26,10 +26,10 @@ pub struct LimitFlags {
     /// Size of a streamed answer [default: 64GB].
     #[arg(id = "read.streamed-size-limit", long = "read.streamed-size-limit", value_name = "SIZE", value_parser = size::parse)]
     pub streamed_size: Option<u64>,
-    /// Remote reads answered at the same time; others wait [default: 10].
+    /// Remote reads and requests of the API answered at the same time; others wait [default: 10].
     #[arg(id = "read.concurrency", long = "read.concurrency", value_name = "N")]
     pub concurrency: Option<usize>,
-    /// Time that one remote read may take, waiting and sending included [default: 5m].
+    /// Time that one request may take, waiting and sending included [default: 5m].
     #[arg(id = "read.timeout", long = "read.timeout", value_name = "DURATION", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
 }

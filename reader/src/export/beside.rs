@@ -66,7 +66,10 @@ pub(super) fn final_name(name: &str) -> &str {
 
 /// Removes what there is of a file.
 pub(super) fn remove(directory: &Path, name: &str) -> Result<(), ReaderError> {
-    for path in [directory.join(name), directory.join(format!("{name}{TEMPORARY_SUFFIX}"))] {
+    for path in [
+        directory.join(name),
+        directory.join(format!("{name}{TEMPORARY_SUFFIX}")),
+    ] {
         match fs::remove_file(&path) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {}

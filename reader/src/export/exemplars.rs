@@ -27,8 +27,7 @@ pub(super) async fn write(sources: &Sources, query: &Query, output: &mut Output)
             range: query.range.intersect(window),
             ..query.clone()
         };
-        let mut scan =
-            Scan::open_exemplars(sources.store(), &look.view.parts, &look.heads, &query, usize::MAX).await?;
+        let mut scan = Scan::open_exemplars(sources.store(), &look.view.parts, &look.heads, &query, usize::MAX).await?;
         while let Some(labels) = scan.next_series().await? {
             list.begin(&labels)?;
             while scan.next_piece(&mut piece).await? {

@@ -48,7 +48,11 @@ pub(super) fn json_float(value: f64, out: &mut Vec<u8>) {
 
 /// A time as seconds, with milliseconds where there are any.
 pub(super) fn json_seconds(ms: i64, out: &mut Vec<u8>) {
-    let (sign, whole, rest) = (if ms < 0 { "-" } else { "" }, ms.unsigned_abs() / 1000, ms.unsigned_abs() % 1000);
+    let (sign, whole, rest) = (
+        if ms < 0 { "-" } else { "" },
+        ms.unsigned_abs() / 1000,
+        ms.unsigned_abs() % 1000,
+    );
     let written = if rest == 0 {
         write!(out, "{sign}{whole}")
     } else {

@@ -98,7 +98,11 @@ mod tests {
             ("latency_seconds", &["{__name__=~\"lat.*\",__name__!~\".*_sum\"}"], true),
             ("latency", &["latency_seconds_bucket"], false),
         ] {
-            assert_eq!(may_belong(family, &select(selectors)), belongs, "{family} {selectors:?}");
+            assert_eq!(
+                may_belong(family, &select(selectors)),
+                belongs,
+                "{family} {selectors:?}"
+            );
         }
     }
 }

@@ -68,7 +68,11 @@ pub(super) fn write(err: &mut dyn Write, export: &Export, query: &Query, summary
 fn write_beside(err: &mut dyn Write, export: &Export, summary: &ExportSummary) -> io::Result<()> {
     let said = |count: u64, one: &str, many: &str, file: &str| match count {
         0 => format!("no {many}"),
-        _ => format!("{} in {}", counted(count, one, many), export.output.join(file).display()),
+        _ => format!(
+            "{} in {}",
+            counted(count, one, many),
+            export.output.join(file).display()
+        ),
     };
     writeln!(
         err,

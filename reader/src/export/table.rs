@@ -73,7 +73,14 @@ pub(super) fn write_content(out: &mut dyn Write, content: &Content) -> io::Resul
             needed = needed.max(encoding.readable_since());
         }
         let samples = content.samples(kind).to_string();
-        write_kind(out, kind.name, &samples, &chunks.to_string(), &names.join(", "), &since(needed))?;
+        write_kind(
+            out,
+            kind.name,
+            &samples,
+            &chunks.to_string(),
+            &names.join(", "),
+            &since(needed),
+        )?;
     }
     let (samples, chunks) = content.custom_buckets();
     if samples > 0 {
@@ -101,7 +108,10 @@ fn write_kind(
     encodings: &str,
     needed: &str,
 ) -> io::Result<()> {
-    writeln!(out, "{kind:<24}  {samples:<14}  {chunks:<12}  {encodings:<36}  {needed}")
+    writeln!(
+        out,
+        "{kind:<24}  {samples:<14}  {chunks:<12}  {encodings:<36}  {needed}"
+    )
 }
 
 /// An encoding as Prometheus calls it.

@@ -37,7 +37,7 @@ impl SampledAnswer {
     }
 
     /// Adds the result of a query: all series of the scan.
-    pub(super) async fn add(&mut self, mut scan: Scan, metrics: &ReaderMetrics) -> Result<(), ReaderError> {
+    pub(super) async fn add(&mut self, scan: &mut Scan, metrics: &ReaderMetrics) -> Result<(), ReaderError> {
         let slot = self.rope.reserve()?;
         self.budget.next_query();
         let (mut piece, mut result_bytes) = (SeriesRuns::default(), 0);
@@ -53,7 +53,6 @@ impl SampledAnswer {
             result_bytes += series.finish(&self.series, &mut self.rope)?;
             metrics.series(samples as u64);
         }
-        metrics.conflicts(scan.conflicts());
         let mut header = Vec::new();
         wire::key(1, wire::BYTES, &mut header);
         wire::varint(result_bytes, &mut header);

@@ -14,7 +14,7 @@ use crate::{ReaderError, ReaderMetrics, Scan};
 
 /// Writes the frames of a query.
 pub(super) async fn write(
-    mut scan: Scan,
+    scan: &mut Scan,
     query_index: u64,
     budget: &mut Budget,
     metrics: &ReaderMetrics,
@@ -37,6 +37,5 @@ pub(super) async fn write(
         metrics.series(samples as u64);
         frame.finish(query_index, body).await?;
     }
-    metrics.conflicts(scan.conflicts());
     Ok(())
 }

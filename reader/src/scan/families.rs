@@ -49,7 +49,8 @@ pub(crate) async fn read_families(
             all.add(&entry.family, entry)?;
         }
     }
-    let parts = futures::stream::iter(wanted).map(|part| of_part(Arc::clone(store), part, query.tenant.clone(), accept));
+    let parts =
+        futures::stream::iter(wanted).map(|part| of_part(Arc::clone(store), part, query.tenant.clone(), accept));
     let mut parts = parts.buffered(OPENINGS_AT_ONCE);
     while let Some(of_part) = parts.try_next().await? {
         all.merge(of_part)?;

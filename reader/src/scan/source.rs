@@ -102,7 +102,11 @@ impl Source {
                 .and_then(|at| answer.series.get(at))
                 .map(|series| lines_of_runs(&series.runs, kinds)),
         };
-        lines.into_iter().flatten().flatten().filter(|(rows, _, _)| !rows.is_empty())
+        lines
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|(rows, _, _)| !rows.is_empty())
     }
 
     /// Appends some rows of the series it stands at, of the kind that the buffer holds; rows outside the range are left out.
@@ -133,10 +137,18 @@ fn lines_of_part(at: &SeriesRows, kinds: HeadKinds) -> Lines {
     match kinds {
         HeadKinds::Samples => [
             Some((at.samples.clone(), at.min_time, Buffer::Floats(Run::default()))),
-            Some((at.histograms.clone(), at.min_time, Buffer::Histograms(HistogramRun::default()))),
+            Some((
+                at.histograms.clone(),
+                at.min_time,
+                Buffer::Histograms(HistogramRun::default()),
+            )),
         ],
         HeadKinds::Exemplars => [
-            Some((at.exemplars.clone(), at.min_time, Buffer::Exemplars(ExemplarRun::default()))),
+            Some((
+                at.exemplars.clone(),
+                at.min_time,
+                Buffer::Exemplars(ExemplarRun::default()),
+            )),
             None,
         ],
         HeadKinds::Metadata => [None, None],
@@ -162,7 +174,11 @@ fn lines_of_runs(runs: &SeriesRuns, kinds: HeadKinds) -> Lines {
             let exemplars = runs.exemplars.as_slice();
             let min_time = exemplars.first().map_or(i64::MAX, |exemplar| exemplar.timestamp);
             [
-                Some((0..exemplars.len() as u64, min_time, Buffer::Exemplars(ExemplarRun::default()))),
+                Some((
+                    0..exemplars.len() as u64,
+                    min_time,
+                    Buffer::Exemplars(ExemplarRun::default()),
+                )),
                 None,
             ]
         }
@@ -185,7 +201,13 @@ fn copy(runs: &SeriesRuns, positions: Range<usize>, range: TimeRange, out: &mut 
         }
         Buffer::Histograms(out) => out.append(&runs.histograms, inside(runs.histograms.timestamps())),
         Buffer::Exemplars(out) => {
-            for exemplar in runs.exemplars.as_slice().iter().take(positions.end).skip(positions.start) {
+            for exemplar in runs
+                .exemplars
+                .as_slice()
+                .iter()
+                .take(positions.end)
+                .skip(positions.start)
+            {
                 if range.contains(exemplar.timestamp) {
                     out.push(exemplar.clone());
                 }

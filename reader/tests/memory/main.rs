@@ -163,8 +163,8 @@ async fn a_streamed_read_stays_within_its_bound() {
         (32, 2_000, 80, some_floats as Make, 1),
         (96, 2_000, 20, some_floats, 1),
         (40, 3, 5_000, some_floats, 1),
-        (32, 40, 20, some_histograms, 20),
-        (16, 2, 60, huge_histograms, 1_000),
+        (32, 20, 20, some_histograms, 20),
+        (16, 2, 40, huge_histograms, 1_000),
     ] {
         let archive = archive(parts, series, samples, make).await;
         let (received, grown) = read_everything(&archive).await;

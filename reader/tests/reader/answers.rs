@@ -72,7 +72,10 @@ pub(crate) fn decode_streamed(body: &[u8], queries: usize) -> Vec<Series> {
         for chunk in &series.chunks {
             let (floats, histograms) = (runs.samples.len(), runs.histograms.len());
             let encoding = Encoding::from_byte(u8::try_from(chunk.r#type).unwrap()).unwrap();
-            assert!(encoding <= Encoding::FloatHistogram, "older clients fail on {encoding:?}");
+            assert!(
+                encoding <= Encoding::FloatHistogram,
+                "older clients fail on {encoding:?}"
+            );
             chunk::decode(encoding, &chunk.data, &mut runs.samples, &mut runs.histograms).unwrap();
             let times = [
                 &runs.samples.timestamps[floats..],
@@ -81,7 +84,11 @@ pub(crate) fn decode_streamed(body: &[u8], queries: usize) -> Vec<Series> {
             .concat();
             assert!((1..=120).contains(&times.len()));
             assert_eq!(times[0], chunk.min_time_ms, "min_time is the first sample's");
-            assert_eq!(*times.last().unwrap(), chunk.max_time_ms, "max_time is the last sample's");
+            assert_eq!(
+                *times.last().unwrap(),
+                chunk.max_time_ms,
+                "max_time is the last sample's"
+            );
             assert!(chunk.min_time_ms > newest, "chunks rise and do not overlap");
             newest = chunk.max_time_ms;
         }

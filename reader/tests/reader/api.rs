@@ -4,8 +4,13 @@ mod cardinality;
 mod exemplars;
 mod metadata;
 
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use emberkeep_model::TenantId;
-use emberkeep_reader::ReaderSettings;
+use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadQuery};
+use emberkeep_reader::{HeadSource, ReaderSettings};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -183,11 +188,58 @@ async fn a_head_that_is_down_is_unavailable() {
         committed: 0,
         is_down: true,
     };
-    let heads = vec![emberkeep_reader::HeadSource::Local(std::sync::Arc::new(down))];
+    let heads = vec![HeadSource::Local(Arc::new(down))];
     let url = serve(archive.reader(heads, ReaderSettings::default())).await;
     let (status, answer) = get(&url, "labels").await;
     assert_eq!(
         (status, &answer["errorType"]),
         (StatusCode::SERVICE_UNAVAILABLE, &json!("unavailable"))
     );
+}
+
+/// A head that does not answer until the sender is gone.
+#[derive(Debug)]
+struct StuckHead(Mutex<Receiver<()>>);
+
+impl Head for StuckHead {
+    fn read(&self, _: &HeadQuery) -> Result<HeadAnswer, HeadError> {
+        let _ = self.0.lock().unwrap().recv();
+        Err(HeadError::Unavailable {
+            who: "r1".to_owned(),
+            why: "it was stuck".to_owned(),
+        })
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_given_up() {
+    let (_sender, receiver) = sync_channel(1);
+    let heads = vec![HeadSource::Local(Arc::new(StuckHead(Mutex::new(receiver))))];
+    let settings = ReaderSettings {
+        timeout: Duration::from_millis(20),
+        concurrency: 1,
+        ..ReaderSettings::default()
+    };
+    let archive = TestArchive::new();
+    let url = serve(archive.reader(heads, settings)).await;
+    // Each gives back its place, or the next one would wait for that and say so.
+    for path in [
+        "series?match[]=up",
+        "labels",
+        "label/job/values",
+        "metadata",
+        "query_exemplars?query=up",
+        "status/cardinality",
+    ] {
+        let (status, answer) = get(&url, path).await;
+        assert_eq!(
+            (status, &answer["errorType"]),
+            (StatusCode::SERVICE_UNAVAILABLE, &json!("unavailable")),
+            "{path}"
+        );
+        assert!(
+            answer["error"].as_str().unwrap().contains("--read.timeout"),
+            "{path}: {answer}"
+        );
+    }
 }

@@ -50,7 +50,10 @@ pub(crate) fn starts(series: &Series) -> Vec<Vec<i64>> {
 
 fn all(series: &Series, bytes: impl Fn(HistogramRow<'_>) -> Vec<u8>) -> AllBits {
     let of = |runs: &SeriesRuns| {
-        let floats = runs.samples.iter().map(|s| (s.timestamp, Bits::Float(s.value.to_bits())));
+        let floats = runs
+            .samples
+            .iter()
+            .map(|s| (s.timestamp, Bits::Float(s.value.to_bits())));
         let histograms = runs.histograms.iter();
         let histograms = histograms.map(|row| (row.timestamp, Bits::Histogram(bytes(row))));
         let mut rows: Vec<(i64, Bits)> = floats.chain(histograms).collect();

@@ -7,9 +7,7 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use emberkeep_model::head::{HeadKinds, HeadQuery};
 use emberkeep_model::{MatchOp, Matcher, MetricType, TenantId, TimeRange};
-use emberkeep_proto::head::{
-    ANSWER_CONTENT_TYPE, HeadAnswerWriter, HeadExemplar, HeadHistogram, decode_request,
-};
+use emberkeep_proto::head::{ANSWER_CONTENT_TYPE, HeadAnswerWriter, HeadExemplar, HeadHistogram, decode_request};
 use emberkeep_proto::messages::head::{self as wire, HeadMetadata, HeadSeries};
 use emberkeep_reader::{HeadSource, ReaderError, RemoteHead};
 

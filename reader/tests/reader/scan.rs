@@ -121,10 +121,7 @@ async fn check(reader: &Reader, query: &Query, rows: &Rows, matchers: &[Matcher]
     prop_assert!(found.values().all(|runs| runs.exemplars.is_empty()));
 
     let exemplars = collect(reader.exemplar_scan(query).await.unwrap()).await;
-    prop_assert_eq!(
-        exemplars,
-        naive_exemplars(rows, &query.tenant, query.range, matchers)
-    );
+    prop_assert_eq!(exemplars, naive_exemplars(rows, &query.tenant, query.range, matchers));
 
     // Over all time a series is listed just when it has a sample.
     let all = Query {
@@ -183,7 +180,11 @@ fn any_rows_in_any_parts_are_what_the_definition_says() {
 }
 
 fn run_of(timestamps: impl Iterator<Item = i64>) -> SeriesRuns {
-    floats(timestamps.map(|timestamp| float(timestamp, timestamp as f64 / 4.0)).collect())
+    floats(
+        timestamps
+            .map(|timestamp| float(timestamp, timestamp as f64 / 4.0))
+            .collect(),
+    )
 }
 
 /// Series longer than any buffer: parts that follow one another, that interleave, and one that lies across all of them.
@@ -220,14 +221,18 @@ async fn long_series_are_merged_in_pieces() {
     while scan.next_piece(&mut piece).await.unwrap() {
         assert!(piece.len() < 200_000, "a piece has a bounded size, not {}", piece.len());
         let samples = &piece.samples;
-        assert!(samples.iter().all(|sample| sample.value == sample.timestamp as f64 / 4.0));
+        assert!(
+            samples
+                .iter()
+                .all(|sample| sample.value == sample.timestamp as f64 / 4.0)
+        );
         found.extend_from_slice(&samples.timestamps);
     }
     assert_eq!(found, expected);
     let next = scan.next().await.unwrap().unwrap();
     assert_eq!((next.labels, next.runs.samples.timestamps), (after, vec![0, 1, 2]));
     assert!(scan.next().await.unwrap().is_none());
-    assert_eq!(scan.conflicts(), 0);
+    assert_eq!(scan.conflicts().rows, 0);
 }
 
 #[tokio::test]
@@ -345,7 +350,7 @@ async fn large_histograms_come_in_pieces_together_with_floats() {
     }
     assert!(pieces > 4, "{pieces}");
     assert_eq!(found, expected);
-    assert_eq!(scan.conflicts(), 0);
+    assert_eq!(scan.conflicts().rows, 0);
 }
 
 /// More exemplars of one timestamp than any buffer holds, in several sources: each comes once.
@@ -353,14 +358,22 @@ async fn large_histograms_come_in_pieces_together_with_floats() {
 async fn exemplars_that_share_a_timestamp_are_one_set() {
     let mut archive = TestArchive::new();
     let name = labels(&[("__name__", "traced")]);
-    let trace = |n: i32| Row::Exemplar(Exemplar {
-        timestamp: 1_000,
-        value: 1.0,
-        labels: labels(&[("trace_id", &format!("{n:0200}"))]),
-    });
+    let trace = |n: i32| {
+        Row::Exemplar(Exemplar {
+            timestamp: 1_000,
+            value: 1.0,
+            labels: labels(&[("trace_id", &format!("{n:0200}"))]),
+        })
+    };
     for (from, to) in [(0, 9_000), (4_000, 12_000)] {
-        let mut rows: Rows = (from..to).map(|n| (TenantId::default(), name.clone(), trace(n))).collect();
-        rows.push((TenantId::default(), name.clone(), exemplar(2_000 + i64::from(from), 2.0, &[])));
+        let mut rows: Rows = (from..to)
+            .map(|n| (TenantId::default(), name.clone(), trace(n)))
+            .collect();
+        rows.push((
+            TenantId::default(),
+            name.clone(),
+            exemplar(2_000 + i64::from(from), 2.0, &[]),
+        ));
         archive.flush(&rows).await;
     }
     let reader = archive.reader(Vec::new(), ReaderSettings::default());
@@ -370,7 +383,16 @@ async fn exemplars_that_share_a_timestamp_are_one_set() {
     assert_eq!(series.runs.exemplars.len(), 12_002);
     assert!(series.runs.exemplars.is_settled());
     // It is no series of remote read.
-    assert!(reader.scan(&query).await.unwrap().next_labels().await.unwrap().is_none());
+    assert!(
+        reader
+            .scan(&query)
+            .await
+            .unwrap()
+            .next_labels()
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -385,9 +407,15 @@ async fn a_conflict_between_kinds_is_counted() {
     let mut scan = reader.scan(&everything(TenantId::default())).await.unwrap();
     let series = scan.next().await.unwrap().unwrap();
     let expected: Run = [float(5, 1.0)].into_iter().collect();
-    assert_eq!((series.runs.samples, series.runs.histograms), (expected, HistogramRun::default()));
+    assert_eq!(
+        (series.runs.samples, series.runs.histograms),
+        (expected, HistogramRun::default())
+    );
     assert!(scan.next().await.unwrap().is_none());
-    assert_eq!(scan.conflicts(), 2);
+    assert_eq!(
+        (scan.conflicts().rows, scan.conflicts().example.as_ref()),
+        (2, Some(&name))
+    );
 }
 
 #[tokio::test]
@@ -399,19 +427,38 @@ async fn metadata_of_families_and_series_is_united() {
     let counter = |first, last| seen(MetricType::Counter, "Requests.", first, last);
     let first: Rows = vec![
         (tenant.clone(), up.clone(), sample(1_000, 1.0)),
-        (tenant.clone(), up.clone(), Row::Metadata(seen(MetricType::Gauge, "Up.", 10, 20))),
+        (
+            tenant.clone(),
+            up.clone(),
+            Row::Metadata(seen(MetricType::Gauge, "Up.", 10, 20)),
+        ),
         (tenant.clone(), family.clone(), Row::Family(counter(10, 20))),
-        (other.clone(), family.clone(), Row::Family(seen(MetricType::Info, "secret", 10, 20))),
+        (
+            other.clone(),
+            family.clone(),
+            Row::Family(seen(MetricType::Info, "secret", 10, 20)),
+        ),
     ];
     let second: Rows = vec![
         (tenant.clone(), up.clone(), sample(2_000, 1.0)),
-        (tenant.clone(), labels(&[("__name__", "up"), ("job", "b")]), Row::Metadata(seen(MetricType::Gauge, "Up.", 5, 7))),
+        (
+            tenant.clone(),
+            labels(&[("__name__", "up"), ("job", "b")]),
+            Row::Metadata(seen(MetricType::Gauge, "Up.", 5, 7)),
+        ),
         (tenant.clone(), family.clone(), Row::Family(counter(30, 40))),
     ];
     archive.flush(&first).await;
     archive.flush(&second).await;
-    let head: Rows = vec![(tenant.clone(), family, Row::Family(seen(MetricType::Counter, "Other words.", 50, 60)))];
-    let reader = archive.reader(vec![TestHead::source(head, archive.committed())], ReaderSettings::default());
+    let head: Rows = vec![(
+        tenant.clone(),
+        family,
+        Row::Family(seen(MetricType::Counter, "Other words.", 50, 60)),
+    )];
+    let reader = archive.reader(
+        vec![TestHead::source(head, archive.committed())],
+        ReaderSettings::default(),
+    );
     let families = reader.metadata(&everything(tenant.clone()), &|_| true).await.unwrap();
     let shown: Vec<(&str, &str, i64, i64)> = families
         .iter()
@@ -429,6 +476,9 @@ async fn metadata_of_families_and_series_is_united() {
             ("up", "Up.", 5, 20)
         ]
     );
-    let families = reader.metadata(&everything(tenant), &|name| name == "up").await.unwrap();
+    let families = reader
+        .metadata(&everything(tenant), &|name| name == "up")
+        .await
+        .unwrap();
     assert_eq!(families.keys().collect::<Vec<_>>(), ["up"]);
 }

@@ -89,7 +89,9 @@ impl TestArchive {
                 }
                 for (labels, (mut runs, metadata)) in rows.series {
                     runs.settle();
-                    writer.push(&tenant, &labels, &runs, &metadata).expect("rows are in order");
+                    writer
+                        .push(&tenant, &labels, &runs, &metadata)
+                        .expect("rows are in order");
                 }
             }
         })

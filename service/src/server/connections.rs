@@ -24,7 +24,15 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(6 * 60);
 /// Serves until `shutdown` is triggered and every request in flight is answered.
 pub(super) async fn serve(mut listener: TcpListener, router: Router, shutdown: &Shutdown) {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    // Over HTTP/2 a client that is alive answers pings.
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(HEAD_TIMEOUT));
     let open = GracefulShutdown::new();
     loop {
         let (connection, _) = tokio::select! {
@@ -37,10 +45,19 @@ pub(super) async fn serve(mut listener: TcpListener, router: Router, shutdown: &
             tracing::debug!(err = &error as &dyn std::error::Error, "cannot set TCP_NODELAY");
         }
         let service = router.clone().map_request(|request: Request<_>| request.map(Body::new));
-        let served = builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(service));
-        let served = open.watch(served.into_owned());
+        let (builder, watcher, shutdown) = (builder.clone(), open.watcher(), shutdown.clone());
         tokio::spawn(async move {
-            if let Err(error) = served.await {
+            // Until it says something, a connection is of no version, and no timeout of either applies.
+            let mut first = [0];
+            let speaks = tokio::select! {
+                speaks = tokio::time::timeout(HEAD_TIMEOUT, connection.peek(&mut first)) => matches!(speaks, Ok(Ok(1))),
+                () = shutdown.triggered() => false,
+            };
+            if !speaks {
+                return;
+            }
+            let served = builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(service));
+            if let Err(error) = watcher.watch(served.into_owned()).await {
                 tracing::debug!(error, "a connection broke off");
             }
         });

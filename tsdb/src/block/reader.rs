@@ -1,29 +1,30 @@
-//! Reads one block, and verifies it whole.
+//! Reads one block, whole series or chunk by chunk.
 //!
-//! Prometheus checks most rules only when it writes, so a wrong block would be found days later, at its compaction. `verify` checks
-//! them all. Blocks with tombstones are refused: answering deleted samples would be wrong.
+//! Reads what Prometheus up to 3.14 writes: all six encodings, deleted samples left out. Chunks of a series that overlap, or whose
+//! samples lie outside the time that the index gives them, are damage; so the memory that a series takes is bounded by its chunks.
 
 use std::fs;
-use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use emberkeep_model::{Labels, Run};
+use emberkeep_model::{ResetHint, SeriesRuns};
 use ulid::Ulid;
 
-use super::{CHUNKS, INDEX, META, NO_TOMBSTONES, TOMBSTONES};
-use crate::chunk::xor;
+use super::{CHUNKS, INDEX, META, TOMBSTONES};
 use crate::error::{corrupt, io_error};
 use crate::index::{IndexReader, SeriesEntry};
 use crate::segment::SegmentReader;
-use crate::{BlockMeta, BlockStats, ChunkMeta, Encoding, TsdbError};
+use crate::tombstones::Tombstones;
+use crate::{BlockMeta, ChunkMeta, TsdbError, chunk};
 
 /// An open block.
 #[derive(Debug)]
 pub struct BlockReader {
-    directory: PathBuf,
-    meta: BlockMeta,
-    index: IndexReader,
+    pub(super) directory: PathBuf,
+    pub(super) meta: BlockMeta,
+    pub(super) index: IndexReader,
     segments: SegmentReader,
+    pub(super) tombstones: Tombstones,
     other_bytes: u64,
 }
 
@@ -31,7 +32,7 @@ impl BlockReader {
     /// Opens the block in a directory; the index is held in memory, chunks are read when asked for.
     ///
     /// # Errors
-    /// [`TsdbError::Io`], [`TsdbError::Corrupt`], [`TsdbError::Unsupported`] for other versions and for tombstones.
+    /// [`TsdbError::Io`], [`TsdbError::Corrupt`], [`TsdbError::Unsupported`] for other versions.
     pub fn open(directory: &Path) -> Result<Self, TsdbError> {
         let meta_path = directory.join(META);
         let meta = BlockMeta::read(&meta_path)?;
@@ -44,7 +45,7 @@ impl BlockReader {
             let what = format!("its ULID {} is not the name of the directory", meta.ulid);
             return Err(corrupt(|| format!("`{}`", meta_path.display()))(what));
         }
-        let tombstones = check_tombstones(&directory.join(TOMBSTONES))?;
+        let (tombstones, tombstone_bytes) = Tombstones::read(&directory.join(TOMBSTONES))?;
         let index = IndexReader::open(&directory.join(INDEX))?;
         let segments = SegmentReader::open(&directory.join(CHUNKS))?;
         let meta_bytes = fs::metadata(&meta_path).map_err(io_error("look at", &meta_path))?.len();
@@ -53,7 +54,8 @@ impl BlockReader {
             meta,
             index,
             segments,
-            other_bytes: meta_bytes + tombstones,
+            tombstones,
+            other_bytes: meta_bytes + tombstone_bytes,
         })
     }
 
@@ -67,6 +69,12 @@ impl BlockReader {
     #[must_use]
     pub fn index(&self) -> &IndexReader {
         &self.index
+    }
+
+    /// What was deleted from it; what the samples are read by leaves it out already.
+    #[must_use]
+    pub fn tombstones(&self) -> &Tombstones {
+        &self.tombstones
     }
 
     /// Bytes of all its files.
@@ -92,139 +100,92 @@ impl BlockReader {
         self.index.series(self.index.ids()[position])
     }
 
-    /// Appends the samples of a chunk to `run`.
+    /// Appends what is left of one chunk of a series to `runs`: floats or histograms, never both.
     ///
     /// # Errors
-    /// [`TsdbError::Corrupt`], [`TsdbError::Unsupported`] for encodings other than XOR, [`TsdbError::Io`].
-    pub fn chunk_samples(&mut self, chunk: &ChunkMeta, run: &mut Run) -> Result<(), TsdbError> {
-        let (encoding, data) = self.segments.chunk(chunk.reference)?;
-        match encoding {
-            Encoding::Xor => xor::decode(data, run),
-            other => Err(TsdbError::Unsupported {
-                place: format!("chunk {:#x} of `{}`", chunk.reference, self.directory.display()),
-                what: format!("chunk encoding {other:?}"),
-            }),
+    /// [`TsdbError::Corrupt`], also when the samples do not rise or lie outside the time that the index says; `runs` is then of no
+    /// use. [`TsdbError::Unsupported`] for unknown encodings, [`TsdbError::Io`].
+    pub fn chunk_samples(
+        &mut self,
+        series: &SeriesEntry,
+        chunk: &ChunkMeta,
+        runs: &mut SeriesRuns,
+    ) -> Result<(), TsdbError> {
+        let deleted = self.tombstones.of_series(series.id);
+        if deleted.iter().any(|deleted| overlaps(deleted, chunk)) {
+            let deleted = deleted.to_vec();
+            let mut whole = SeriesRuns::default();
+            self.stored_samples(chunk, &mut whole)?;
+            append_kept(&whole, &deleted, runs);
+            Ok(())
+        } else {
+            self.stored_samples(chunk, runs)
         }
     }
 
-    /// All samples of a series, in place of what `run` held.
+    /// As [`BlockReader::chunk_samples`], with what was deleted.
+    pub(super) fn stored_samples(&mut self, chunk: &ChunkMeta, runs: &mut SeriesRuns) -> Result<(), TsdbError> {
+        let (floats, histograms) = (runs.samples.len(), runs.histograms.len());
+        let place = || format!("chunk {:#x} of `{}`", chunk.reference, self.directory.display());
+        let (encoding, data) = self.segments.chunk(chunk.reference)?;
+        chunk::decode(encoding, data, &mut runs.samples, &mut runs.histograms).map_err(|error| match error {
+            TsdbError::Corrupt { what, .. } => corrupt(place)(what),
+            other => other,
+        })?;
+        for times in [
+            &runs.samples.timestamps[floats..],
+            &runs.histograms.timestamps()[histograms..],
+        ] {
+            let inside = times.first().is_none_or(|&first| first >= chunk.min_time)
+                && times.last().is_none_or(|&last| last <= chunk.max_time);
+            if !inside || !times.is_sorted_by(|a, b| a < b) {
+                return Err(corrupt(place)(
+                    "its samples are out of order or outside the time that the index says",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// All samples of a series, in place of what `runs` held. A caller that cannot hold a series of any length takes its chunks one
+    /// by one.
     ///
     /// # Errors
     /// As [`BlockReader::chunk_samples`].
-    pub fn samples(&mut self, series: &SeriesEntry, run: &mut Run) -> Result<(), TsdbError> {
-        run.clear();
+    pub fn samples(&mut self, series: &SeriesEntry, runs: &mut SeriesRuns) -> Result<(), TsdbError> {
+        runs.clear();
         series
             .chunks
             .iter()
-            .try_for_each(|chunk| self.chunk_samples(chunk, run))
-    }
-
-    /// Reads everything again and checks it: checksums, order of series, chunks and samples, times of chunks and block, postings,
-    /// counts. Each series is also shown to `visit`, so that digests cost no second pass. Holds 4 bytes per posting.
-    ///
-    /// # Errors
-    /// The first thing that is wrong, as [`TsdbError::Corrupt`]; else as [`BlockReader::chunk_samples`].
-    pub fn verify(&mut self, mut visit: impl FnMut(&Labels, &Run)) -> Result<BlockStats, TsdbError> {
-        let directory = self.directory.clone();
-        let damaged = |what: String| corrupt(|| format!("block `{}`", directory.display()))(what);
-        let lists = (1..self.index.list_count())
-            .map(|n| self.index.postings_at(n))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut seen = vec![0usize; lists.len()];
-        let mut stats = BlockStats::default();
-        let mut run = Run::default();
-        let mut last_labels: Option<Labels> = None;
-        let mut last_reference = 0;
-        for position in 0..self.series_count() {
-            let id = self.index.ids()[position];
-            let series = self.index.series(id)?;
-            let labels = &series.labels;
-            if labels.is_empty() || last_labels.as_ref().is_some_and(|last| labels <= last) {
-                return Err(damaged(format!("series `{labels}` is out of order")));
-            }
-            for (name, value) in labels.iter() {
-                let list = self
-                    .index
-                    .position(name.as_bytes(), value.as_bytes())
-                    .unwrap_or(0)
-                    .checked_sub(1);
-                let Some(list) = list.filter(|&list| lists[list].get(seen[list]) == Some(&id)) else {
-                    return Err(damaged(format!(
-                        "the postings of `{name}={value:?}` do not hold series `{labels}`"
-                    )));
-                };
-                seen[list] += 1;
-            }
-            match series.chunks.first() {
-                None => return Err(damaged(format!("series `{labels}` has no chunk"))),
-                Some(first) if first.reference < last_reference => {
-                    return Err(damaged(format!(
-                        "the chunks of series `{labels}` lie before those of the previous"
-                    )));
-                }
-                Some(_) => {}
-            }
-            run.clear();
-            for chunk in &series.chunks {
-                let from = run.len();
-                self.chunk_samples(chunk, &mut run)?;
-                let times = &run.timestamps[from..];
-                if times.first() != Some(&chunk.min_time) || times.last() != Some(&chunk.max_time) {
-                    return Err(damaged(format!(
-                        "a chunk of series `{labels}` does not cover the time that the index says"
-                    )));
-                }
-                last_reference = chunk.reference;
-            }
-            let inside = run.timestamps.first().is_some_and(|&first| first >= self.meta.min_time)
-                && run.timestamps.last().is_some_and(|&last| last < self.meta.max_time);
-            if !run.is_settled() || !inside {
-                return Err(damaged(format!(
-                    "samples of series `{labels}` are out of order or outside the block"
-                )));
-            }
-            stats.num_series += 1;
-            stats.num_chunks += series.chunks.len() as u64;
-            stats.num_samples += run.len() as u64;
-            visit(labels, &run);
-            last_labels = Some(series.labels);
-        }
-        if lists.iter().zip(&seen).any(|(list, &seen)| list.len() != seen) {
-            return Err(damaged(
-                "postings hold a series that does not have the label".to_owned(),
-            ));
-        }
-        // Old versions of Prometheus do not count floats apart.
-        stats.num_float_samples = if self.meta.stats.num_float_samples == 0 {
-            0
-        } else {
-            stats.num_samples
-        };
-        if stats != self.meta.stats {
-            return Err(damaged(format!("it holds {stats:?}, but says {:?}", self.meta.stats)));
-        }
-        Ok(stats)
+            .try_for_each(|chunk| self.chunk_samples(series, chunk, runs))
     }
 }
 
-/// Bytes of the tombstone file, which must be absent or hold none.
-fn check_tombstones(path: &Path) -> Result<u64, TsdbError> {
-    let bytes = match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(io_error("look at", path)(error)),
-        Ok(metadata) => metadata.len(),
+fn overlaps(deleted: &RangeInclusive<i64>, chunk: &ChunkMeta) -> bool {
+    *deleted.start() <= chunk.max_time && *deleted.end() >= chunk.min_time
+}
+
+/// Appends the rows of a chunk that were not deleted.
+///
+/// The first histogram that is left knows nothing of the one before it any more: between them may have been the reset that cut the
+/// chunks. Within a chunk there is none, whatever was deleted.
+pub(super) fn append_kept(chunk: &SeriesRuns, deleted: &[RangeInclusive<i64>], runs: &mut SeriesRuns) {
+    let kept = |time: i64| {
+        let next = deleted.partition_point(|deleted| *deleted.end() < time);
+        deleted.get(next).is_none_or(|deleted| !deleted.contains(&time))
     };
-    let place = || format!("`{}`", path.display());
-    if bytes != NO_TOMBSTONES.len() as u64 {
-        return Err(TsdbError::Unsupported {
-            place: place(),
-            what: "a tombstone".to_owned(),
-        });
+    for sample in chunk.samples.iter().filter(|sample| kept(sample.timestamp)) {
+        runs.samples.push(sample);
     }
-    let content = fs::read(path).map_err(io_error("read", path))?;
-    if content == NO_TOMBSTONES {
-        Ok(bytes)
-    } else {
-        Err(corrupt(place)("it is not an empty tombstone file"))
+    let mut first = true;
+    for row in chunk.histograms.iter().filter(|row| kept(row.timestamp)) {
+        let mut histogram = row.histogram();
+        if first && histogram.reset_hint == ResetHint::NotReset {
+            histogram.reset_hint = ResetHint::Unknown;
+            runs.histograms.push(row.timestamp, row.start_timestamp, &histogram);
+        } else {
+            runs.histograms.push_row(row);
+        }
+        first = false;
     }
 }

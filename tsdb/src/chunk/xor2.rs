@@ -255,12 +255,7 @@ fn decode_columns(
     Ok(())
 }
 
-fn read_joint(
-    bits: &mut BitReader<'_>,
-    state: &mut Values,
-    time: &mut i64,
-    step: &mut i64,
-) -> Result<u64, Damage> {
+fn read_joint(bits: &mut BitReader<'_>, state: &mut Values, time: &mut i64, step: &mut i64) -> Result<u64, Damage> {
     bits.refill();
     let ones = bits.leading_ones().min(5);
     bits.take((ones + 1).min(5))?;

@@ -148,7 +148,7 @@ impl IndexReader {
                 }
             })
             .map_err(corrupt(place))?;
-        Ok(SeriesEntry { labels, chunks })
+        Ok(SeriesEntry { id, labels, chunks })
     }
 
     fn series_content(&self, offset: u64) -> Result<&[u8], Damage> {

@@ -16,6 +16,8 @@ use crate::error::Damage;
 /// One series of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeriesEntry {
+    /// Its id: what postings and tombstones name it by.
+    pub id: u32,
     /// Its labels.
     pub labels: Labels,
     /// Its chunks in time order.

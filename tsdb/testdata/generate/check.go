@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -84,7 +85,7 @@ type verdict struct {
 	Reduced *histogramJSON `json:"reduced"`
 }
 
-// judge validates histograms, and reduces those of a schema that is too fine to be stored, as an appender does.
+// judge says of each histogram whether the receiver of remote write would take it, which first reduces a schema too fine to be stored.
 func judge(in io.Reader, to io.Writer) {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, math.MaxInt32)
@@ -94,29 +95,33 @@ func judge(in io.Reader, to io.Writer) {
 		var h histogramJSON
 		check(json.Unmarshal(lines.Bytes(), &h))
 		var v verdict
-		var err error
-		if h.Float {
-			f := h.float()
-			if err = f.Validate(); err == nil && f.Schema > 8 {
-				if err := f.ReduceResolution(8); err != nil {
-					panic(err)
-				}
-				v.Reduced = ofFloat(f)
-			}
-		} else {
-			i := h.integer()
-			if err = i.Validate(); err == nil && i.Schema > 8 {
-				if err := i.ReduceResolution(8); err != nil {
-					panic(err)
-				}
-				v.Reduced = ofInteger(i)
-			}
-		}
-		if err != nil {
-			v.Error = err.Error()
+		if err := v.judge(&h); err != nil {
+			v = verdict{Error: err.Error()}
 		}
 		check(out.Encode(v))
 	}
 	check(lines.Err())
 	check(w.Flush())
+}
+
+func (v *verdict) judge(h *histogramJSON) error {
+	reduce := histogram.IsExponentialSchemaReserved(h.Schema) && h.Schema > histogram.ExponentialSchemaMax
+	if h.Float {
+		f := h.float()
+		if reduce {
+			if err := f.ReduceResolution(histogram.ExponentialSchemaMax); err != nil {
+				return err
+			}
+			v.Reduced = ofFloat(f)
+		}
+		return f.Validate()
+	}
+	i := h.integer()
+	if reduce {
+		if err := i.ReduceResolution(histogram.ExponentialSchemaMax); err != nil {
+			return err
+		}
+		v.Reduced = ofInteger(i)
+	}
+	return i.Validate()
 }

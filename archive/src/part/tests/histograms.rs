@@ -162,7 +162,7 @@ fn round_trip(runs: &[HistogramRun], window_rows: usize) -> Vec<HistogramRun> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
     fn every_field_comes_back(histograms in prop::collection::vec(any_histogram(1..40), 1..20)) {

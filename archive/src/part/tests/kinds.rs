@@ -200,7 +200,7 @@ pub(super) fn many_of_all_kinds(count: usize) -> AllContent {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn what_went_in_comes_out(

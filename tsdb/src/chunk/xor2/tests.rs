@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn samples() -> impl Strategy<Value = Vec<Sample>> {
-    let step = prop_oneof![4 => Just(15_000i64), 2 => 10_000i64..20_000, 1 => -1_000_000i64..1_000_000, 1 => any::<i64>()];
+    let step =
+        prop_oneof![4 => Just(15_000i64), 2 => 10_000i64..20_000, 1 => -1_000_000i64..1_000_000, 1 => any::<i64>()];
     let value = prop_oneof![
         3 => (0u32..3).prop_map(|n| f64::from(n).to_bits()),
         1 => Just(STALE_MARKER_BITS),
@@ -39,7 +40,9 @@ fn encoded(samples: &[Sample]) -> Vec<u8> {
 }
 
 fn bits(samples: impl Iterator<Item = Sample>) -> Vec<(i64, u64, i64)> {
-    samples.map(|s| (s.timestamp, s.value.to_bits(), s.start_timestamp)).collect()
+    samples
+        .map(|s| (s.timestamp, s.value.to_bits(), s.start_timestamp))
+        .collect()
 }
 
 proptest! {
@@ -92,5 +95,8 @@ fn no_start_timestamps_and_zeros_are_the_same_chunk() {
     encode(&times, &values, &[], &mut without);
     encode(&times, &values, &[0; 300], &mut with);
     assert_eq!(without, with);
-    assert_eq!(without[2], 0x7f, "beyond 127 samples Prometheus stores them in any case");
+    assert_eq!(
+        without[2], 0x7f,
+        "beyond 127 samples Prometheus stores them in any case"
+    );
 }
