@@ -128,6 +128,7 @@ struct Parser<'a> {
     text: &'a str,
     lexer: Lexer<'a>,
     matchers: Vec<Matcher>,
+    /// A name stands before the braces: then none may stand in them. In them there may be any number.
     named: bool,
 }
 
@@ -138,7 +139,8 @@ impl Parser<'_> {
             if name.eq_ignore_ascii_case("inf") || name.eq_ignore_ascii_case("nan") {
                 return Err(self.wrong(format!("`{name}` is a number")));
             }
-            self.metric_name(name)?;
+            self.label_matcher(METRIC_NAME.to_owned(), MatchOp::Equal, name)?;
+            self.named = true;
             token = self.outside()?;
         }
         match token {
@@ -170,7 +172,7 @@ impl Parser<'_> {
                     self.inside()?
                 }
                 end @ (Token::Comma | Token::CloseBrace) if quoted => {
-                    self.metric_name(name)?;
+                    self.label_matcher(METRIC_NAME.to_owned(), MatchOp::Equal, name)?;
                     end
                 }
                 other => return Err(self.wrong(format!("expected one of = != =~ !~, found {other}"))),
@@ -192,15 +194,6 @@ impl Parser<'_> {
             source,
         })?;
         self.matchers.push(matcher);
-        Ok(())
-    }
-
-    fn metric_name(&mut self, name: String) -> Result<(), SelectorError> {
-        if self.matchers.iter().any(|m| m.name() == METRIC_NAME) {
-            return Err(self.wrong("the metric name is set twice".to_owned()));
-        }
-        self.label_matcher(METRIC_NAME.to_owned(), MatchOp::Equal, name)?;
-        self.named = true;
         Ok(())
     }
 

@@ -187,3 +187,68 @@ pub(crate) fn compare(source: &Blocks, restored: &Blocks, way: Way) -> Result<BT
     ensure!(extra.is_none(), "a series that the source does not have: {extra:?}");
     Ok(reasons)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAY: Way = Way {
+        custom_buckets: true,
+        start_timestamps: true,
+    };
+
+    fn blocks(value: &str, start: i64, hint: i64, first: bool) -> Blocks {
+        let kind = if value.starts_with("schema") {
+            "integer"
+        } else {
+            "float"
+        };
+        let sample = Sample {
+            kind: kind.to_owned(),
+            value: value.to_owned(),
+            start,
+            hint,
+            first,
+        };
+        let labels = vec![("__name__".to_owned(), "x".to_owned())];
+        Blocks {
+            series: BTreeMap::from([(labels, BTreeMap::from([(7, sample)]))]),
+            ..Blocks::default()
+        }
+    }
+
+    #[test]
+    fn only_differences_with_a_reason_are_let_pass() {
+        let one = || blocks("schema 3 sum 0", 5, 2, false);
+        let reasons =
+            |source: Blocks, restored: Blocks, way: Way| compare(&source, &restored, way).map_err(|e| e.to_string());
+        assert_eq!(reasons(one(), one(), WAY), Ok(BTreeMap::new()));
+        let first = blocks("schema 3 sum 0", 5, 0, true);
+        assert_eq!(
+            reasons(one(), first, WAY),
+            Ok(BTreeMap::from([(Reason::FirstOfChunk, 1)]))
+        );
+        for other in [
+            blocks("schema 3 sum 1", 5, 2, false),
+            blocks("schema 3 sum 0", 0, 2, false),
+            blocks("schema 3 sum 0", 5, 0, false),
+            blocks(STALE, 5, 2, false),
+            Blocks::default(),
+        ] {
+            assert!(reasons(one(), other, WAY).is_err(), "a difference was not seen");
+        }
+        assert!(
+            reasons(Blocks::default(), one(), WAY).is_err(),
+            "a series more was not seen"
+        );
+        let without = Way {
+            start_timestamps: false,
+            ..WAY
+        };
+        let lost = reasons(one(), blocks("schema 3 sum 0", 0, 2, false), without);
+        assert_eq!(lost, Ok(BTreeMap::from([(Reason::StartTimestampNotHeld, 1)])));
+        let lost = reasons(blocks(NEGATIVE_ZERO, 0, 0, true), blocks(ZERO, 0, 0, true), WAY);
+        assert_eq!(lost, Ok(BTreeMap::from([(Reason::NegativeZeroNotSent, 1)])));
+        assert!(reasons(blocks(ZERO, 0, 0, true), blocks(NEGATIVE_ZERO, 0, 0, true), WAY).is_err());
+    }
+}

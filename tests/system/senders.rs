@@ -50,7 +50,7 @@ impl Sender {
             }
             Self::Agent => {
                 let config = config(native, ", protobuf_message: io.prometheus.write.v2.Request");
-                Prometheus::start_agent(CURRENT, directory, &config, "metadata-wal-records")?
+                Prometheus::start_agent(CURRENT, directory, &config, "extra-scrape-metrics")?
             }
             Self::Old => {
                 let config = config("", "");

@@ -32,7 +32,7 @@ pub(crate) fn add(samples: &mut Samples, labels: &LabelSet, timestamp: i64, bits
     clippy::disallowed_methods,
     reason = "bodies of this test, and answers of the program under test"
 )]
-fn uncompressed(body: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn uncompressed(body: &[u8]) -> Result<Vec<u8>> {
     Ok(snap::raw::Decoder::new().decompress_vec(body)?)
 }
 

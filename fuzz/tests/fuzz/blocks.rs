@@ -160,7 +160,7 @@ fn index() {
             flat: 13 << 20,
         },
         dictionary: &[],
-        outcomes: 1,
+        outcomes: 25,
     };
     let only_index = |block: Input| Input::of(block.files[INDEX].clone());
     let directory = tempfile::tempdir().unwrap();
@@ -216,7 +216,7 @@ fn block() {
             flat: 400 << 20,
         },
         dictionary: &[b"\"version\":", b"\"stats\":", b"numSamples", b"{", b"}", b"null"],
-        outcomes: 1,
+        outcomes: 80,
     };
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("block");

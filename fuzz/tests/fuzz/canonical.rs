@@ -18,7 +18,7 @@ fn canonical_histogram() {
             flat: 4 << 10,
         },
         dictionary: &[],
-        outcomes: 1,
+        outcomes: 500,
     };
     let seeds = histograms().iter().map(|h| Input::of(h.to_canonical())).collect();
     target.run(seeds, nothing, |input| {
@@ -51,7 +51,7 @@ fn canonical_labels() {
             flat: 4 << 10,
         },
         dictionary: &[],
-        outcomes: 1,
+        outcomes: 9,
     };
     let seeds = vec![
         Input::of(labels(&[("__name__", "up"), ("job", "a"), ("метка", "🔥")]).as_bytes()),

@@ -7,6 +7,7 @@ use emberkeep_archive::{CommitRecord, Format, Root, StoreConfig, crc32c, open_en
 use emberkeep_fuzz::{Bound, Input, Target};
 
 use crate::material::nothing;
+use crate::texts::{LAUGHS, YAML_BOUND};
 use crate::writing::said;
 
 fn golden(name: &str) -> Input {
@@ -55,7 +56,7 @@ fn catalog_objects() {
         max_bytes: 16 << 10,
         bound: BOUND,
         dictionary: &JSON,
-        outcomes: 1,
+        outcomes: 200,
     };
     let seeds = [
         "catalog-v1/commit_record.json",
@@ -94,20 +95,18 @@ fn store_form() {
         name: "store_form",
         rounds: 4000,
         max_bytes: 2000,
-        bound: Bound {
-            per_byte: 2000,
-            flat: 4 << 20,
-        },
+        bound: YAML_BOUND,
         dictionary: &[
             b": ", b"\n  ", b"&a ", b"*a", b"|\n", b"---\n", b"{", b"[", b"\"", b"type", b"config", b"prefix", b"GCS",
             b"AZURE",
         ],
-        outcomes: 1,
+        outcomes: 80,
     };
     let seeds = [
         "type: FILESYSTEM\nconfig:\n  directory: ./d\nprefix: a/b\n",
         "type: S3\nconfig:\n  bucket: b\n  endpoint: s3.example.com\n  access_key: a\n  secret_key: \"0123\"\n  insecure: true\n",
         "type: GCS\nconfig: {bucket: b, service_account: \"{}\"}\n",
+        LAUGHS,
         "type: AZURE\nconfig:\n  storage_account: a\n  storage_account_key: a2V5\n  container: c\n",
     ];
     target.run(seeds.map(Input::of).to_vec(), nothing, |input| {

@@ -100,14 +100,14 @@ fn shape(run: &Run, histograms: &HistogramRun) -> String {
 }
 
 /// `flat` and `per_byte` are what the decoders state for the rows of a chunk, with room for lists that grow.
-fn run_target(name: &'static str, encoding: Encoding, bound: Bound, rounds: u64) {
+fn run_target(name: &'static str, encoding: Encoding, bound: Bound, (rounds, outcomes): (u64, usize)) {
     let target = Target {
         name,
         rounds,
         max_bytes: 2 << 10,
         bound,
         dictionary: &[],
-        outcomes: 1,
+        outcomes,
     };
     target.run(seeds(encoding), nothing, |input| {
         let (mut run, mut histograms) = (Run::default(), HistogramRun::default());
@@ -137,27 +137,32 @@ const HISTOGRAMS: Bound = Bound {
 
 #[test]
 fn chunk_xor() {
-    run_target("chunk_xor", Encoding::Xor, FLOATS, 20_000);
+    run_target("chunk_xor", Encoding::Xor, FLOATS, (40_000, 30));
 }
 
 #[test]
 fn chunk_xor2() {
-    run_target("chunk_xor2", Encoding::Xor2, FLOATS, 20_000);
+    run_target("chunk_xor2", Encoding::Xor2, FLOATS, (40_000, 100));
 }
 
 #[test]
 fn chunk_histogram() {
-    run_target("chunk_histogram", Encoding::Histogram, HISTOGRAMS, 10_000);
+    run_target("chunk_histogram", Encoding::Histogram, HISTOGRAMS, (20_000, 120));
 }
 
 #[test]
 fn chunk_float_histogram() {
-    run_target("chunk_float_histogram", Encoding::FloatHistogram, HISTOGRAMS, 10_000);
+    run_target(
+        "chunk_float_histogram",
+        Encoding::FloatHistogram,
+        HISTOGRAMS,
+        (20_000, 120),
+    );
 }
 
 #[test]
 fn chunk_histogram_st() {
-    run_target("chunk_histogram_st", Encoding::HistogramSt, HISTOGRAMS, 10_000);
+    run_target("chunk_histogram_st", Encoding::HistogramSt, HISTOGRAMS, (20_000, 120));
 }
 
 #[test]
@@ -166,6 +171,6 @@ fn chunk_float_histogram_st() {
         "chunk_float_histogram_st",
         Encoding::FloatHistogramSt,
         HISTOGRAMS,
-        10_000,
+        (20_000, 120),
     );
 }

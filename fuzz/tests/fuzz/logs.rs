@@ -132,14 +132,14 @@ fn read(fs: &dyn FileSystem) -> Result<(String, u64), WalError> {
 fn wal() {
     let target = Target {
         name: "wal",
-        rounds: 2500,
+        rounds: 4000,
         max_bytes: 16 << 10,
         bound: Bound {
             per_byte: 24,
             flat: (1 << 20) + (512 << 10),
         },
         dictionary: &[b"EKWR", b"EKWALSEG", ID.as_bytes()],
-        outcomes: 1,
+        outcomes: 200,
     };
     target.run(vec![log()], repair, |input| {
         let fs = ForgetfulFs::new();

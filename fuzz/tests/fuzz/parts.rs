@@ -110,14 +110,14 @@ fn part_reader() {
     let (whole, entry) = part();
     let target = Target {
         name: "part_reader",
-        rounds: 400,
+        rounds: 1500,
         max_bytes: 64 << 10,
         bound: Bound {
             per_byte: 100,
             flat: 8 << 20,
         },
         dictionary: &[b"PAR1", b"\"version\":2", b"\"part\":", b"tenant", b"labels"],
-        outcomes: 1,
+        outcomes: 40,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     target.run(vec![whole], nothing, |input| read(&runtime, &entry, input));

@@ -38,7 +38,7 @@ fn read_request() {
         max_bytes: 8 << 10,
         bound: REQUEST,
         dictionary: &[],
-        outcomes: 1,
+        outcomes: 40,
     };
     let matcher = |r#type, name: &str, value: &str| v1::LabelMatcher {
         r#type,
@@ -86,7 +86,7 @@ fn head_request() {
         max_bytes: 8 << 10,
         bound: REQUEST,
         dictionary: &[],
-        outcomes: 1,
+        outcomes: 40,
     };
     let matcher = |op: MatchOp| HeadMatcher {
         name: "job".to_owned(),
@@ -245,7 +245,7 @@ fn head_answer() {
             flat: 32 << 10,
         },
         dictionary: &[],
-        outcomes: 1,
+        outcomes: 100,
     };
     target.run(head_answers(), repair_frames, |input| {
         let bytes = input.bytes();
@@ -266,7 +266,7 @@ fn frames() {
             flat: 4 << 10,
         },
         dictionary: &[],
-        outcomes: 1,
+        outcomes: 150,
     };
     target.run(head_answers(), repair_frames, |input| {
         let mut count = 0_usize;
@@ -290,7 +290,7 @@ fn content_type() {
             flat: 4 << 10,
         },
         dictionary: &[b"proto=", b"\"", b";", b" ", b"application/x-protobuf", b"\\"],
-        outcomes: 1,
+        outcomes: 4,
     };
     let seeds = [WriteProtocol::V1, WriteProtocol::V2].map(|protocol| Input::of(protocol.content_type()));
     target.run(seeds.to_vec(), nothing, |input| {

@@ -121,7 +121,7 @@ fn write_v1() {
             flat: TEXT,
         },
         dictionary: &[],
-        outcomes: 1,
+        outcomes: 50,
     };
     let seeds = vec![Input::of(write_request_v1().encode_to_vec())];
     target.run(seeds, nothing, |input| said(walk_v1(input.bytes())));
@@ -139,7 +139,7 @@ fn write_v2() {
             flat: TEXT,
         },
         dictionary: &[],
-        outcomes: 1,
+        outcomes: 60,
     };
     let seeds = vec![Input::of(write_request_v2().encode_to_vec())];
     target.run(seeds, nothing, |input| said(walk_v2(input.bytes())));
@@ -157,7 +157,7 @@ fn write_block() {
             flat: TEXT + (64 << 10),
         },
         dictionary: &[],
-        outcomes: 1,
+        outcomes: 200,
     };
     let seeds = vec![
         compressed(&write_request_v1().encode_to_vec()),

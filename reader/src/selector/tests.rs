@@ -23,6 +23,7 @@ fn selectors_of_promql_are_understood() {
         ),
         (r#"{__name__=~"a.+",b!~"c"}"#, r#"__name__=~"a.+" b!~"c""#),
         (r#"{"my.metric"}"#, r#"__name__="my.metric""#),
+        (r#"{"a",__name__=~"a.*","b"}"#, r#"__name__="a" __name__=~"a.*" __name__="b""#),
         (
             r#"{"my.metric","label name"="x",}"#,
             r#"__name__="my.metric" label name="x""#,
@@ -52,8 +53,6 @@ fn what_promql_refuses_is_refused() {
         "up{job}",
         "up{\"job\"}",
         "up{__name__=\"x\"}",
-        "{\"a\",\"b\"}",
-        "{__name__=\"a\",\"b\"}",
         "{a=\"x\" b=\"y\"}",
         "{a=\"x\" or b=\"y\"}",
         "{a=\"x\",,}",

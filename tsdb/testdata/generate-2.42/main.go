@@ -1,6 +1,7 @@
-// Writes the golden block of ../golden/old with Prometheus 2.42, the oldest whose blocks hold all of the first three encodings (no gauges, which it
-// would write as counters), and what
-// it answers from that block to ../golden/old.jsonl. Run: go run . ../golden
+// Writes the golden block of ../golden/old with Prometheus 2.42, and what it answers from that block to ../golden/old.jsonl.
+// Run: go run . ../golden
+//
+// 2.42 is the first that writes all of the first three encodings. There are no gauges in it, which it would write as counters.
 package main
 
 import (

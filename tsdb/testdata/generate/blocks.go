@@ -64,7 +64,7 @@ func writeExpected(path string, all []seriesRows) {
 func onlyBlock(dir string) string {
 	metas := must(filepath.Glob(filepath.Join(dir, "*", "meta.json")))
 	if len(metas) != 1 {
-		panic(fmt.Sprintf("%d blocks in %s", len(metas), dir))
+		check(fmt.Errorf("%d blocks in %s", len(metas), dir))
 	}
 	return filepath.Dir(metas[0])
 }

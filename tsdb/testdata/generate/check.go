@@ -72,7 +72,7 @@ func trimmed(dir string) {
 		}
 		check(series.Err())
 		if found != wanted {
-			panic(fmt.Sprintf("chunks of [%d, %d] hold %d samples, not %d", mint, maxt, found, wanted))
+			check(fmt.Errorf("chunks of [%d, %d] hold %d samples, not %d", mint, maxt, found, wanted))
 		}
 		check(plain.Close())
 		check(q.Close())

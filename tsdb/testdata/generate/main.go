@@ -25,6 +25,7 @@ import (
 	"math/rand"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sort"
 
 	"github.com/oklog/ulid/v2"
@@ -41,9 +42,12 @@ import (
 
 const samplesPerChunk = 120
 
+// check ends the program. It does not panic, because closing a block waits for its readers, and what is deferred would wait for ever.
 func check(err error) {
 	if err != nil {
-		panic(err)
+		fmt.Fprintln(os.Stderr, err)
+		debug.PrintStack()
+		os.Exit(1)
 	}
 }
 
