@@ -178,15 +178,13 @@ impl HistogramRun {
         });
         let mut settled = HistogramRun::default();
         let mut conflicts = 0;
-        let mut last: Option<HistogramRow<'_>> = None;
+        let mut before: Option<HistogramRow<'_>> = None;
         for row in rows {
-            match last {
-                Some(kept) if kept.timestamp == row.timestamp => conflicts += u64::from(kept != row),
-                _ => {
-                    settled.push_row(row);
-                    last = Some(row);
-                }
+            match before {
+                Some(before) if before.timestamp == row.timestamp => conflicts += u64::from(before != row),
+                _ => settled.push_row(row),
             }
+            before = Some(row);
         }
         *self = settled;
         conflicts

@@ -101,13 +101,13 @@ impl Run {
         samples.sort_by(|a, b| a.timestamp.cmp(&b.timestamp).then_with(|| order::prefer(b, a)));
         self.clear();
         let mut conflicts = 0;
+        let mut before: Option<Sample> = None;
         for sample in samples {
             match self.timestamps.last() {
-                Some(&last) if last == sample.timestamp => {
-                    conflicts += u64::from(self.sample(self.len() - 1) != sample);
-                }
+                Some(&last) if last == sample.timestamp => conflicts += u64::from(before != Some(sample)),
                 _ => self.push(sample),
             }
+            before = Some(sample);
         }
         conflicts
     }

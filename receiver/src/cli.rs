@@ -124,9 +124,8 @@ pub struct BoundFlags {
 impl BoundFlags {
     fn limits(&self) -> Limits {
         let default = Limits::default();
-        let bytes = |given: Option<u64>, default| {
-            given.map_or(default, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
-        };
+        let bytes =
+            |given: Option<u64>, default| given.map_or(default, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         Limits {
             series_per_request: self.series_limit.unwrap_or(default.series_per_request),
             samples_per_request: self.samples_limit.unwrap_or(default.samples_per_request),

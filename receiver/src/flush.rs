@@ -186,7 +186,10 @@ impl Flush {
     ) -> Result<(PartSummary, Conflicts), ReceiverError> {
         let open = |kind: FileKind| -> Result<Output, ArchiveError> {
             let file = self.fs.create_new(&directory.join(file_name(kind)));
-            Ok(BufWriter::with_capacity(1 << 20, Sequential::new(file.map_err(ArchiveError::Write)?)))
+            Ok(BufWriter::with_capacity(
+                1 << 20,
+                Sequential::new(file.map_err(ArchiveError::Write)?),
+            ))
         };
         let mut writer = PartWriter::create(open, info, PartSettings::default())?;
         let conflicts = write_rows(&mut writer, table)?;

@@ -15,8 +15,8 @@ use emberkeep_model::{MatchOp, Matcher, MetadataEntry, TenantId, TimeRange};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use emberkeep_proto::head::{ANSWER_CONTENT_TYPE, HeadAnswerWriter, HeadExemplar, HeadHistogram, decode_request};
-use emberkeep_proto::messages::head::{HeadKinds as WireKinds, HeadMetadata, HeadSeries as WireSeries};
 use emberkeep_proto::messages::head::head_matcher::MatchOp as WireOp;
+use emberkeep_proto::messages::head::{HeadKinds as WireKinds, HeadMetadata, HeadSeries as WireSeries};
 
 use crate::head_read::ReceiverHead;
 

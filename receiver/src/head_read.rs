@@ -89,7 +89,11 @@ impl ReceiverHead {
         let mut add = |labels: Labels, runs: SeriesRuns| {
             weight += weigh(&runs);
             found.entry(labels).or_default().append(&runs);
-            if weight > self.samples_max { Err(self.too_large()) } else { Ok(()) }
+            if weight > self.samples_max {
+                Err(self.too_large())
+            } else {
+                Ok(())
+            }
         };
         for generation in &content.generations {
             let selected = generation.table.select(query, self.samples_max);
@@ -154,14 +158,19 @@ impl ReceiverHead {
                 let known = variants.entry((family, series, seen.metadata)).or_insert(span);
                 *known = (known.0.min(span.0), known.1.max(span.1));
             }
-            if variants.len() > self.samples_max { Err(self.too_large()) } else { Ok(()) }
+            if variants.len() > self.samples_max {
+                Err(self.too_large())
+            } else {
+                Ok(())
+            }
         };
         for generation in &content.generations {
             let selected = generation.table.metadata(query, self.samples_max);
             add(selected.ok_or_else(|| self.too_large())?)?;
         }
         for part in &content.staged {
-            self.runtime.block_on(self.read_staged_metadata(part, query, &mut add))?;
+            self.runtime
+                .block_on(self.read_staged_metadata(part, query, &mut add))?;
         }
         let entries = variants
             .into_iter()

@@ -45,7 +45,9 @@ async fn write(State(ingest): State<Arc<Ingest>>, request: Request) -> Response<
         Ok(protocol) => match read(&ingest, &parts.headers, body).await {
             Err(answer) => answer,
             Ok((tenant, body)) => {
-                let agent = header(&parts.headers, header::USER_AGENT).unwrap_or_default().to_owned();
+                let agent = header(&parts.headers, header::USER_AGENT)
+                    .unwrap_or_default()
+                    .to_owned();
                 let sender = Sender {
                     tenant,
                     protocol: *protocol,

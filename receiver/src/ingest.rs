@@ -16,9 +16,9 @@ use emberkeep_wal::{AppendError, Protocol, Record};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::admission::Admission;
+use crate::batch::Counts;
 use crate::clock_rule::ClockRule;
 use crate::generations::{Generations, Ticket};
-use crate::batch::Counts;
 use crate::intake::{self, Intake, Rules};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -196,7 +196,9 @@ impl Ingest {
                 n => format!(" and {n} series without any"),
             };
             let total = intake.sent.total();
-            format!("{items} of {total} samples, histograms, exemplars and metadata{others} refused, the first: {first}")
+            format!(
+                "{items} of {total} samples, histograms, exemplars and metadata{others} refused, the first: {first}"
+            )
         });
         Kept {
             counts: intake.batch.counts(),

@@ -199,7 +199,7 @@ impl<'a> Walk<'a> {
         let canonical = labels.canonical().map_err(|error| error.to_string())?;
         if let Judge::Rules(rules) = self.judge {
             rules
-                .labels(sizes)
+                .labels(sizes, canonical)
                 .map_err(|reason| format!("series {} {reason}", show(canonical)))?;
         }
         check_named(canonical)

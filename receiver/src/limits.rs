@@ -14,7 +14,7 @@ pub struct Limits {
     pub labels_per_series: usize,
     /// Bytes of a label name.
     pub label_name_bytes: usize,
-    /// Bytes of a label value.
+    /// Bytes of a label value; all labels of a series together have 2 MiB at most, whatever is set here.
     pub label_value_bytes: usize,
     /// Characters of all label names and values of an exemplar together; Prometheus keeps none with more than 128.
     pub exemplar_chars: usize,

@@ -191,9 +191,7 @@ impl SeriesTable {
         for shard in &self.shards {
             for series in &shard.read().series {
                 let variants = series.metadata();
-                if variants.is_empty()
-                    || series.tenant != query.tenant
-                    || !matches_all(&query.matchers, &series.labels)
+                if variants.is_empty() || series.tenant != query.tenant || !matches_all(&query.matchers, &series.labels)
                 {
                     continue;
                 }
@@ -246,8 +244,17 @@ impl FrozenTable<'_> {
 
 /// What rows count towards a limit on samples: a histogram as much as the samples that would take its memory.
 pub(crate) fn weigh(runs: &SeriesRuns) -> usize {
-    let histograms = runs.histograms.iter().map(|row| 1 + row.canonical.len() / 16).sum::<usize>();
-    let exemplars = runs.exemplars.as_slice().iter().map(|e| 2 + e.labels.as_bytes().len() / 16).sum::<usize>();
+    let histograms = runs
+        .histograms
+        .iter()
+        .map(|row| 1 + row.canonical.len() / 16)
+        .sum::<usize>();
+    let exemplars = runs
+        .exemplars
+        .as_slice()
+        .iter()
+        .map(|e| 2 + e.labels.as_bytes().len() / 16)
+        .sum::<usize>();
     runs.samples.len() + histograms + exemplars
 }
 

@@ -64,11 +64,18 @@ impl Sources {
             seen: [false; SWITCHES.len()],
             is_told: false,
         });
-        let on = [sent.histograms > 0, sent.exemplars > 0, sender.protocol == WriteProtocol::V2];
+        let on = [
+            sent.histograms > 0,
+            sent.exemplars > 0,
+            sender.protocol == WriteProtocol::V2,
+        ];
         for (i, (what, _)) in SWITCHES.into_iter().enumerate() {
             if is_new || (on[i] && !source.seen[i]) {
                 source.seen[i] |= on[i];
-                metrics.source_sends.get_or_create(&labels(what)).set(i64::from(source.seen[i]));
+                metrics
+                    .source_sends
+                    .get_or_create(&labels(what))
+                    .set(i64::from(source.seen[i]));
             }
         }
         if source.is_told || now.saturating_sub(source.first_seen) < TELL_AFTER_MS {

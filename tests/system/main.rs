@@ -9,6 +9,7 @@ mod durability;
 mod exact;
 mod hostile;
 mod independent;
+mod limits;
 mod middle;
 mod otel;
 mod partial;

@@ -13,7 +13,11 @@ use crate::writing::said;
 /// Encodes settled rows, every chunk as its encoding's byte and its data.
 fn encoded(runs: &SeriesRuns, start_timestamps: bool) -> Vec<Vec<u8>> {
     let mut chunks = Vec::new();
-    let mut encoder = SeriesEncoder::new(start_timestamps);
+    let mut encoder = if start_timestamps {
+        SeriesEncoder::with_start_timestamps()
+    } else {
+        SeriesEncoder::new()
+    };
     let mut keep = |chunk: emberkeep_tsdb::EncodedChunk<'_>| -> Result<(), TsdbError> {
         let mut bytes = vec![chunk.encoding as u8];
         bytes.extend_from_slice(chunk.data);

@@ -84,9 +84,9 @@ impl HeadAnswerReader {
         self.at += used;
         match message.frame {
             // What stands in the frame that older readers take must be all that they would read in it.
-            Some(Frame::Series(series)) if series.has_histograms() || series.has_exemplars() => Err(malformed(
-                "histograms or exemplars in a frame of float samples",
-            )),
+            Some(Frame::Series(series)) if series.has_histograms() || series.has_exemplars() => {
+                Err(malformed("histograms or exemplars in a frame of float samples"))
+            }
             Some(Frame::Series(series) | Frame::MixedSeries(series)) => {
                 if !series.is_consistent() {
                     return Err(malformed("columns of a series differ in length"));

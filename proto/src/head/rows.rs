@@ -79,12 +79,11 @@ impl HeadSeries {
     pub fn exemplars(&self) -> impl Iterator<Item = HeadExemplar<'_>> {
         let labels = cut(&self.exemplar_label_lengths, &self.exemplar_labels);
         let rows = self.exemplar_timestamps.iter().zip(&self.exemplar_value_bits);
-        rows.zip(labels)
-            .map(|((timestamp, value_bits), labels)| HeadExemplar {
-                timestamp: *timestamp,
-                value_bits: *value_bits,
-                labels,
-            })
+        rows.zip(labels).map(|((timestamp, value_bits), labels)| HeadExemplar {
+            timestamp: *timestamp,
+            value_bits: *value_bits,
+            labels,
+        })
     }
 
     /// Whether there is a float sample.

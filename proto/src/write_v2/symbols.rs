@@ -28,7 +28,7 @@ pub enum SymbolError {
 pub struct Symbols<'a> {
     body: &'a [u8],
     /// Where the length of each symbol stands.
-    places: Vec<(u32,u32)>,
+    places: Vec<(u32, u32)>,
 }
 
 impl<'a> Symbols<'a> {
@@ -45,8 +45,9 @@ impl<'a> Symbols<'a> {
         let Ok(place) = u32::try_from(fields.offset()) else {
             return Err(fields.malformed("a symbol behind the first 4 GiB"));
         };
-        let content=fields.message()?;
-        self.places.push((content.offset() as u32, fields.offset() as u32));let _=place;
+        let content = fields.message()?;
+        self.places.push((content.offset() as u32, fields.offset() as u32));
+        let _ = place;
         Ok(())
     }
 

@@ -21,7 +21,7 @@ pub(super) async fn write(
     body: &mut BodySender,
 ) -> Result<(), ReaderError> {
     let mut frame = SeriesFrame::default();
-    let mut encoder = SeriesEncoder::new(false);
+    let mut encoder = SeriesEncoder::new();
     let mut piece = SeriesRuns::default();
     while let Some(labels) = scan.next_series().await? {
         budget.series()?;

@@ -23,7 +23,10 @@ fn selectors_of_promql_are_understood() {
         ),
         (r#"{__name__=~"a.+",b!~"c"}"#, r#"__name__=~"a.+" b!~"c""#),
         (r#"{"my.metric"}"#, r#"__name__="my.metric""#),
-        (r#"{"a",__name__=~"a.*","b"}"#, r#"__name__="a" __name__=~"a.*" __name__="b""#),
+        (
+            r#"{"a",__name__=~"a.*","b"}"#,
+            r#"__name__="a" __name__=~"a.*" __name__="b""#,
+        ),
         (
             r#"{"my.metric","label name"="x",}"#,
             r#"__name__="my.metric" label name="x""#,

@@ -162,10 +162,14 @@ impl<'a> Entry<'a> for write_v2::Series<'_, 'a> {
         let metadata = write_v2::Series::metadata(self)?;
         let texts = || Ok((metadata.unit?, metadata.help?));
         let texts: Result<_, write_v2::SymbolError> = texts();
-        Some(texts.map_err(|error| error.to_string()).map(|(unit, help)| WireMetadata {
-            metric_type: metadata.metric_type,
-            unit,
-            help,
-        }))
+        Some(
+            texts
+                .map_err(|error| error.to_string())
+                .map(|(unit, help)| WireMetadata {
+                    metric_type: metadata.metric_type,
+                    unit,
+                    help,
+                }),
+        )
     }
 }

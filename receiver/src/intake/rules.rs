@@ -8,6 +8,9 @@ use super::histogram::{count_buckets, fill};
 use crate::clock_rule::AHEAD_MS_MAX;
 use crate::limits::Limits;
 
+/// All labels of a series together. Readers of blocks refuse an index entry of twice as much, so more could not be restored.
+const SERIES_BYTES_MAX: usize = 2 << 20;
+
 /// What a live request is judged by.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules<'a> {
@@ -57,10 +60,11 @@ impl Rules<'_> {
         }
     }
 
-    /// The labels of a series as sent.
-    pub(super) fn labels(&self, sizes: LabelSizes) -> Result<(), String> {
+    /// The labels of a series: as sent, and their canonical bytes.
+    pub(super) fn labels(&self, sizes: LabelSizes, canonical: &[u8]) -> Result<(), String> {
         let limits = self.limits;
         let bounds = [
+            (canonical.len(), SERIES_BYTES_MAX, "bytes of labels"),
             (sizes.labels, limits.labels_per_series, "labels"),
             (sizes.name_bytes, limits.label_name_bytes, "bytes in a label name"),
             (sizes.value_bytes, limits.label_value_bytes, "bytes in a label value"),
@@ -85,12 +89,18 @@ impl Rules<'_> {
     /// The labels of an exemplar.
     pub(super) fn exemplar(&self, labels: Result<&mut LabelsBuilder, String>) -> Result<Labels, Refusal> {
         let labels = labels.map_err(Refusal::ExemplarLabels)?;
-        let labels = labels.labels().map_err(|error| Refusal::ExemplarLabels(error.to_string()))?;
+        let labels = labels
+            .labels()
+            .map_err(|error| Refusal::ExemplarLabels(error.to_string()))?;
         let chars = labels
             .iter()
             .map(|(name, value)| name.chars().count() + value.chars().count())
             .sum();
         let limit = self.limits.exemplar_chars;
-        if chars > limit { Err(Refusal::ExemplarLength { chars, limit }) } else { Ok(labels) }
+        if chars > limit {
+            Err(Refusal::ExemplarLength { chars, limit })
+        } else {
+            Ok(labels)
+        }
     }
 }

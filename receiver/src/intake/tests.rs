@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use emberkeep_proto::messages::{prometheus as v1, write_v2 as v2};
 use emberkeep_model::{Labels, MIN_TIMESTAMP};
+use emberkeep_proto::messages::{prometheus as v1, write_v2 as v2};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
@@ -160,14 +160,16 @@ fn body_v2(requested: &[Sent]) -> Vec<u8> {
     };
     let mut timeseries = Vec::new();
     for sent in requested {
-        let mut refs = |pairs: &[(String, String)]| -> Vec<u32> {
-            pairs.iter().flat_map(|(n, v)| [add(n), add(v)]).collect()
-        };
-        let samples = sent.samples.iter().map(|&(timestamp, bits, start_timestamp)| v2::Sample {
-            value: f64::from_bits(bits),
-            timestamp,
-            start_timestamp,
-        });
+        let mut refs =
+            |pairs: &[(String, String)]| -> Vec<u32> { pairs.iter().flat_map(|(n, v)| [add(n), add(v)]).collect() };
+        let samples = sent
+            .samples
+            .iter()
+            .map(|&(timestamp, bits, start_timestamp)| v2::Sample {
+                value: f64::from_bits(bits),
+                timestamp,
+                start_timestamp,
+            });
         timeseries.push(v2::TimeSeries {
             labels_refs: refs(&sent.labels),
             samples: samples.collect(),
@@ -319,7 +321,6 @@ proptest! {
     }
 }
 
-
 #[test]
 fn a_refusal_names_the_series_and_the_reason() {
     let requested = [floats(&[("job", "x")], &[(NOW, 0, 0)])];
@@ -345,9 +346,16 @@ fn each_limit_refuses_what_is_beyond_it_and_says_so() {
     let ok = Limits::default();
     let refused = |limits: Limits, sent: &Sent| {
         let body = body_v2(std::slice::from_ref(sent));
-        assert_eq!(judged(WriteProtocol::V2, &body).unwrap().n_refusals(), 0, "within the default");
+        assert_eq!(
+            judged(WriteProtocol::V2, &body).unwrap().n_refusals(),
+            0,
+            "within the default"
+        );
         let intake = judge(WriteProtocol::V2, &body, &rules(&limits, usize::MAX)).unwrap();
-        assert!(replay(WriteProtocol::V2, &body, &intake.verdict).is_ok(), "a verdict outlives the limit");
+        assert!(
+            replay(WriteProtocol::V2, &body, &intake.verdict).is_ok(),
+            "a verdict outlives the limit"
+        );
         intake.first_refusal.expect("something is refused")
     };
     let wide = floats(&[named, ("a", "1"), ("longer", "2345")], &[(NOW, 0, 0)]);
@@ -387,8 +395,20 @@ fn each_limit_refuses_what_is_beyond_it_and_says_so() {
 
     let body = body_v2(&[wide.clone(), wide]);
     for (limits, what) in [
-        (Limits { series_per_request: 1, ..ok.clone() }, "2 series, more than 1"),
-        (Limits { samples_per_request: 1, ..ok }, "2 samples, histograms and exemplars, more than 1"),
+        (
+            Limits {
+                series_per_request: 1,
+                ..ok.clone()
+            },
+            "2 series, more than 1",
+        ),
+        (
+            Limits {
+                samples_per_request: 1,
+                ..ok
+            },
+            "2 samples, histograms and exemplars, more than 1",
+        ),
     ] {
         let error = judge(WriteProtocol::V2, &body, &rules(&limits, usize::MAX)).unwrap_err();
         assert!(error.to_string().contains(what), "{error}");
@@ -404,7 +424,9 @@ fn an_invalid_histogram_is_told_with_its_fault() {
     let intake = judged(WriteProtocol::V1, &body_v1(&[sent])).unwrap();
     assert_eq!(
         intake.first_refusal.unwrap(),
-        format!(r#"series {{__name__="h"}}: histogram at {NOW} is not valid: 2 observations in buckets, but the count is 3"#)
+        format!(
+            r#"series {{__name__="h"}}: histogram at {NOW} is not valid: 2 observations in buckets, but the count is 3"#
+        )
     );
 }
 

@@ -63,9 +63,11 @@ impl Families {
     /// All, by tenant and family.
     pub(super) fn sorted(&self) -> Vec<(TenantId, String, Vec<SeenMetadata>)> {
         let tenants = self.tenants.lock();
-        let families = tenants
-            .iter()
-            .flat_map(|(tenant, families)| families.iter().map(move |(family, variants)| (tenant, family, variants)));
+        let families = tenants.iter().flat_map(|(tenant, families)| {
+            families
+                .iter()
+                .map(move |(family, variants)| (tenant, family, variants))
+        });
         families
             .map(|(tenant, family, variants)| (tenant.clone(), family.clone(), variants.clone()))
             .collect()

@@ -188,7 +188,8 @@ impl Life {
     pub(crate) fn claimed(&self) -> Result<(), String> {
         let epoch = || async {
             let head = self.receiver.head();
-            let read = tokio::task::spawn_blocking(move || head.read(&everything_of("anonymous", HeadKinds::Samples))).await;
+            let read =
+                tokio::task::spawn_blocking(move || head.read(&everything_of("anonymous", HeadKinds::Samples))).await;
             read.unwrap()
                 .map(|answer| answer.position.epoch)
                 .map_err(|error| error.to_string())

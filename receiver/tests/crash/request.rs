@@ -144,7 +144,10 @@ impl Request {
                     count: Some(prometheus::histogram::Count::CountInt(count)),
                     sum: SUM,
                     schema: SCHEMA,
-                    positive_spans: vec![prometheus::BucketSpan { offset: OFFSET, length: 1 }],
+                    positive_spans: vec![prometheus::BucketSpan {
+                        offset: OFFSET,
+                        length: 1,
+                    }],
                     positive_deltas: vec![i64::try_from(count).unwrap()],
                     reset_hint: 3,
                     timestamp: entry.at(1),
@@ -207,7 +210,10 @@ impl Request {
                     count: Some(write_v2::histogram::Count::CountInt(count)),
                     sum: SUM,
                     schema: SCHEMA,
-                    positive_spans: vec![write_v2::BucketSpan { offset: OFFSET, length: 1 }],
+                    positive_spans: vec![write_v2::BucketSpan {
+                        offset: OFFSET,
+                        length: 1,
+                    }],
                     positive_deltas: vec![i64::try_from(count).unwrap()],
                     reset_hint: 3,
                     timestamp: entry.at(1),
@@ -261,7 +267,10 @@ impl Entry {
                 sum: SUM,
                 schema: SCHEMA,
                 reset_hint: ResetHint::Gauge,
-                positive_spans: vec![Span { offset: OFFSET, length: 1 }],
+                positive_spans: vec![Span {
+                    offset: OFFSET,
+                    length: 1,
+                }],
                 ..Histogram::default()
             };
             runs.histograms.push(self.at(1), 0, &histogram);

@@ -40,9 +40,17 @@ impl BlockReader {
     ) -> Result<BlockStats, TsdbError> {
         let directory = self.directory.clone();
         let damaged = |what: String| corrupt(|| format!("block `{}`", directory.display()))(what);
-        let lists = (1..self.index.list_count())
-            .map(|n| self.index.postings_at(n))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut lists = Vec::new();
+        let mut listed = 0;
+        for number in 1..self.index.list_count() {
+            let list = self.index.postings_at(number)?;
+            listed += 4 * list.len() as u64;
+            // Entries of the table that share a list would take memory without end.
+            if listed > self.index.bytes() {
+                return Err(damaged("its postings lists are larger than the index".to_owned()));
+            }
+            lists.push(list);
+        }
         let mut seen = vec![0usize; lists.len()];
         let mut stats = BlockStats {
             num_tombstones: self.tombstones.len() as u64,

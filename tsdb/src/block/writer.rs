@@ -61,7 +61,7 @@ impl BlockWriter {
             output: output.to_owned(),
             ulid,
             range,
-            encoder: SeriesEncoder::new(false),
+            encoder: SeriesEncoder::new(),
             stats: BlockStats::default(),
             content: BlockContent::default(),
             span: None,
@@ -74,7 +74,7 @@ impl BlockWriter {
     /// chunks that have any.
     #[must_use]
     pub fn with_start_timestamps(mut self) -> Self {
-        self.encoder = SeriesEncoder::new(true);
+        self.encoder = SeriesEncoder::with_start_timestamps();
         self
     }
 

@@ -50,13 +50,28 @@ pub struct SeriesEncoder {
     histograms: HistogramCutter,
 }
 
+impl Default for SeriesEncoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SeriesEncoder {
-    /// An encoder that keeps start timestamps, in the encodings for them where a chunk has any, or leaves them out.
+    /// An encoder that leaves start timestamps out, so that every Prometheus reads the chunks.
     #[must_use]
-    pub fn new(start_timestamps: bool) -> Self {
+    pub fn new() -> Self {
         Self {
-            floats: FloatCutter::new(start_timestamps),
-            histograms: HistogramCutter::new(start_timestamps),
+            floats: FloatCutter::new(false),
+            histograms: HistogramCutter::new(false),
+        }
+    }
+
+    /// An encoder that keeps start timestamps, in the encodings for them where a chunk has any.
+    #[must_use]
+    pub fn with_start_timestamps() -> Self {
+        Self {
+            floats: FloatCutter::new(true),
+            histograms: HistogramCutter::new(true),
         }
     }
 

@@ -16,6 +16,9 @@ use crate::TsdbError;
 use crate::bytes::Cursor;
 use crate::error::{Damage, corrupt, io_error};
 
+/// Labels of one series, in bytes. No sender comes near; a damaged index could name one long symbol without end.
+const MAX_LABEL_BYTES: usize = 4 << 20;
+
 /// One index.
 #[derive(Debug)]
 pub struct IndexReader {
@@ -165,6 +168,9 @@ impl IndexReader {
         for _ in 0..count.checked_mul(2).ok_or("it has more labels than bytes")? {
             let symbol = cursor.uvarint32()? as usize;
             let range = self.symbols.get(symbol).ok_or("there is no such symbol")?;
+            if out.len() + range.len() > MAX_LABEL_BYTES {
+                return Err("it has more than 4 MiB of labels");
+            }
             out.extend_from_slice(&self.bytes[range.clone()]);
         }
         Ok(out)

@@ -64,7 +64,7 @@ fn encoded(runs: &SeriesRuns) -> Vec<(Encoding, Vec<u8>)> {
         chunks.push((chunk.encoding, chunk.data.to_vec()));
         Ok::<(), Infallible>(())
     };
-    let mut encoder = SeriesEncoder::new(true);
+    let mut encoder = SeriesEncoder::with_start_timestamps();
     encoder.push(&runs.samples, &runs.histograms, &mut sink).unwrap();
     encoder.finish(&mut sink).unwrap();
     chunks

@@ -21,7 +21,7 @@ const ALL: [Encoding; 4] = [
 /// The histogram chunks of a series.
 fn chunks(histograms: &HistogramRun) -> Vec<(Encoding, Vec<u8>)> {
     let mut chunks = Vec::new();
-    let mut encoder = SeriesEncoder::new(true);
+    let mut encoder = SeriesEncoder::with_start_timestamps();
     let mut sink = |chunk: crate::EncodedChunk<'_>| {
         chunks.push((chunk.encoding, chunk.data.to_vec()));
         Ok::<(), Infallible>(())

@@ -36,7 +36,11 @@ fn encode(pieces: &[SeriesRuns], starts: bool) -> Vec<Chunk> {
         });
         Ok::<(), Infallible>(())
     };
-    let mut encoder = SeriesEncoder::new(starts);
+    let mut encoder = if starts {
+        SeriesEncoder::with_start_timestamps()
+    } else {
+        SeriesEncoder::new()
+    };
     for piece in pieces {
         encoder.push(&piece.samples, &piece.histograms, &mut sink).unwrap();
     }
