@@ -56,17 +56,18 @@ async fn series(State(reader): State<Arc<Reader>>, request: Request) -> Response
         let truncated = each_series(&reader, &params, |labels| {
             let full = params.is_full(found.len());
             if !full {
-                found.push(labels);
+                found.push(LabelSet(labels));
             }
             !full
         })
         .await?;
-        Ok((found, truncated))
-    })
-    .await;
-    let shown =
-        result.map(|(found, truncated)| Found::first(found.into_iter().map(LabelSet).collect::<Vec<_>>(), truncated));
-    answer(reader.metrics(), "series", shown)
+        Ok(if truncated {
+            Found::truncated(found)
+        } else {
+            Found::whole(found)
+        })
+    });
+    answer(reader.metrics(), "series", result.await)
 }
 
 /// `GET|POST /api/v1/labels`
@@ -141,9 +142,10 @@ async fn distinct(
         true
     })
     .await?;
-    let truncated = params.limit.is_some_and(|limit| found.len() > limit);
-    let kept = found.into_iter().take(params.limit.unwrap_or(usize::MAX)).collect();
-    Ok(Found::first(kept, truncated))
+    match params.limit {
+        Some(limit) if found.len() > limit => Ok(Found::truncated(found.into_iter().take(limit).collect())),
+        _ => Ok(Found::whole(found.into_iter().collect())),
+    }
 }
 
 /// Calls `visit` with each series until it says no; returns whether it did.

@@ -93,7 +93,7 @@ impl Reader {
         read_families(self.sources.store(), &look, query, accept, limit).await
     }
 
-    /// Waits for a place among the running remote reads, until the time of the request is over.
+    /// Waits for a place among the requests being answered, remote reads and the API together, until the time of the request is over.
     pub(crate) async fn enter(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, ReaderError> {
         let place = timeout_at(deadline, Arc::clone(&self.gate).acquire_owned()).await;
         let permit = place.map_err(|_| {

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use emberkeep_archive::ArchiveError;
 use emberkeep_model::head::HeadError;
 
+use crate::excerpt::{ERROR_BYTES_MAX, excerpt};
+
 /// Why a read, or an export, did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReaderError {
@@ -51,6 +53,11 @@ impl ReaderError {
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
+    }
+
+    /// What a client and the log are told: the text, bounded, because it may repeat what was asked.
+    pub(crate) fn told(&self) -> String {
+        excerpt(self, ERROR_BYTES_MAX)
     }
 
     pub(crate) fn output(path: impl Into<PathBuf>, why: impl Into<String>) -> Self {

@@ -71,6 +71,16 @@ impl fmt::Debug for Console<'_> {
     }
 }
 
+/// What becomes of start timestamps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum StartTimestamps {
+    /// Blocks are without them, for every Prometheus.
+    #[default]
+    LeftOut,
+    /// Blocks have them, for a new Prometheus.
+    Kept,
+}
+
 /// What an export did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExportSummary {
@@ -82,6 +92,8 @@ pub struct ExportSummary {
     pub content: Content,
     /// Samples with a start timestamp, in the blocks or not.
     pub start_timestamps: u64,
+    /// Samples that lost against a different one of the same series and time, and are in no block; `content` names a series.
+    pub conflicts: u64,
     /// Exemplars beside the blocks.
     pub exemplars: u64,
     /// Metric families whose metadata is beside the blocks.
@@ -116,7 +128,11 @@ impl Export {
             query,
             ulids: Generator::new(),
             output,
-            start_timestamps: self.arguments.start_timestamps,
+            starts: if self.arguments.start_timestamps {
+                StartTimestamps::Kept
+            } else {
+                StartTimestamps::LeftOut
+            },
             summary: ExportSummary::default(),
         };
         console.bar.set_length(windows.len() as u64);
@@ -136,6 +152,7 @@ impl Export {
         }
         console.bar.finish_and_clear();
         run.summary.start_timestamps = run.summary.content.start_timestamps();
+        run.summary.conflicts = run.summary.content.conflicts();
         if !run.summary.blocks.is_empty() {
             table::write_content(console.out, &run.summary.content).map_err(ReaderError::file("standard output"))?;
         }
@@ -154,8 +171,7 @@ struct Run<'a> {
     query: Query,
     ulids: Generator,
     output: Output,
-    /// Whether blocks keep them.
-    start_timestamps: bool,
+    starts: StartTimestamps,
     summary: ExportSummary,
 }
 
@@ -202,10 +218,10 @@ impl Run<'_> {
         let path = self.output.block(ulid);
         let failed = |error| ReaderError::output(&path, format!("{error}"));
         let mut writer = BlockWriter::create(self.output.directory(), ulid, window).map_err(failed)?;
-        if self.start_timestamps {
+        if self.starts == StartTimestamps::Kept {
             writer = writer.with_start_timestamps();
         }
-        let mut meant = Tally::new(self.start_timestamps);
+        let mut meant = Tally::new(self.starts);
         while let Some(series) = scan.next().await? {
             meant.add(&series.labels, &series.runs);
             writer.push(&series.labels, &series.runs).map_err(failed)?;
@@ -215,7 +231,7 @@ impl Run<'_> {
             self.output.forget_block(window)?;
             return Ok(None);
         };
-        let bytes = match read_back(&path, &meant, self.start_timestamps) {
+        let bytes = match read_back(&path, &meant, self.starts) {
             Ok(bytes) => bytes,
             Err(why) => {
                 // A block that is not what was meant must not stay where a Prometheus would load it.
@@ -228,6 +244,7 @@ impl Run<'_> {
         };
         let mut content = meant.into_content();
         content.set_chunks(&chunks);
+        content.set_conflicts(scan.conflicts());
         self.summary.content.merge(&content);
         self.output.finish_block(window, &content)?;
         Ok(Some(Row { meta, bytes }))
@@ -235,9 +252,9 @@ impl Run<'_> {
 }
 
 /// Reads a block with everything it is checked by, and compares it sample by sample with what was meant. Returns its size.
-fn read_back(path: &Path, meant: &Tally, start_timestamps: bool) -> Result<u64, String> {
+fn read_back(path: &Path, meant: &Tally, starts: StartTimestamps) -> Result<u64, String> {
     let mut reader = BlockReader::open(path).map_err(|error| error.to_string())?;
-    let mut found = Tally::new(start_timestamps);
+    let mut found = Tally::new(starts);
     let stats = reader
         .verify(|labels, runs| found.add(labels, runs))
         .map_err(|error| error.to_string())?;

@@ -8,6 +8,7 @@ mod app;
 pub mod cli;
 mod conflict_log;
 mod error;
+mod excerpt;
 pub mod export;
 mod head;
 mod metrics;

@@ -39,9 +39,9 @@ pub(crate) async fn handle(State(reader): State<Arc<Reader>>, request: Request) 
                 other => api::status_of(other).0,
             };
             if code.is_server_error() {
-                tracing::error!(error = %error, "remote read failed");
+                tracing::error!(error = error.told(), "remote read failed");
             }
-            (code, format!("{error}\n")).into_response()
+            (code, format!("{}\n", error.told())).into_response()
         }
     };
     reader.metrics().request("read", response.status().as_u16());

@@ -6,6 +6,7 @@
 //! scan must never emit a row out of time order or leave one out; when the sources contradict themselves it fails.
 
 mod buffer;
+mod entries;
 mod families;
 mod member;
 mod series;
@@ -20,6 +21,7 @@ use emberkeep_model::head::{HeadAnswer, HeadKinds};
 use emberkeep_model::{Labels, Matcher, SeriesRuns, TenantId, TimeRange};
 use futures::{StreamExt, TryStreamExt};
 
+pub(crate) use self::entries::{MetadataPasses, Said};
 pub(crate) use self::families::read_families;
 pub use self::families::{Families, Seen};
 use self::series::SeriesMerge;

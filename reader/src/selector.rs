@@ -11,6 +11,7 @@ use std::sync::Arc;
 use emberkeep_model::{Labels, MatchOp, Matcher, MatcherError, matches_all};
 
 use self::lexer::{Lexer, Token};
+use crate::excerpt::{QUOTED_BYTES_MAX, excerpt};
 
 /// The label that holds a metric's name.
 const METRIC_NAME: &str = "__name__";
@@ -21,7 +22,7 @@ pub enum SelectorError {
     /// Not a selector.
     #[error("selector `{selector}`: {what} at character {at}")]
     Syntax {
-        /// The whole text.
+        /// The text, or the beginning of a long one.
         selector: String,
         /// Where the text goes wrong, in characters from 1.
         at: usize,
@@ -31,7 +32,7 @@ pub enum SelectorError {
     /// A selector with a matcher that cannot be built.
     #[error("selector `{selector}`: {source}")]
     Matcher {
-        /// The whole text.
+        /// The text, or the beginning of a long one.
         selector: String,
         /// What is wrong with the matcher.
         source: MatcherError,
@@ -39,7 +40,7 @@ pub enum SelectorError {
     /// Every matcher accepts the empty value, so that the selector would read the whole archive by accident.
     #[error("selector `{selector}` must contain at least one matcher that does not match the empty value")]
     MatchesEmpty {
-        /// The whole text.
+        /// The text, or the beginning of a long one.
         selector: String,
     },
 }
@@ -58,7 +59,7 @@ pub fn parse_selector(text: &str) -> Result<Arc<[Matcher]>, SelectorError> {
     parser.selector()?;
     if parser.matchers.iter().all(|m| m.matches("")) {
         return Err(SelectorError::MatchesEmpty {
-            selector: text.to_owned(),
+            selector: excerpt(text, QUOTED_BYTES_MAX),
         });
     }
     Ok(parser.matchers.into())
@@ -117,10 +118,16 @@ impl Selection {
         }
     }
 
+    /// Whether a series is wanted.
+    #[must_use]
+    pub fn selects(&self, labels: &Labels) -> bool {
+        self.selectors.iter().any(|selector| matches_all(selector, labels))
+    }
+
     /// Whether a series that satisfies [`Self::common`] is wanted.
     #[must_use]
     pub fn accepts(&self, labels: &Labels) -> bool {
-        self.selectors.len() == 1 || self.selectors.iter().any(|selector| matches_all(selector, labels))
+        self.selectors.len() == 1 || self.selects(labels)
     }
 }
 
@@ -190,7 +197,7 @@ impl Parser<'_> {
             return Err(self.wrong("the metric name is set twice".to_owned()));
         }
         let matcher = Matcher::new(name, op, value).map_err(|source| SelectorError::Matcher {
-            selector: self.text.to_owned(),
+            selector: excerpt(self.text, QUOTED_BYTES_MAX),
             source,
         })?;
         self.matchers.push(matcher);
@@ -209,9 +216,9 @@ impl Parser<'_> {
 
     fn wrong(&self, what: String) -> SelectorError {
         SelectorError::Syntax {
-            selector: self.text.to_owned(),
+            selector: excerpt(self.text, QUOTED_BYTES_MAX),
             at: self.lexer.column(),
-            what,
+            what: excerpt(what, QUOTED_BYTES_MAX),
         }
     }
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 pub struct ReaderSettings {
     /// Samples that one query of a sampled answer may select; a histogram counts as one.
     pub sample_limit: u64,
-    /// Series that one query of a remote read may select, or one metadata answer may look at.
+    /// Series that one query of a remote read may select, or one request of the API may look at.
     pub series_limit: usize,
-    /// Parts that one query may open.
+    /// Parts that one query, or one request of the API, may open.
     pub part_limit: usize,
     /// Bytes of a sampled answer as it is sent; it is in memory whole.
     pub sampled_bytes_max: u64,
@@ -19,7 +19,7 @@ pub struct ReaderSettings {
     pub streamed_bytes_max: u64,
     /// Requests answered at the same time, remote reads and the API together; others wait.
     pub concurrency: usize,
-    /// Time that one request may take, for a remote read from its arrival to its last byte.
+    /// Time that one request may take: a remote read from its arrival to its last byte, one of the API until its answer is whole.
     pub timeout: Duration,
 }
 

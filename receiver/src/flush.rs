@@ -217,7 +217,7 @@ pub(crate) fn write_rows<W: Write + Send>(
         }
         let (runs, lost) = series.settled();
         conflicts.add(series, lost);
-        writer.push(&series.tenant, &series.labels, &runs, series.metadata())?;
+        writer.push(&series.tenant, &series.labels, &runs, &series.metadata())?;
     }
     for (tenant, family, variants) in families {
         writer.push_family(&tenant, &family, &variants)?;

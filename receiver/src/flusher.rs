@@ -4,12 +4,13 @@
 //! grows to its bound, then writes get 503, and nothing is lost. A record that makes the flush fail for its content is found by
 //! flushing the records one by one, and set aside.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use backon::BackoffBuilder;
+use emberkeep_model::TenantId;
 use emberkeep_wal::SegmentRange;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -25,6 +26,12 @@ use crate::settings::Settings;
 /// How often sizes are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// Tenants that the metric of conflicts tells apart: their names come from outside.
+const CONFLICT_TENANTS_MAX: usize = 256;
+
+/// All further ones; no tenant can have this name.
+const OTHER_TENANTS: &str = "<others>";
+
 /// Asks for a flush now; answered when everything acknowledged before is staged.
 pub(crate) type FlushRequest = oneshot::Sender<()>;
 
@@ -38,6 +45,8 @@ pub(crate) struct Flusher {
     pub(crate) admission: Admission,
     /// Rotated and not staged, oldest first.
     pub(crate) waiting: VecDeque<Frozen>,
+    /// Tenants with a line in the metric of conflicts.
+    pub(crate) conflict_tenants: BTreeSet<TenantId>,
     /// Flushes in a row that failed for what they hold.
     pub(crate) content_failures: u32,
 }
@@ -92,11 +101,16 @@ impl Flusher {
     }
 
     /// At most a few lines for each flush; the metric counts all.
-    fn tell_conflicts(&self, conflicts: &Conflicts) {
+    fn tell_conflicts(&mut self, conflicts: &Conflicts) {
         for (tenant, lost) in &conflicts.by_tenant {
-            let labels = TenantLabels {
-                tenant: tenant.as_str().to_owned(),
+            let is_known = self.conflict_tenants.contains(tenant);
+            let tenant = if is_known || self.conflict_tenants.len() < CONFLICT_TENANTS_MAX {
+                self.conflict_tenants.insert(tenant.clone());
+                tenant.as_str().to_owned()
+            } else {
+                OTHER_TENANTS.to_owned()
             };
+            let labels = TenantLabels { tenant };
             self.metrics.conflicts.get_or_create(&labels).inc_by(*lost);
         }
         for (tenant, series, lost) in &conflicts.told {
@@ -104,7 +118,7 @@ impl Flusher {
                 %tenant,
                 %series,
                 lost,
-                "different values for one timestamp: two senders without a label that tells them apart?"
+                "different rows for one timestamp: two senders without a label that tells them apart, or one over both protocols?"
             );
         }
     }

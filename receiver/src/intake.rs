@@ -11,14 +11,16 @@
 
 mod entry;
 mod histogram;
+mod room;
 mod rules;
 
-use emberkeep_model::{Exemplar, Histogram, LabelsBuilder, MetricType, Sample};
+use emberkeep_model::{Exemplar, Histogram, Labels, LabelsBuilder, MetricType, Sample};
 use emberkeep_proto::content::WriteProtocol;
 use emberkeep_proto::{WireError, write_v1, write_v2};
 use emberkeep_wal::Verdict;
 
 use self::entry::{Entry, WireMetadata};
+use self::room::Room;
 use self::rules::Refusal;
 pub(crate) use self::rules::Rules;
 use crate::batch::{Batch, BatchMetadata, Counts};
@@ -29,8 +31,11 @@ pub(crate) const VALIDATOR_VERSION: u32 = 2;
 /// The version that knew float samples only.
 const FLOATS_ONLY: u32 = 1;
 
-/// How much of a bad series is told to the sender.
+/// How much of the labels of a bad series is told to the sender.
 const SHOWN_BYTES_MAX: usize = 400;
+
+/// How much of a refusal is told, the reason included, which comes last.
+const TOLD_BYTES_MAX: usize = 700;
 
 /// What a request holds and what became of it.
 #[derive(Debug)]
@@ -95,6 +100,8 @@ struct Walk<'a> {
     floats_only: bool,
     /// The ordinal of the next item.
     next: u32,
+    /// Bytes that were copied for labels and texts, refused ones included.
+    expanded: usize,
     labels: LabelsBuilder,
     exemplar_labels: LabelsBuilder,
     histogram: Histogram,
@@ -115,6 +122,7 @@ impl<'a> Walk<'a> {
             },
             judge,
             next: 0,
+            expanded: 0,
             labels: LabelsBuilder::default(),
             exemplar_labels: LabelsBuilder::default(),
             histogram: Histogram::default(),
@@ -171,21 +179,24 @@ impl<'a> Walk<'a> {
         sent.metadata += carries.metadata;
         self.check_samples_number()?;
 
+        if self.is_refused_whole(carries) {
+            // Nothing of it is looked at again.
+            self.intake.n_refused += carries.total();
+            self.next = self.next.saturating_add(ordinals(carries.total()));
+            return Ok(());
+        }
         let mut labels = std::mem::take(&mut self.labels);
-        labels.clear();
-        let taken = self.labels_of(entry, &mut labels);
-        let done = match taken {
+        let done = match self.labels_of(entry, &mut labels) {
             Err(reason) => self.bad_series(carries, reason),
+            Ok(canonical) if carries.total() == 0 => {
+                self.intake.n_bad_series += 1;
+                self.intake
+                    .tell(|| format!("series {} has no sample, histogram or exemplar", show(canonical)));
+                Ok(())
+            }
             Ok(canonical) => {
-                if carries.total() == 0 {
-                    self.intake.n_bad_series += 1;
-                    self.intake
-                        .tell(|| format!("series {} has no sample, histogram or exemplar", show(canonical)));
-                    Ok(())
-                } else {
-                    self.intake.batch.push_series(canonical);
-                    self.items(entry, canonical)
-                }
+                self.intake.batch.push_series(canonical);
+                self.items(entry, canonical)
             }
         };
         self.labels = labels;
@@ -193,16 +204,41 @@ impl<'a> Walk<'a> {
         self.check_size()
     }
 
-    /// The canonical label bytes of a series that is not refused for them.
-    fn labels_of<'w, 'l>(&self, entry: &impl Entry<'w>, labels: &'l mut LabelsBuilder) -> Result<&'l [u8], String> {
-        let sizes = entry.labels(labels)?;
-        let canonical = labels.canonical().map_err(|error| error.to_string())?;
-        if let Judge::Rules(rules) = self.judge {
-            rules
-                .labels(sizes, canonical)
-                .map_err(|reason| format!("series {} {reason}", show(canonical)))?;
+    /// Whether a verdict refuses every item of the next series.
+    fn is_refused_whole(&self, carries: Counts) -> bool {
+        let (first, items) = (self.next, ordinals(carries.total()));
+        match self.judge {
+            Judge::Recorded(verdict) => {
+                items > 0 && (first..first.saturating_add(items)).all(|n| verdict.is_refused(n))
+            }
+            Judge::Rules(_) => false,
         }
-        check_named(canonical)
+    }
+
+    /// The canonical label bytes of a series that is not refused for them. The reason is made only for the one that is told.
+    fn labels_of<'w, 'l>(&mut self, entry: &impl Entry<'w>, labels: &'l mut LabelsBuilder) -> Result<&'l [u8], String> {
+        let room = match self.judge {
+            Judge::Rules(rules) => Room::series(rules.limits),
+            Judge::Recorded(_) => Room::UNBOUNDED,
+        };
+        let is_told = self.intake.first_refusal.is_none();
+        let reason = |canonical: &[u8], reason: &str| {
+            if is_told {
+                format!("series {} {reason}", show(canonical))
+            } else {
+                String::new()
+            }
+        };
+        if let Err(text) = room.gather(entry.labels(), labels, &mut self.expanded) {
+            // Those before the one that is too many or too long tell which series it is.
+            return Err(reason(labels.canonical().unwrap_or_default(), &text));
+        }
+        let canonical = labels.canonical().map_err(|error| error.to_string())?;
+        if emberkeep_model::canonical_value_of(canonical, Labels::METRIC_NAME.as_bytes()).is_none() {
+            // Remote write 2.0 wants one, and so does Prometheus' receiver for both versions.
+            return Err(reason(canonical, "has no metric name"));
+        }
+        Ok(canonical)
     }
 
     fn items<'w>(&mut self, entry: &impl Entry<'w>, canonical: &[u8]) -> Result<(), IntakeError> {
@@ -268,45 +304,53 @@ impl<'a> Walk<'a> {
     }
 
     fn exemplars<'w>(&mut self, entry: &impl Entry<'w>, canonical: &[u8]) -> Result<(), IntakeError> {
-        let mut scratch = std::mem::take(&mut self.exemplar_labels);
-        let mut done = Ok(());
-        entry.exemplars(&mut scratch, |wire, labels| {
+        let mut labels = std::mem::take(&mut self.exemplar_labels);
+        for wire in entry.exemplars() {
             let place = || format!("series {}: exemplar at {}", show(canonical), wire.timestamp);
-            let judged = match self.judge {
-                Judge::Rules(rules) => rules.time(wire.timestamp, 0).and_then(|()| rules.exemplar(labels)),
-                // What was refused is read all the same, and not kept.
-                Judge::Recorded(_) => labels
-                    .and_then(|labels| labels.labels().map_err(|error| error.to_string()))
-                    .map_err(Refusal::ExemplarLabels),
+            let taken = match self.judge {
+                Judge::Recorded(verdict) if verdict.is_refused(self.next) => Err(Refusal::Recorded),
+                Judge::Recorded(_) => Room::UNBOUNDED
+                    .gather(wire.labels, &mut labels, &mut self.expanded)
+                    .and_then(|()| labels.labels().map_err(|error| error.to_string()))
+                    .map_err(|_| IntakeError::Contradiction(place()))
+                    .map(Ok)?,
+                Judge::Rules(rules) => rules.time(wire.timestamp, 0).and_then(|()| {
+                    let gathered = Room::exemplar(rules.limits).gather(wire.labels, &mut labels, &mut self.expanded);
+                    rules.exemplar(gathered.map(|()| &mut labels))
+                }),
             };
-            let (judged, labels) = match (judged, self.judge) {
-                (Ok(labels), _) => (Ok(()), Some(labels)),
-                (Err(_), Judge::Recorded(_)) => (Ok(()), None),
-                (Err(refusal), Judge::Rules(_)) => (Err(refusal), None),
+            let (judged, labels) = match taken {
+                Ok(labels) => (Ok(()), Some(labels)),
+                Err(refusal) => (Err(refusal), None),
             };
-            if self.is_kept(judged, place) {
-                match labels {
-                    Some(labels) => self.intake.batch.push_exemplar(Exemplar {
-                        timestamp: wire.timestamp,
-                        value: wire.value,
-                        labels,
-                    }),
-                    None => done = Err(IntakeError::Contradiction(place())),
-                }
+            if self.is_kept(judged, place)
+                && let Some(labels) = labels
+            {
+                self.intake.batch.push_exemplar(Exemplar {
+                    timestamp: wire.timestamp,
+                    value: wire.value,
+                    labels,
+                });
             }
-        });
-        self.exemplar_labels = scratch;
-        done
+        }
+        self.exemplar_labels = labels;
+        self.check_size()
     }
 
     /// Metadata of a family, version 1.0.
     fn family(&mut self, family: &[u8], wire: WireMetadata<'_>) -> Result<(), IntakeError> {
         self.intake.sent.metadata += 1;
+        self.check_samples_number()?;
         let name = std::str::from_utf8(family);
-        let place = || format!("metadata of family `{}`", String::from_utf8_lossy(family));
+        let shown = &family[..family.len().min(SHOWN_BYTES_MAX)];
+        let place = || format!("metadata of family `{}`", String::from_utf8_lossy(shown));
         let wire = match name {
             Ok("") => Err(Refusal::NoFamily.to_string()),
-            Ok(_) => Ok(wire),
+            Ok(name) => match self.judge {
+                Judge::Rules(rules) => rules.text(name.as_bytes()).map_err(|refusal| refusal.to_string()),
+                Judge::Recorded(_) => Ok(()),
+            }
+            .map(|()| wire),
             Err(_) => Err(Refusal::NotUtf8.to_string()),
         };
         if let (Some(metadata), Ok(name)) = (self.metadata(wire, place)?, name) {
@@ -322,7 +366,12 @@ impl<'a> Walk<'a> {
         place: impl Fn() -> String,
     ) -> Result<Option<BatchMetadata<'w>>, IntakeError> {
         let read = wire.and_then(|wire| {
-            let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Refusal::NotUtf8.to_string());
+            let text = |bytes| {
+                if let Judge::Rules(rules) = self.judge {
+                    rules.text(bytes).map_err(|refusal| refusal.to_string())?;
+                }
+                std::str::from_utf8(bytes).map_err(|_| Refusal::NotUtf8.to_string())
+            };
             Ok(BatchMetadata {
                 metric_type: MetricType::from_number(wire.metric_type),
                 unit: text(wire.unit)?,
@@ -396,8 +445,8 @@ impl<'a> Walk<'a> {
         let sent = self.intake.sent;
         match self.judge {
             Judge::Rules(rules) => within(
-                sent.samples + sent.histograms + sent.exemplars,
-                "samples, histograms and exemplars",
+                sent.total(),
+                "samples, histograms, exemplars and metadata",
                 rules.limits.samples_per_request,
             ),
             Judge::Recorded(_) => Ok(()),
@@ -406,7 +455,7 @@ impl<'a> Walk<'a> {
 
     fn check_size(&self) -> Result<(), IntakeError> {
         match self.judge {
-            Judge::Rules(rules) if self.intake.batch.bytes() > rules.batch_bytes_max => {
+            Judge::Rules(rules) if self.expanded.max(self.intake.batch.bytes()) > rules.batch_bytes_max => {
                 Err(IntakeError::TooLarge(rules.batch_bytes_max))
             }
             _ => Ok(()),
@@ -416,7 +465,7 @@ impl<'a> Walk<'a> {
 
 impl Intake {
     fn tell(&mut self, text: impl FnOnce() -> String) {
-        self.first_refusal.get_or_insert_with(|| shorten(text()));
+        self.first_refusal.get_or_insert_with(|| shorten(text(), TOLD_BYTES_MAX));
     }
 
     /// Everything refused by the rules that the sender must hear of.
@@ -437,26 +486,21 @@ fn is_empty(metadata: BatchMetadata<'_>) -> bool {
     metadata.metric_type == MetricType::Unknown && metadata.unit.is_empty() && metadata.help.is_empty()
 }
 
-/// A series needs a metric name (remote write 2.0, and Prometheus' receiver for both versions).
-fn check_named(canonical: &[u8]) -> Result<&[u8], String> {
-    let named = emberkeep_model::canonical_value_of(canonical, b"__name__").is_some();
-    if named {
-        Ok(canonical)
-    } else {
-        Err(format!("series {} has no metric name", show(canonical)))
-    }
+/// A body is far shorter than 4 GiB, and every item takes bytes.
+fn ordinals(items: usize) -> u32 {
+    u32::try_from(items).unwrap_or(u32::MAX)
 }
 
 fn show(canonical: &[u8]) -> String {
-    let text = emberkeep_model::Labels::from_canonical(canonical).map_or_else(|e| e.to_string(), |l| l.to_string());
-    shorten(text)
+    let text = Labels::from_canonical(canonical).map_or_else(|e| e.to_string(), |l| l.to_string());
+    shorten(text, SHOWN_BYTES_MAX)
 }
 
-fn shorten(text: String) -> String {
-    if text.len() <= SHOWN_BYTES_MAX {
+fn shorten(text: String, most: usize) -> String {
+    if text.len() <= most {
         return text;
     }
-    format!("{}...", &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)])
+    format!("{}...", &text[..text.floor_char_boundary(most)])
 }
 
 #[cfg(test)]

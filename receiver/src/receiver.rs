@@ -3,7 +3,7 @@
 //! Start: identity, resumed staged parts, replay, log, loops; only then routes. End: no more writes, the loops stop, the log is synced
 //! and closed. What is not staged then is in the log, what is not committed is in staging: a start goes on from there.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -157,6 +157,7 @@ impl Receiver {
             metrics: metrics.clone(),
             admission: admission.clone(),
             waiting,
+            conflict_tenants: BTreeSet::new(),
             content_failures: 0,
         };
         let loops = vec![

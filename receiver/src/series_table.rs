@@ -6,6 +6,7 @@
 
 mod families;
 mod others;
+mod variants;
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -62,8 +63,15 @@ impl TableSeries {
     }
 
     /// All variants of its metadata.
-    pub(crate) fn metadata(&self) -> &[SeenMetadata] {
-        self.others.as_ref().map_or(&[], |others| &others.metadata)
+    pub(crate) fn metadata(&self) -> Vec<SeenMetadata> {
+        self.others
+            .as_ref()
+            .map(|others| others.metadata.sorted())
+            .unwrap_or_default()
+    }
+
+    fn has_metadata(&self) -> bool {
+        self.others.as_ref().is_some_and(|others| !others.metadata.is_empty())
     }
 
     /// Adds what a request holds of it, and returns by how many bytes it grew.
@@ -190,15 +198,16 @@ impl SeriesTable {
         let mut found = self.families.select(&query.tenant, &query.matchers);
         for shard in &self.shards {
             for series in &shard.read().series {
-                let variants = series.metadata();
-                if variants.is_empty() || series.tenant != query.tenant || !matches_all(&query.matchers, &series.labels)
+                if !series.has_metadata()
+                    || series.tenant != query.tenant
+                    || !matches_all(&query.matchers, &series.labels)
                 {
                     continue;
                 }
-                found.extend(variants.iter().map(|seen| MetadataEntry {
+                found.extend(series.metadata().into_iter().map(|seen| MetadataEntry {
                     family: series.labels.metric_name().to_owned(),
                     series: Some(series.labels.clone()),
-                    seen: seen.clone(),
+                    seen,
                 }));
                 if found.len() > limit {
                     return None;

@@ -335,7 +335,13 @@ async fn round_trip(trip: Trip) -> Result<()> {
     let restored = scratch.join("restored");
     let mut export = emberkeep(["reader", "export-tsdb", "--from=-1h", "--storage.path"]);
     export.arg(scratch.join("emberkeep")).args(trip.export);
-    output(export.arg("--output").arg(&restored))?;
+    let table = output(export.arg("--output").arg(&restored))?;
+    let needed = if trip.way.start_timestamps {
+        "Prometheus 3.14"
+    } else {
+        "Prometheus 2.42"
+    };
+    ensure!(table.contains(needed), "the report names no {needed}:\n{table}");
     let restored_blocks = Blocks::read(&restored)?;
     let source_blocks = Blocks::read(&source_blocks)?;
     let last = (end * 1000.0) as i64;

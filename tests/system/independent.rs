@@ -247,7 +247,9 @@ fn request(dice: &mut Dice, number: i64, rows: &mut BTreeSet<String>) -> Result<
             series.histograms.push(one);
         }
         for _ in 0..dice.roll(4) {
-            let timestamp = 1_000 + number * 100 + dice.roll(3) as i64;
+            // 0 means "no time" to some; here it is a time like any other.
+            let times = [0, 1_000 + number * 100, 1_001 + number * 100];
+            let timestamp = dice.pick(&times);
             let value = dice.pick(&[0.5, f64::from_bits(0x7ff8_0000_dead_beef), -1e9]);
             let trace = dice.roll(3).to_string();
             let own: &[(&str, &str)] = &[("trace_id", &trace), ("ключ", "a b")];

@@ -3,6 +3,7 @@
 //! One test binary, so that it is linked once. Peers are built by `tests/peers/build`; a missing one is a failure that says so.
 
 mod blocks;
+mod compatibility;
 mod compliance;
 mod corpus;
 mod durability;

@@ -221,6 +221,14 @@ async fn holds(client: &reqwest::Client, server: &Emberkeep, sent: &v1::WriteReq
             );
         }
     }
+    // Chunks are not negotiated: those with start timestamps would break older readers.
+    let frames = wire::read_frames(client, &server.url("/api/v1/read"), 0, 10_000, wire::everything()).await?;
+    ensure!(frames.len() == sent.timeseries.len(), "{} frames", frames.len());
+    let mut chunks = frames.iter().flat_map(|f| &f.chunks);
+    ensure!(
+        chunks.all(|c| (1..=3).contains(&c.r#type) && (1000..=9000).contains(&c.min_time_ms) && c.max_time_ms <= 9000),
+        "{frames:?}"
+    );
     let range = [("start", "0".to_owned()), ("end", "10".to_owned())];
     let query = [("query", "{job=\"shop/cart\"}".to_owned())];
     let parameters: Vec<_> = query.into_iter().chain(range).collect();

@@ -42,12 +42,15 @@ fn named(request: &mut Requests, more: &[u32]) -> v2::TimeSeries {
     }
 }
 
-/// What makes a series bad, and how many of its samples, histograms and exemplars are stored all the same.
-fn bad_series() -> Vec<(
+/// A name, a series, and what of it is stored: samples, histograms, exemplars.
+type Case = (
     &'static str,
     Box<dyn FnOnce(&mut Requests) -> v2::TimeSeries>,
     [usize; 3],
-)> {
+);
+
+/// What makes a series bad, and how many of its samples, histograms and exemplars are stored all the same.
+fn bad_series() -> Vec<Case> {
     vec![
         ("odd references", Box::new(|r| named(r, &[1])), [0, 0, 0]),
         ("a reference out of range", Box::new(|r| named(r, &[1, 999])), [0, 0, 0]),

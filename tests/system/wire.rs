@@ -159,6 +159,34 @@ pub(crate) async fn read_series(
     Ok(response.results.remove(0).timeseries)
 }
 
+/// The frames of a streamed remote read: length, checksum, one series each.
+pub(crate) async fn read_frames(
+    client: &reqwest::Client,
+    url: &str,
+    start: i64,
+    end: i64,
+    matchers: Vec<v1::LabelMatcher>,
+) -> Result<Vec<v1::ChunkedSeries>> {
+    let streamed = v1::read_request::ResponseType::StreamedXorChunks.into();
+    let (content_type, body) = read_body(client, url, start, end, matchers, vec![streamed]).await?;
+    let expected = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
+    ensure!(content_type == expected, "content type {content_type}");
+    let mut frames = Vec::new();
+    let mut rest = &body[..];
+    while !rest.is_empty() {
+        let length = usize::try_from(prost::encoding::decode_varint(&mut rest)?)?;
+        let frame = rest.get(4..4 + length).context("a frame is cut off")?;
+        let mut response = v1::ChunkedReadResponse::decode(frame)?;
+        ensure!(
+            response.chunked_series.len() == 1,
+            "clients read one series of a frame and lose the others"
+        );
+        frames.push(response.chunked_series.remove(0));
+        rest = &rest[4 + length..];
+    }
+    Ok(frames)
+}
+
 /// One remote read; returns the content type and the body.
 pub(crate) async fn read_body(
     client: &reqwest::Client,

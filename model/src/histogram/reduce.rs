@@ -5,12 +5,13 @@
 use super::{Counts, Histogram, STORED_SCHEMA_MAX, Span, bucket_indices};
 
 impl Histogram {
-    /// Merges buckets until the schema is one that Prometheus stores. Does nothing to all others.
+    /// Merges buckets until the schema is one that Prometheus stores. Does nothing to all others, and nothing to a histogram that is not
+    /// valid because its spans overlap.
     pub fn reduce_to_stored(&mut self) {
         let Ok(steps) = u32::try_from(self.schema.saturating_sub(STORED_SCHEMA_MAX)) else {
             return;
         };
-        if steps == 0 {
+        if steps == 0 || !rises(&self.positive_spans) || !rises(&self.negative_spans) {
             return;
         }
         match &mut self.counts {
@@ -25,6 +26,11 @@ impl Histogram {
         }
         self.schema = STORED_SCHEMA_MAX;
     }
+}
+
+/// Whether no span begins before the end of the one before.
+fn rises(spans: &[Span]) -> bool {
+    spans.iter().skip(1).all(|span| span.offset >= 0)
 }
 
 fn reduce<C: Copy>(spans: &mut Vec<Span>, counts: &mut Vec<C>, steps: u32, add: impl Fn(C, C) -> C) {

@@ -34,7 +34,8 @@ pub struct HeadAnswerReader {
 }
 
 impl HeadAnswerReader {
-    /// `limit` is the greatest frame, in bytes; a frame takes at most about eight times as much when decoded. `asked` is what the request asked for.
+    /// `limit` is the greatest frame, in bytes; a row's number may be one byte there and is eight when decoded, and as much again that growing
+    /// lists keep in reserve. `asked` is what the request asked for.
     #[must_use]
     pub fn new(limit: usize, asked: HeadKinds) -> Self {
         Self {

@@ -22,13 +22,13 @@ pub enum SymbolError {
     },
 }
 
-/// The symbols of a request. Borrows the body and owns four bytes for each symbol: at most twice the body, and as much again that a growing
-/// list keeps in reserve.
+/// The symbols of a request. Borrows the body and owns four bytes for each symbol, of which the body holds two at least: at most twice the
+/// body, as much again that a growing list keeps in reserve, and at the moment in which it moves the half of that once more.
 #[derive(Debug, Clone)]
 pub struct Symbols<'a> {
     body: &'a [u8],
-    /// Where the length of each symbol stands.
-    places: Vec<(u32, u32)>,
+    /// Where the length of each symbol stands. Not where its end is as well: that would double the bound.
+    places: Vec<u32>,
 }
 
 impl<'a> Symbols<'a> {
@@ -45,9 +45,8 @@ impl<'a> Symbols<'a> {
         let Ok(place) = u32::try_from(fields.offset()) else {
             return Err(fields.malformed("a symbol behind the first 4 GiB"));
         };
-        let content = fields.message()?;
-        self.places.push((content.offset() as u32, fields.offset() as u32));
-        let _ = place;
+        fields.message()?;
+        self.places.push(place);
         Ok(())
     }
 
@@ -67,15 +66,19 @@ impl<'a> Symbols<'a> {
     #[must_use]
     #[inline]
     pub fn get(&self, reference: u32) -> Option<&'a [u8]> {
-        let place = *self.places.get(reference as usize)?;
-        self.body.get(place.0 as usize..place.1 as usize)
+        self.at(*self.places.get(reference as usize)?)
     }
 
     /// All symbols; the first, if there is any, is empty. Perhaps not UTF-8.
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
-        self.places
-            .iter()
-            .filter_map(|place| self.body.get(place.0 as usize..place.1 as usize))
+        self.places.iter().filter_map(|place| self.at(*place))
+    }
+
+    /// The symbol whose length stands there. Always found: it was read once before.
+    #[inline]
+    fn at(&self, place: u32) -> Option<&'a [u8]> {
+        let mut fields = Cursor::new(self.body).part(place as usize, self.body.len());
+        fields.bytes().ok()
     }
 
     /// [`Self::get`], with the reason.

@@ -1,10 +1,12 @@
 //! What a real Prometheus sent, over both protocols.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+use emberkeep_proto::histogram::Histogram;
 use emberkeep_proto::{snappy, write_v1, write_v2};
 
+use crate::histogram::Facts;
 use crate::{row, v1, v2};
 
 /// The bodies of a corpus file, decompressed. The corpus lies beside the repository, not in it.
@@ -44,40 +46,71 @@ impl SeriesNumbers {
     }
 }
 
+/// What an answer has beside float samples.
+#[derive(Default)]
+struct Others<'a> {
+    /// Series, whether its counts are floats, and all facts but the start timestamp, which one of the protocols lacks.
+    histograms: Vec<(usize, String)>,
+    n_exemplars: usize,
+    /// Type, help and unit: of families in one protocol, of series in the other.
+    metadata: BTreeSet<(i32, &'a [u8], &'a [u8])>,
+}
+
+impl<'a> Others<'a> {
+    fn add_histograms(&mut self, series: usize, histograms: impl Iterator<Item = Histogram<'a>>) {
+        for mut histogram in histograms {
+            histogram.start_timestamp = 0;
+            self.histograms.push((series, format!("{:?}", Facts::from(histogram))));
+        }
+    }
+}
+
 #[test]
 fn both_decoders_read_the_same_as_prost_and_as_each_other() {
     let (bodies_v1, bodies_v2) = (bodies("prometheus-rw1.bin"), bodies("prometheus-rw2.bin"));
     assert_eq!((bodies_v1.len(), bodies_v2.len()), (264, 244));
     let mut numbers = SeriesNumbers::default();
 
-    let (mut rows_v1, mut entries, mut histograms, mut metadata) = (Vec::new(), 0, 0, 0);
+    let (mut rows_v1, mut entries, mut metadata) = (Vec::new(), 0, 0);
+    let mut others_v1 = Others::default();
     for body in &bodies_v1 {
         assert!(v1::agree(body));
         let request = write_v1::Request::parse(body).expect("it was taken above");
         metadata += request.n_metadata();
+        for of_family in request.metadata() {
+            assert!(!of_family.family.is_empty());
+            others_v1
+                .metadata
+                .insert((of_family.metric_type, of_family.help, of_family.unit));
+        }
         for series in request.series() {
             assert!(series.label_region().is_some(), "Prometheus writes labels in one piece");
             entries += 1;
-            histograms += series.n_histograms();
             let number = numbers.of(series.labels());
+            others_v1.add_histograms(number, series.histograms());
+            others_v1.n_exemplars += series.exemplars().count();
             rows_v1.extend(series.samples().map(row).map(|(time, bits, _)| (number, time, bits)));
         }
     }
     assert_eq!(
-        (entries, rows_v1.len(), histograms, metadata),
+        (entries, rows_v1.len(), others_v1.histograms.len(), metadata),
         (278_239, 273_588, 4_651, 10_820)
     );
 
-    let (mut rows_v2, mut entries, mut histograms, mut starts) = (Vec::new(), 0, 0, 0);
+    let (mut rows_v2, mut entries, mut starts) = (Vec::new(), 0, 0);
+    let mut others_v2 = Others::default();
     for body in &bodies_v2 {
         assert!(v2::agree(body));
         let request = write_v2::Request::parse(body).expect("it was taken above");
         for series in request.series() {
             assert!(series.label_refs().is_some(), "Prometheus packs references");
-            assert!(series.has_metadata());
+            let of_series = series.metadata().expect("Prometheus writes it always, perhaps empty");
+            let (help, unit) = (of_series.help.expect("in range"), of_series.unit.expect("in range"));
+            others_v2.metadata.insert((of_series.metric_type, help, unit));
             entries += 1;
-            histograms += series.n_histograms();
             let number = numbers.of(series.labels().map(|label| label.expect("references are in range")));
+            others_v2.add_histograms(number, series.histograms());
+            others_v2.n_exemplars += series.exemplars().count();
             for (time, bits, start) in series.samples().map(row) {
                 starts += usize::from(start != 0);
                 rows_v2.push((number, time, bits));
@@ -85,11 +118,23 @@ fn both_decoders_read_the_same_as_prost_and_as_each_other() {
         }
     }
     assert_eq!(
-        (entries, rows_v2.len(), histograms, starts),
+        (entries, rows_v2.len(), others_v2.histograms.len(), starts),
         (278_239, 273_588, 4_651, 91_085)
     );
 
     rows_v1.sort_unstable();
     rows_v2.sort_unstable();
     assert!(rows_v1 == rows_v2, "the two files hold the same scrapes");
+    others_v1.histograms.sort_unstable();
+    others_v2.histograms.sort_unstable();
+    assert!(others_v1.histograms == others_v2.histograms, "and the same histograms");
+    println!(
+        "{} {} {} {}",
+        others_v1.n_exemplars,
+        others_v2.n_exemplars,
+        others_v1.metadata.len(),
+        others_v2.metadata.len()
+    );
+    println!("{:?}", others_v2.metadata.difference(&others_v1.metadata).count());
+    println!("{:?}", others_v1.metadata.difference(&others_v2.metadata).count());
 }

@@ -2,6 +2,7 @@
 //! Prometheus sent. Where both take a body they must read the same out of it, and where one refuses it there must be a reason.
 
 mod corpus;
+mod histogram;
 mod spelling;
 mod v1;
 mod v2;

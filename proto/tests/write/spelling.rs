@@ -7,17 +7,28 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 
 pub(crate) type Bytes = BoxedStrategy<Vec<u8>>;
 
-fn keyed(number: u32, wire_type: WireType, content: &[u8]) -> Vec<u8> {
+/// A field of this wire type.
+pub(crate) fn keyed(number: u32, wire_type: WireType, content: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     encode_key(number, wire_type, &mut out);
     out.extend_from_slice(content);
     out
 }
 
-fn delimited(number: u32, content: &[u8]) -> Vec<u8> {
-    let mut len = Vec::new();
-    encode_varint(content.len() as u64, &mut len);
-    keyed(number, WireType::LengthDelimited, &[&len, content].concat())
+/// A field with a length before its content.
+pub(crate) fn delimited(number: u32, content: &[u8]) -> Vec<u8> {
+    keyed(
+        number,
+        WireType::LengthDelimited,
+        &[&encoded(content.len() as u64), content].concat(),
+    )
+}
+
+/// A varint.
+pub(crate) fn encoded(value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_varint(value, &mut out);
+    out
 }
 
 fn any_varint() -> Bytes {
@@ -25,15 +36,18 @@ fn any_varint() -> Bytes {
         0..40u64,
         Just(0),
         any::<u64>(),
-        any::<i32>().prop_map(|value| value as u64)
+        any::<i32>().prop_map(|value| value as u64),
+        // Ends of 32 and 64 bits, as they are and in zigzag.
+        proptest::sample::select(
+            [31, 32, 63]
+                .iter()
+                .flat_map(|bit| [(1 << bit) - 1, 1 << bit])
+                .chain([u64::MAX - 1, u64::MAX, u64::from(u32::MAX) - 1])
+                .collect::<Vec<u64>>()
+        ),
     ];
-    let encoded = value.prop_map(|value| {
-        let mut out = Vec::new();
-        encode_varint(value, &mut out);
-        out
-    });
     // Sometimes padded, which is legal up to ten bytes.
-    (encoded, prop_oneof![9 => Just(0), 1 => 1..3usize])
+    (value.prop_map(encoded), prop_oneof![9 => Just(0), 1 => 1..3usize])
         .prop_map(|(mut bytes, padding)| {
             let padding = padding.min(10 - bytes.len());
             if padding > 0 {
@@ -53,8 +67,8 @@ pub(crate) fn varint(number: u32) -> Bytes {
         .boxed()
 }
 
-/// A double field: every bit pattern, often one that arithmetic would change.
-pub(crate) fn double(number: u32) -> Bytes {
+/// Bits of a double: every pattern, often one that arithmetic would change.
+fn any_bits() -> impl Strategy<Value = u64> + Clone {
     let special = [
         0,
         1 << 63,
@@ -62,8 +76,13 @@ pub(crate) fn double(number: u32) -> Bytes {
         0x7ff8_0000_0000_0001,
         0xfff0_0000_0000_0000,
     ];
-    let bits = prop_oneof![any::<u64>(), proptest::sample::select(special.to_vec())];
-    bits.prop_map(move |bits: u64| keyed(number, WireType::SixtyFourBit, &bits.to_le_bytes()))
+    prop_oneof![any::<u64>(), proptest::sample::select(special.to_vec())]
+}
+
+/// A double field.
+pub(crate) fn double(number: u32) -> Bytes {
+    any_bits()
+        .prop_map(move |bits: u64| keyed(number, WireType::SixtyFourBit, &bits.to_le_bytes()))
         .boxed()
 }
 
@@ -88,11 +107,18 @@ pub(crate) fn varints(number: u32) -> Bytes {
 
 /// A repeated double field, packed or a single one.
 pub(crate) fn doubles(number: u32) -> Bytes {
-    let packed = proptest::collection::vec(any::<u64>(), 0..4).prop_map(move |values| {
+    let packed = proptest::collection::vec(any_bits(), 0..4).prop_map(move |values| {
         let content: Vec<u8> = values.iter().flat_map(|bits| bits.to_le_bytes()).collect();
         delimited(number, &content)
     });
     prop_oneof![packed, double(number)].boxed()
+}
+
+/// Any number of these, one after the other.
+pub(crate) fn many(field: Bytes, number: std::ops::Range<usize>) -> Bytes {
+    proptest::collection::vec(field, number)
+        .prop_map(|fields| fields.concat())
+        .boxed()
 }
 
 /// A field that no message has.

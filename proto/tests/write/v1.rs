@@ -1,11 +1,12 @@
 //! Remote write 1.0.
 
 use emberkeep_proto::messages::prometheus as messages;
-use emberkeep_proto::write_v1::{Request, Series};
+use emberkeep_proto::write_v1::{Metadata, Request, Series};
 use proptest::prelude::*;
 use prost::Message;
 
-use crate::spelling::{Bytes, any_damage, damaged, double, doubles, in_order, message, nested, text, varint, varints};
+use crate::histogram::{Facts, any_histogram};
+use crate::spelling::{Bytes, any_damage, damaged, double, in_order, many, message, nested, text, varint};
 use crate::{both, row};
 
 /// Reads `body` with both decoders and compares what they found. Whether both took it.
@@ -14,6 +15,18 @@ pub(crate) fn agree(body: &[u8]) -> bool {
         return false;
     };
     assert_eq!(request.n_metadata(), expected.metadata.len());
+    let metadata: Vec<_> = request.metadata().collect();
+    let expected_metadata: Vec<_> = expected
+        .metadata
+        .iter()
+        .map(|metadata| Metadata {
+            metric_type: metadata.r#type,
+            family: metadata.metric_family_name.as_bytes(),
+            help: metadata.help.as_bytes(),
+            unit: metadata.unit.as_bytes(),
+        })
+        .collect();
+    assert_eq!(metadata, expected_metadata);
     assert_eq!(request.n_series(), expected.timeseries.len());
     let series: Vec<_> = request.series().collect();
     assert_eq!(series.len(), expected.timeseries.len());
@@ -24,18 +37,15 @@ pub(crate) fn agree(body: &[u8]) -> bool {
 }
 
 fn compare(series: &Series<'_>, expected: &messages::TimeSeries) {
-    let expected_labels = |series: &messages::TimeSeries| -> Vec<_> {
-        series
-            .labels
+    let expected_labels = |labels: &[messages::Label]| -> Vec<_> {
+        labels
             .iter()
             .map(|label| (label.name.clone().into_bytes(), label.value.clone().into_bytes()))
             .collect()
     };
-    let labels: Vec<_> = series
-        .labels()
-        .map(|(name, value)| (name.to_vec(), value.to_vec()))
-        .collect();
-    assert_eq!(labels, expected_labels(expected));
+    let owned = |(name, value): (&[u8], &[u8])| (name.to_vec(), value.to_vec());
+    let labels: Vec<_> = series.labels().map(owned).collect();
+    assert_eq!(labels, expected_labels(&expected.labels));
     let samples: Vec<_> = series.samples().map(row).collect();
     let expected_samples: Vec<_> = expected
         .samples
@@ -45,10 +55,31 @@ fn compare(series: &Series<'_>, expected: &messages::TimeSeries) {
     assert_eq!(samples, expected_samples);
     assert_eq!(series.n_samples(), expected.samples.len());
     assert_eq!(series.n_histograms(), expected.histograms.len());
+    let histograms: Vec<Facts> = series.histograms().map(Facts::from).collect();
+    assert_eq!(
+        histograms,
+        expected.histograms.iter().map(Facts::from).collect::<Vec<_>>()
+    );
     assert_eq!(series.n_exemplars(), expected.exemplars.len());
+    let exemplars: Vec<_> = series
+        .exemplars()
+        .map(|e| {
+            (
+                e.labels().map(owned).collect::<Vec<_>>(),
+                e.value.to_bits(),
+                e.timestamp,
+            )
+        })
+        .collect();
+    let expected_exemplars: Vec<_> = expected
+        .exemplars
+        .iter()
+        .map(|e| (expected_labels(&e.labels), e.value.to_bits(), e.timestamp))
+        .collect();
+    assert_eq!(exemplars, expected_exemplars);
     if let Some(region) = series.label_region() {
         let alone = messages::TimeSeries::decode(region).expect("a label region is a series of nothing but labels");
-        assert_eq!(expected_labels(&alone), labels);
+        assert_eq!(expected_labels(&alone.labels), labels);
         assert_eq!(
             alone.encoded_len(),
             messages::TimeSeries {
@@ -60,40 +91,30 @@ fn compare(series: &Series<'_>, expected: &messages::TimeSeries) {
     }
 }
 
-fn histogram() -> Bytes {
-    let span = || message(vec![varint(1), varint(2)]);
-    message(vec![
-        prop_oneof![varint(1), double(2)].boxed(),
-        double(3),
-        varint(4),
-        double(5),
-        prop_oneof![varint(6), double(7)].boxed(),
-        nested(8, span()),
-        varints(9),
-        doubles(10),
-        nested(11, span()),
-        varints(12),
-        doubles(13),
-        varint(14),
-        varint(15),
-        doubles(16),
-    ])
-}
-
 fn any_body() -> Bytes {
     let label = || prop_oneof![3 => in_order(vec![text(1), text(2)]), 1 => message(vec![text(1), text(2)])].boxed();
     let sample =
         || prop_oneof![3 => in_order(vec![double(1), varint(2)]), 1 => message(vec![double(1), varint(2)])].boxed();
-    let exemplar = || message(vec![nested(1, label()), double(2), varint(3)]);
+    let exemplar = || {
+        let usual = in_order(vec![many(nested(1, label()), 0..4), double(2), varint(3)]);
+        let odd = message(vec![nested(1, label()), double(2), varint(3)]);
+        prop_oneof![usual, odd].boxed()
+    };
     let usual = in_order(vec![nested(1, label()), nested(1, label()), nested(2, sample())]);
+    let native = in_order(vec![
+        nested(1, label()),
+        many(nested(3, exemplar()), 0..3),
+        many(nested(4, any_histogram()), 0..3),
+    ]);
     let odd = message(vec![
         nested(1, label()),
         nested(2, sample()),
         nested(3, exemplar()),
-        nested(4, histogram()),
+        nested(4, any_histogram()),
     ]);
-    let series = nested(1, prop_oneof![usual, odd].boxed());
-    let metadata = nested(3, message(vec![varint(1), text(2), text(4), text(5)]));
+    let series = nested(1, prop_oneof![usual, native, odd].boxed());
+    let metadata = || vec![varint(1), text(2), text(4), text(5)];
+    let metadata = nested(3, prop_oneof![in_order(metadata()), message(metadata())].boxed());
     message(vec![series.clone(), series, metadata])
 }
 

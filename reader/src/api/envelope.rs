@@ -83,13 +83,12 @@ impl<T> Found<T> {
         }
     }
 
-    /// The first entries, when a limit cut off the rest.
-    pub(super) fn first(data: T, truncated: bool) -> Self {
-        let mut found = Self::whole(data);
-        if truncated {
-            found.warnings.push("results truncated due to limit".to_owned());
+    /// The first entries: a limit cut off the rest.
+    pub(super) fn truncated(data: T) -> Self {
+        Self {
+            data,
+            warnings: vec!["results truncated due to limit".to_owned()],
         }
-        found
     }
 }
 
@@ -127,13 +126,13 @@ pub(super) fn answer_written(
         Err(error) => {
             let (code, error_type) = status_of(&error);
             if code.is_server_error() {
-                tracing::error!(handler, error = %error, "request failed");
+                tracing::error!(handler, error = error.told(), "request failed");
             }
             let envelope = Envelope::<()> {
                 status: "error",
                 data: None,
                 error_type: Some(error_type),
-                error: Some(error.to_string()),
+                error: Some(error.told()),
                 warnings: Vec::new(),
             };
             (code, bytes_of(&envelope))

@@ -14,10 +14,10 @@ pub struct LimitFlags {
     /// Samples that one query of a sampled (not streamed) answer may select [default: 50000000].
     #[arg(id = "read.sample-limit", long = "read.sample-limit", value_name = "N")]
     pub sample_limit: Option<u64>,
-    /// Series that one query of a remote read may select, or one answer of the metadata API may look at [default: 5000000].
+    /// Series that one query of a remote read may select, or one request of the API may look at [default: 5000000].
     #[arg(id = "read.series-limit", long = "read.series-limit", value_name = "N")]
     pub series_limit: Option<usize>,
-    /// Parts that one query may open; each takes about half a megabyte of memory [default: 4096].
+    /// Parts that one query of a remote read, or one request of the API, may open; each takes about half a megabyte of memory [default: 4096].
     #[arg(id = "read.part-limit", long = "read.part-limit", value_name = "N")]
     pub part_limit: Option<usize>,
     /// Size of a sampled answer, which is in memory whole, compressed, before it is sent [default: 1GB].
@@ -26,10 +26,10 @@ pub struct LimitFlags {
     /// Size of a streamed answer [default: 64GB].
     #[arg(id = "read.streamed-size-limit", long = "read.streamed-size-limit", value_name = "SIZE", value_parser = size::parse)]
     pub streamed_size: Option<u64>,
-    /// Remote reads and requests of the API answered at the same time; others wait [default: 10].
+    /// Remote reads and requests of the API, together, that are answered at the same time; others wait [default: 10].
     #[arg(id = "read.concurrency", long = "read.concurrency", value_name = "N")]
     pub concurrency: Option<usize>,
-    /// Time that one request may take, waiting and sending included [default: 5m].
+    /// Time that one remote read or request of the API may take, waiting and sending included [default: 5m].
     #[arg(id = "read.timeout", long = "read.timeout", value_name = "DURATION", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
 }

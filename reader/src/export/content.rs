@@ -8,6 +8,9 @@ use emberkeep_model::{Histogram, Run};
 use emberkeep_tsdb::{BlockContent, Encoding, PrometheusVersion};
 use serde::{Deserialize, Serialize};
 
+use crate::Conflicts;
+use crate::excerpt::{QUOTED_BYTES_MAX, excerpt};
+
 /// A kind of samples, as people call it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kind {
@@ -50,6 +53,12 @@ pub struct Content {
     /// Chunks by the number of their encoding.
     chunks: BTreeMap<u8, u64>,
     custom_bucket_chunks: u64,
+    /// Samples that are in no block, because a different one of the same series and time goes before them.
+    #[serde(default)]
+    conflicts: u64,
+    /// A series that has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    conflict_example: Option<String>,
 }
 
 impl Content {
@@ -80,6 +89,12 @@ impl Content {
         self.custom_bucket_chunks = block.custom_bucket_chunks();
     }
 
+    /// Notes what the scan of the samples found to differ.
+    pub(super) fn set_conflicts(&mut self, found: &Conflicts) {
+        self.conflicts = found.rows;
+        self.conflict_example = found.example.as_ref().map(|series| excerpt(series, QUOTED_BYTES_MAX));
+    }
+
     pub(super) fn merge(&mut self, other: &Self) {
         self.floats += other.floats;
         self.histograms += other.histograms;
@@ -90,6 +105,10 @@ impl Content {
             *self.chunks.entry(encoding).or_default() += chunks;
         }
         self.custom_bucket_chunks += other.custom_bucket_chunks;
+        self.conflicts += other.conflicts;
+        if self.conflict_example.is_none() {
+            self.conflict_example.clone_from(&other.conflict_example);
+        }
     }
 
     pub(super) fn samples(&self, kind: Kind) -> u64 {
@@ -112,6 +131,18 @@ impl Content {
     /// Samples with a start timestamp.
     pub(super) fn start_timestamps(&self) -> u64 {
         self.start_timestamps
+    }
+
+    /// Samples that lost against a different one of the same series and time, and are not there.
+    #[must_use]
+    pub fn conflicts(&self) -> u64 {
+        self.conflicts
+    }
+
+    /// A series that has such samples, or its beginning when its labels are long.
+    #[must_use]
+    pub fn conflict_example(&self) -> Option<&str> {
+        self.conflict_example.as_deref()
     }
 
     /// The first Prometheus that reads everything.

@@ -40,6 +40,7 @@ pub(super) fn write(err: &mut dyn Write, export: &Export, query: &Query, summary
         )?;
     }
     write_beside(err, export, summary)?;
+    write_conflicts(err, summary)?;
     let (Some(first), Some(last)) = (summary.blocks.first(), summary.blocks.last()) else {
         return Ok(());
     };
@@ -98,6 +99,25 @@ fn write_beside(err: &mut dyn Write, export: &Export, summary: &ExportSummary) -
         }
     }
     Ok(())
+}
+
+/// What is in no block although it was sent.
+fn write_conflicts(err: &mut dyn Write, summary: &ExportSummary) -> io::Result<()> {
+    if summary.conflicts == 0 {
+        return writeln!(
+            err,
+            "no conflicts: no sample lost against a different one of the same series and time"
+        );
+    }
+    let samples = counted(summary.conflicts, "sample", "samples");
+    write!(
+        err,
+        "warning: {samples} lost against a different one of the same series and time and left out of the blocks"
+    )?;
+    match summary.content.conflict_example() {
+        Some(series) => writeln!(err, ", for example of {series}"),
+        None => writeln!(err),
+    }
 }
 
 /// A number with the word in its form.

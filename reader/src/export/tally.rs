@@ -9,6 +9,7 @@ use emberkeep_model::histogram::bucket_indices;
 use emberkeep_model::{Counts, Histogram, HistogramRun, Labels, ResetHint, Run, SeriesRuns, Span};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::StartTimestamps;
 use super::content::Content;
 
 /// Samples that are hashed together.
@@ -17,8 +18,7 @@ const BATCH: usize = 512;
 /// A running count.
 #[derive(Default)]
 pub(super) struct Tally {
-    /// Whether start timestamps are compared, too.
-    with_starts: bool,
+    starts: StartTimestamps,
     series: u64,
     samples: u64,
     content: Content,
@@ -29,9 +29,9 @@ pub(super) struct Tally {
 
 impl Tally {
     /// A tally that covers start timestamps, or leaves them out, as the block does.
-    pub(super) fn new(with_starts: bool) -> Self {
+    pub(super) fn new(starts: StartTimestamps) -> Self {
         Self {
-            with_starts,
+            starts,
             ..Self::default()
         }
     }
@@ -58,7 +58,7 @@ impl Tally {
             }
             self.hash.update(&self.bytes);
         }
-        if self.with_starts && !run.start_timestamps.iter().all(|&start| start == 0) {
+        if self.starts == StartTimestamps::Kept && !run.start_timestamps.iter().all(|&start| start == 0) {
             for start in &run.start_timestamps {
                 self.hash.update(&start.to_le_bytes());
             }
@@ -69,7 +69,7 @@ impl Tally {
         for row in run.iter() {
             self.bytes.clear();
             self.bytes.extend_from_slice(&row.timestamp.to_le_bytes());
-            if self.with_starts {
+            if self.starts == StartTimestamps::Kept {
                 self.bytes.extend_from_slice(&row.start_timestamp.to_le_bytes());
             }
             row.decode_into(&mut self.histogram);

@@ -1,11 +1,13 @@
 //! Queries and answers of a head as messages (`docs/formats/head-read.md`).
 //!
-//! What comes from a receiver is checked row by row: canonical labels and histograms, settled runs. What is not as it must be
+//! What comes from a receiver is checked row by row: canonical labels, valid histograms, settled runs. What is not as it must be
 //! makes the head unreadable; it is never put right here.
+
+use std::fmt::Display;
 
 use emberkeep_model::head::{HeadKinds, HeadQuery, HeadSeries};
 use emberkeep_model::{
-    Exemplar, Labels, MatchOp, Matcher, Metadata, MetadataEntry, MetricType, Run, SeenMetadata, SeriesRuns,
+    Exemplar, Histogram, Labels, MatchOp, Matcher, Metadata, MetadataEntry, MetricType, Run, SeenMetadata, SeriesRuns,
 };
 use emberkeep_proto::messages::head as wire;
 
@@ -47,9 +49,13 @@ pub(super) fn series(series: wire::HeadSeries) -> Result<HeadSeries, String> {
     let labels = labels(&series.labels)?;
     let mut runs = SeriesRuns::default();
     for row in series.histograms() {
+        let bad = |why: &dyn Display| format!("it sent a bad histogram of series {labels}: {why}");
+        // Everything after this relies on what the receiver promised when it took the histogram: clients refuse others.
+        let histogram = Histogram::from_canonical(row.canonical).map_err(|error| bad(&error))?;
+        histogram.validate().map_err(|error| bad(&error))?;
         runs.histograms
             .push_canonical(row.timestamp, row.start_timestamp, row.canonical)
-            .map_err(|error| format!("it sent a bad histogram of series {labels}: {error}"))?;
+            .map_err(|error| bad(&error))?;
     }
     for row in series.exemplars() {
         runs.exemplars.push(Exemplar {

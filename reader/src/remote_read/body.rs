@@ -142,7 +142,7 @@ impl BodyReceiver {
             let why = match receiver.parts.recv().await {
                 Some(Part::Bytes(bytes)) => return Some((Ok(bytes), Some(receiver))),
                 Some(Part::Complete) => return None,
-                Some(Part::Failed(error)) => error.to_string(),
+                Some(Part::Failed(error)) => error.told(),
                 None => "the task that reads the answer was lost".to_owned(),
             };
             receiver.metrics.aborted();

@@ -4,11 +4,11 @@
 //! `-0`: a number is left out only when all its bits are zero. Only fields that clients know are written: remote read has no
 //! start timestamps.
 //!
-//! Reset hints: `GAUGE` is kept, it is the only thing that tells a gauge from a counter. `YES` is kept: that a reset lies
-//! between a sample and the one before stays true when samples between are missing. `NO` is not, it becomes `UNKNOWN`: it is
-//! true only relative to the very sample that the producer saw before, and after losses, merges, duplicates and the edges of
-//! ranges the sample before may be another. A client that reads `UNKNOWN` compares the counts itself, one that reads a wrong
-//! `NO` computes wrong rates.
+//! Reset hints: `GAUGE` is kept, it is the only thing that tells a gauge from a counter. `YES` and `NO` become `UNKNOWN`: both
+//! are true only relative to the very sample that the producer saw before, and after losses, merges, duplicates and the edges
+//! of ranges the sample before may be another. Of samples 100 and then 3 with `YES`, merged with a 2 of another producer between
+//! them, a client that trusts the hint counts two resets. One that reads `UNKNOWN` compares the counts itself; all it may miss is
+//! a reset after which every count was as high as before.
 
 use emberkeep_model::{Counts, Histogram, ResetHint, Span};
 
@@ -70,8 +70,8 @@ impl HistogramPoints {
 /// What may be said of a reset to somebody who sees other samples before it than the producer did.
 fn hint(stored: ResetHint) -> u64 {
     let told = match stored {
-        ResetHint::NotReset => ResetHint::Unknown,
-        told @ (ResetHint::Unknown | ResetHint::Reset | ResetHint::Gauge) => told,
+        ResetHint::Unknown | ResetHint::Reset | ResetHint::NotReset => ResetHint::Unknown,
+        ResetHint::Gauge => ResetHint::Gauge,
     };
     told as u64
 }

@@ -11,6 +11,7 @@ use emberkeep_proto::content::{ReadResponseType, check_content_encoding};
 use emberkeep_proto::read::{self as wire, ReadRequest};
 use emberkeep_service::problem::chain;
 
+use crate::excerpt::{QUOTED_BYTES_MAX, excerpt};
 use crate::scan::Query;
 use crate::tenant::tenant_of;
 use crate::{ReaderError, Selection};
@@ -83,8 +84,14 @@ fn decode_matcher(matcher: wire::ReadMatcher) -> Result<Matcher, ReaderError> {
         wire::MatchOp::Regex => MatchOp::Regex,
         wire::MatchOp::NotRegex => MatchOp::NotRegex,
     };
-    Matcher::new(matcher.name, op, matcher.value.as_str())
-        .map_err(|error| ReaderError::Bad(format!("pattern {:?}: {error}", matcher.value)))
+    Matcher::new(matcher.name, op, matcher.value.as_str()).map_err(|error| {
+        // Each has its share, so that a long pattern leaves room for what is wrong with it.
+        let (pattern, why) = (
+            excerpt(format_args!("{:?}", matcher.value), QUOTED_BYTES_MAX),
+            excerpt(error, 2 * QUOTED_BYTES_MAX),
+        );
+        ReaderError::Bad(format!("pattern {pattern}: {why}"))
+    })
 }
 
 #[cfg(test)]

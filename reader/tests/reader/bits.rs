@@ -20,12 +20,12 @@ pub(crate) fn all_bits(series: &Series) -> AllBits {
     all(series, |row| row.canonical.to_vec())
 }
 
-/// As the sampled answer gives them: in a resolution that Prometheus stores, and without saying that there was no reset.
+/// As the sampled answer gives them: in a resolution that Prometheus stores, and without saying whether there was a reset.
 pub(crate) fn all_told(series: &Series) -> AllBits {
     all(series, |row| {
         let mut histogram = row.histogram();
         histogram.reduce_to_stored();
-        if histogram.reset_hint == ResetHint::NotReset {
+        if histogram.reset_hint != ResetHint::Gauge {
             histogram.reset_hint = ResetHint::Unknown;
         }
         histogram.to_canonical()

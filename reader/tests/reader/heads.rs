@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::post;
 use emberkeep_model::head::{HeadKinds, HeadQuery};
-use emberkeep_model::{MatchOp, Matcher, MetricType, TenantId, TimeRange};
+use emberkeep_model::{Counts, Histogram, MatchOp, Matcher, MetricType, TenantId, TimeRange};
 use emberkeep_proto::head::{ANSWER_CONTENT_TYPE, HeadAnswerWriter, HeadExemplar, HeadHistogram, decode_request};
 use emberkeep_proto::messages::head::{self as wire, HeadMetadata, HeadSeries};
 use emberkeep_reader::{HeadSource, ReaderError, RemoteHead};
@@ -170,7 +170,7 @@ async fn what_was_not_asked_for_is_not_an_answer() {
     }
 }
 
-/// A histogram and a float of one time are settled by the receiver; canonical bytes are nothing else.
+/// A histogram and a float of one time are settled by the receiver; canonical bytes are nothing else, and mean a valid one.
 #[tokio::test]
 async fn histograms_are_checked() {
     let with = |timestamp, canonical: &[u8]| {
@@ -183,7 +183,24 @@ async fn histograms_are_checked() {
         whole(vec![series])
     };
     let good = histograms::counter(1).to_canonical();
-    for body in [with(1, &good), with(2, &good[1..]), with(2, &[])] {
+    // Well formed, and not valid: a count below its buckets, a schema that nobody has, spans that overlap.
+    let broken = |change: fn(&mut Histogram)| {
+        let mut histogram = histograms::counter(1);
+        change(&mut histogram);
+        with(2, &histogram.to_canonical())
+    };
+    for body in [
+        with(1, &good),
+        with(2, &good[1..]),
+        with(2, &[]),
+        broken(|histogram| {
+            if let Counts::Integer { count, .. } = &mut histogram.counts {
+                *count = 0;
+            }
+        }),
+        broken(|histogram| histogram.schema = 53),
+        broken(|histogram| histogram.positive_spans[1].offset = -1),
+    ] {
         let source = receiver(StatusCode::OK, ANSWER_CONTENT_TYPE, body).await;
         let error = source.read(query()).await.unwrap_err();
         assert!(matches!(error, ReaderError::Unavailable(_)), "{error}");

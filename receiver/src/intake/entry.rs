@@ -1,17 +1,20 @@
 //! One series entry of either protocol, as the walk of [`super`] wants it: the protocols differ in how labels and texts are found,
 //! and in nothing else.
 
-use emberkeep_model::LabelsBuilder;
 use emberkeep_proto::histogram::Histogram as WireHistogram;
 use emberkeep_proto::{Sample as WireSample, write_v1, write_v2};
 
 use crate::batch::Counts;
 
-/// An exemplar of the wire, but for its labels.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct WireExemplar {
+/// Name and value, perhaps not UTF-8; or why there is none, as a text for the sender.
+pub(super) type WireLabel<'a> = Result<(&'a [u8], &'a [u8]), String>;
+
+/// An exemplar of the wire.
+#[derive(Debug)]
+pub(super) struct WireExemplar<L> {
     pub(super) timestamp: i64,
     pub(super) value: f64,
+    pub(super) labels: L,
 }
 
 /// Metadata of the wire; texts are perhaps not UTF-8.
@@ -22,33 +25,16 @@ pub(super) struct WireMetadata<'a> {
     pub(super) help: &'a [u8],
 }
 
-/// Number and greatest lengths of the labels of a series as sent, empty ones included.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct LabelSizes {
-    pub(super) labels: usize,
-    pub(super) name_bytes: usize,
-    pub(super) value_bytes: usize,
-}
-
-impl LabelSizes {
-    fn add(&mut self, name: &[u8], value: &[u8]) {
-        self.labels += 1;
-        self.name_bytes = self.name_bytes.max(name.len());
-        self.value_bytes = self.value_bytes.max(value.len());
-    }
-}
-
-/// A series entry. Errors are texts for the sender.
+/// A series entry. Labels are given out one by one: a few bytes of references may stand for very many.
 pub(super) trait Entry<'a> {
     /// What it carries.
     fn counts(&self) -> Counts;
     /// Whether an entry without any item is nothing to complain of.
     fn may_be_empty(&self) -> bool;
-    fn labels(&self, into: &mut LabelsBuilder) -> Result<LabelSizes, String>;
+    fn labels(&self) -> impl Iterator<Item = WireLabel<'a>>;
     fn samples(&self) -> impl Iterator<Item = WireSample>;
     fn histograms(&self) -> impl Iterator<Item = WireHistogram<'a>>;
-    /// Each exemplar; its labels go into the builder first.
-    fn exemplars(&self, into: &mut LabelsBuilder, visit: impl FnMut(WireExemplar, Result<&mut LabelsBuilder, String>));
+    fn exemplars(&self) -> impl Iterator<Item = WireExemplar<impl Iterator<Item = WireLabel<'a>>>>;
     fn metadata(&self) -> Option<Result<WireMetadata<'a>, String>>;
 }
 
@@ -66,13 +52,8 @@ impl<'a> Entry<'a> for write_v1::Series<'a> {
         true
     }
 
-    fn labels(&self, into: &mut LabelsBuilder) -> Result<LabelSizes, String> {
-        let mut sizes = LabelSizes::default();
-        for (name, value) in write_v1::Series::labels(self) {
-            sizes.add(name, value);
-            into.push(name, value);
-        }
-        Ok(sizes)
+    fn labels(&self) -> impl Iterator<Item = WireLabel<'a>> {
+        write_v1::Series::labels(self).map(Ok)
     }
 
     fn samples(&self) -> impl Iterator<Item = WireSample> {
@@ -83,22 +64,12 @@ impl<'a> Entry<'a> for write_v1::Series<'a> {
         write_v1::Series::histograms(self)
     }
 
-    fn exemplars(
-        &self,
-        into: &mut LabelsBuilder,
-        mut visit: impl FnMut(WireExemplar, Result<&mut LabelsBuilder, String>),
-    ) {
-        for exemplar in write_v1::Series::exemplars(self) {
-            into.clear();
-            for (name, value) in exemplar.labels() {
-                into.push(name, value);
-            }
-            let wire = WireExemplar {
-                timestamp: exemplar.timestamp,
-                value: exemplar.value,
-            };
-            visit(wire, Ok(&mut *into));
-        }
+    fn exemplars(&self) -> impl Iterator<Item = WireExemplar<impl Iterator<Item = WireLabel<'a>>>> {
+        write_v1::Series::exemplars(self).map(|exemplar| WireExemplar {
+            timestamp: exemplar.timestamp,
+            value: exemplar.value,
+            labels: exemplar.labels().map(Ok),
+        })
     }
 
     fn metadata(&self) -> Option<Result<WireMetadata<'a>, String>> {
@@ -120,14 +91,8 @@ impl<'a> Entry<'a> for write_v2::Series<'_, 'a> {
         false
     }
 
-    fn labels(&self, into: &mut LabelsBuilder) -> Result<LabelSizes, String> {
-        let mut sizes = LabelSizes::default();
-        for label in write_v2::Series::labels(self) {
-            let (name, value) = label.map_err(|error| error.to_string())?;
-            sizes.add(name, value);
-            into.push(name, value);
-        }
-        Ok(sizes)
+    fn labels(&self) -> impl Iterator<Item = WireLabel<'a>> {
+        write_v2::Series::labels(self).map(|label| label.map_err(|error| error.to_string()))
     }
 
     fn samples(&self) -> impl Iterator<Item = WireSample> {
@@ -138,24 +103,12 @@ impl<'a> Entry<'a> for write_v2::Series<'_, 'a> {
         write_v2::Series::histograms(self)
     }
 
-    fn exemplars(
-        &self,
-        into: &mut LabelsBuilder,
-        mut visit: impl FnMut(WireExemplar, Result<&mut LabelsBuilder, String>),
-    ) {
-        for exemplar in write_v2::Series::exemplars(self) {
-            into.clear();
-            let resolved = exemplar.labels().try_for_each(|label| {
-                let (name, value) = label.map_err(|error| error.to_string())?;
-                into.push(name, value);
-                Ok(())
-            });
-            let wire = WireExemplar {
-                timestamp: exemplar.timestamp,
-                value: exemplar.value,
-            };
-            visit(wire, resolved.map(|()| &mut *into));
-        }
+    fn exemplars(&self) -> impl Iterator<Item = WireExemplar<impl Iterator<Item = WireLabel<'a>>>> {
+        write_v2::Series::exemplars(self).map(|exemplar| WireExemplar {
+            timestamp: exemplar.timestamp,
+            value: exemplar.value,
+            labels: exemplar.labels().map(|label| label.map_err(|error| error.to_string())),
+        })
     }
 
     fn metadata(&self) -> Option<Result<WireMetadata<'a>, String>> {

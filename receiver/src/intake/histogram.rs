@@ -3,13 +3,15 @@
 use emberkeep_model::{Counts, Histogram, ResetHint, Span};
 use emberkeep_proto::histogram::{Count, Histogram as WireHistogram};
 
-/// Buckets of both sides that the wire holds, counted without decoding more than `limit` + 1 of each.
-pub(super) fn count_buckets(wire: &WireHistogram<'_>, limit: usize) -> usize {
-    let most = limit + 1;
-    match wire.count() {
+/// Buckets, spans and custom bounds that the wire holds, counted without decoding many more than `limit`.
+pub(super) fn count_parts(wire: &WireHistogram<'_>, limit: usize) -> usize {
+    let most = limit.saturating_add(1);
+    let spans = wire.positive_spans().take(most).count() + wire.negative_spans().take(most).count();
+    let buckets = match wire.count() {
         Count::Integer(_) => wire.positive_deltas().take(most).count() + wire.negative_deltas().take(most).count(),
         Count::Float(_) => wire.positive_counts().take(most).count() + wire.negative_counts().take(most).count(),
-    }
+    };
+    spans + buckets + wire.custom_values().take(most).count()
 }
 
 /// Fills a histogram from the wire, keeping its memory. What the other flavour has on the wire is ignored, as Prometheus does.

@@ -3,13 +3,9 @@
 use emberkeep_model::{Histogram, HistogramFault, Labels, LabelsBuilder, MIN_TIMESTAMP, UNSET_START_TIMESTAMP};
 use emberkeep_proto::histogram::Histogram as WireHistogram;
 
-use super::entry::LabelSizes;
-use super::histogram::{count_buckets, fill};
+use super::histogram::{count_parts, fill};
 use crate::clock_rule::AHEAD_MS_MAX;
 use crate::limits::Limits;
-
-/// All labels of a series together. Readers of blocks refuse an index entry of twice as much, so more could not be restored.
-const SERIES_BYTES_MAX: usize = 2 << 20;
 
 /// What a live request is judged by.
 #[derive(Debug, Clone)]
@@ -33,16 +29,21 @@ pub(super) enum Refusal {
     Start,
     #[error("is not valid: {0}")]
     Histogram(#[from] HistogramFault),
-    #[error("has more than {0} buckets")]
+    #[error("has more than {0} buckets, spans and custom bounds")]
     Buckets(usize),
-    #[error("has {0}")]
+    #[error("{0}")]
     ExemplarLabels(String),
     #[error("has labels of {chars} characters, more than {limit}")]
     ExemplarLength { chars: usize, limit: usize },
+    #[error("has a text of {bytes} bytes, more than {limit}")]
+    TextLength { bytes: usize, limit: usize },
     #[error("is not valid UTF-8")]
     NotUtf8,
     #[error("has no name")]
     NoFamily,
+    /// By the verdict, in replay; it says no more.
+    #[error("was refused when it arrived")]
+    Recorded,
 }
 
 impl Rules<'_> {
@@ -60,47 +61,41 @@ impl Rules<'_> {
         }
     }
 
-    /// The labels of a series: as sent, and their canonical bytes.
-    pub(super) fn labels(&self, sizes: LabelSizes, canonical: &[u8]) -> Result<(), String> {
-        let limits = self.limits;
-        let bounds = [
-            (canonical.len(), SERIES_BYTES_MAX, "bytes of labels"),
-            (sizes.labels, limits.labels_per_series, "labels"),
-            (sizes.name_bytes, limits.label_name_bytes, "bytes in a label name"),
-            (sizes.value_bytes, limits.label_value_bytes, "bytes in a label value"),
-        ];
-        match bounds.into_iter().find(|(found, limit, _)| found > limit) {
-            None => Ok(()),
-            Some((found, limit, what)) => Err(format!("has {found} {what}, more than {limit}")),
-        }
-    }
-
     /// Fills `histogram` from the wire when it is valid.
     pub(super) fn histogram(&self, wire: &WireHistogram<'_>, histogram: &mut Histogram) -> Result<(), Refusal> {
         self.time(wire.timestamp, wire.start_timestamp)?;
         let limit = self.limits.histogram_buckets;
-        if count_buckets(wire, limit) > limit {
+        if count_parts(wire, limit) > limit {
             return Err(Refusal::Buckets(limit));
         }
         fill(histogram, wire);
         Ok(histogram.validate()?)
     }
 
-    /// The labels of an exemplar.
-    pub(super) fn exemplar(&self, labels: Result<&mut LabelsBuilder, String>) -> Result<Labels, Refusal> {
-        let labels = labels.map_err(Refusal::ExemplarLabels)?;
+    /// The labels of an exemplar, which were gathered.
+    pub(super) fn exemplar(&self, gathered: Result<&mut LabelsBuilder, String>) -> Result<Labels, Refusal> {
+        let labels = gathered.map_err(Refusal::ExemplarLabels)?;
         let labels = labels
             .labels()
-            .map_err(|error| Refusal::ExemplarLabels(error.to_string()))?;
+            .map_err(|error| Refusal::ExemplarLabels(format!("has bad labels: {error}")))?;
         let chars = labels
             .iter()
             .map(|(name, value)| name.chars().count() + value.chars().count())
             .sum();
         let limit = self.limits.exemplar_chars;
         if chars > limit {
-            Err(Refusal::ExemplarLength { chars, limit })
+            return Err(Refusal::ExemplarLength { chars, limit });
+        }
+        Ok(labels)
+    }
+
+    /// The length of a text of metadata.
+    pub(super) fn text(&self, text: &[u8]) -> Result<(), Refusal> {
+        let (bytes, limit) = (text.len(), self.limits.label_value_bytes);
+        if bytes > limit {
+            Err(Refusal::TextLength { bytes, limit })
         } else {
-            Ok(labels)
+            Ok(())
         }
     }
 }

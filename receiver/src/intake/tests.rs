@@ -363,17 +363,17 @@ fn each_limit_refuses_what_is_beyond_it_and_says_so() {
         labels_per_series: 2,
         ..ok.clone()
     };
-    assert!(refused(labels, &wide).contains("has 3 labels, more than 2"));
+    assert!(refused(labels, &wide).contains("has more than 2 labels"));
     let names = Limits {
         label_name_bytes: 7,
         ..ok.clone()
     };
-    assert!(refused(names, &wide).contains("has 8 bytes in a label name, more than 7"));
+    assert!(refused(names, &wide).contains("has a label name of 8 bytes, more than 7"));
     let values = Limits {
         label_value_bytes: 3,
         ..ok.clone()
     };
-    assert!(refused(values, &wide).contains("has 4 bytes in a label value, more than 3"));
+    assert!(refused(values, &wide).contains("has a label value of 4 bytes, more than 3"));
     let exemplar = Sent {
         exemplars: vec![(NOW, 0, vec![("é".to_owned(), "xyz".to_owned())])],
         ..floats(&[named], &[])
@@ -391,7 +391,7 @@ fn each_limit_refuses_what_is_beyond_it_and_says_so() {
         histogram_buckets: 0,
         ..ok.clone()
     };
-    assert!(refused(buckets, &histogram).contains("has more than 0 buckets"));
+    assert!(refused(buckets, &histogram).contains("has more than 0 buckets, spans and custom bounds"));
 
     let body = body_v2(&[wide.clone(), wide]);
     for (limits, what) in [
@@ -407,11 +407,101 @@ fn each_limit_refuses_what_is_beyond_it_and_says_so() {
                 samples_per_request: 1,
                 ..ok
             },
-            "2 samples, histograms and exemplars, more than 1",
+            "2 samples, histograms, exemplars and metadata, more than 1",
         ),
     ] {
         let error = judge(WriteProtocol::V2, &body, &rules(&limits, usize::MAX)).unwrap_err();
         assert!(error.to_string().contains(what), "{error}");
+    }
+}
+
+/// A few bytes of references stand for gigabytes of symbols: nothing beyond a limit may be copied, live or in replay.
+#[test]
+fn references_without_measure_expand_to_nothing() {
+    let symbols = vec![
+        String::new(),
+        "__name__".to_owned(),
+        "m".to_owned(),
+        "v".repeat(1 << 20),
+    ];
+    let pairs = |n: usize| [1, 2].into_iter().chain([3; 2].repeat(n)).collect::<Vec<u32>>();
+    let sample = v2::Sample {
+        value: 1.0,
+        timestamp: NOW,
+        start_timestamp: 0,
+    };
+    let wide = v2::TimeSeries {
+        labels_refs: [1, 2].into_iter().chain([2, 3].repeat(500_000)).collect(),
+        samples: vec![sample],
+        ..Default::default()
+    };
+    let traced = v2::TimeSeries {
+        labels_refs: vec![1, 2],
+        samples: vec![sample],
+        exemplars: vec![v2::Exemplar {
+            labels_refs: [2, 3].repeat(500_000),
+            value: 1.0,
+            timestamp: NOW,
+        }],
+        ..Default::default()
+    };
+    let body = v2::Request {
+        symbols: symbols.clone(),
+        timeseries: vec![wide.clone(), traced],
+    }
+    .encode_to_vec();
+    // With all references expanded it would be 500 GB, twice.
+    let live = judged(WriteProtocol::V2, &body).unwrap();
+    let first = live.first_refusal.as_deref().unwrap();
+    assert!(
+        first.contains("has labels of more than 2097152 bytes") && first.contains("__name__=\"m\""),
+        "{first}"
+    );
+    assert_eq!((live.batch.counts().samples, live.n_refused), (1, 2));
+    let again = replay(WriteProtocol::V2, &body, &live.verdict).unwrap();
+    assert_eq!(content(&again), content(&live));
+
+    let long_name = v2::TimeSeries {
+        labels_refs: pairs(1),
+        samples: vec![sample],
+        ..Default::default()
+    };
+    let many = |series: v2::TimeSeries| {
+        let timeseries = vec![series; 100];
+        let symbols = symbols.clone();
+        v2::Request { symbols, timeseries }.encode_to_vec()
+    };
+    let limits = Limits::default();
+    for refused in [wide, long_name] {
+        let error = judge(WriteProtocol::V2, &many(refused), &rules(&limits, 16 << 20)).unwrap_err();
+        assert!(
+            matches!(error, IntakeError::TooLarge(_)),
+            "work for refused series has a bound, too: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_text_of_metadata_has_a_bound() {
+    let sent = |n: usize| Sent {
+        help: Some("h".repeat(n)),
+        ..floats(&[("__name__", "m")], &[(NOW, 0, 0)])
+    };
+    let limits = Limits {
+        label_value_bytes: 10,
+        ..Limits::default()
+    };
+    for protocol in [WriteProtocol::V1, WriteProtocol::V2] {
+        let counts = |n| {
+            let body = body(protocol, &[sent(n)]);
+            let intake = judge(protocol, &body, &rules(&limits, usize::MAX)).unwrap();
+            (
+                intake.batch.counts().metadata,
+                intake.batch.counts().samples,
+                intake.n_refused,
+            )
+        };
+        assert_eq!((counts(10), counts(11)), ((1, 1, 0), (0, 1, 1)));
     }
 }
 

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use emberkeep_model::{Labels, Matcher, Metadata, MetadataEntry, SeenMetadata, TenantId};
+use emberkeep_model::{Labels, Matcher, MetadataEntry, SeenMetadata, TenantId};
 use parking_lot::Mutex;
 
-use crate::batch::{Batch, BatchMetadata};
-
-/// What a variant costs beside its texts.
-const VARIANT_OVERHEAD: usize = size_of::<SeenMetadata>() + 32;
+use super::variants::Variants;
+use crate::batch::Batch;
 
 /// What a family costs beside its name.
 const FAMILY_OVERHEAD: usize = 160;
@@ -16,7 +14,7 @@ const FAMILY_OVERHEAD: usize = 160;
 /// Families of all tenants.
 #[derive(Debug, Default)]
 pub(super) struct Families {
-    tenants: Mutex<BTreeMap<TenantId, BTreeMap<String, Vec<SeenMetadata>>>>,
+    tenants: Mutex<BTreeMap<TenantId, BTreeMap<String, Variants>>>,
 }
 
 impl Families {
@@ -31,11 +29,11 @@ impl Families {
         let mut grown = 0;
         for (family, metadata) in families {
             if !held.contains_key(family) {
-                held.insert(family.to_owned(), Vec::new());
+                held.insert(family.to_owned(), Variants::default());
                 grown += family.len() + FAMILY_OVERHEAD;
             }
             if let Some(variants) = held.get_mut(family) {
-                grown += see(variants, metadata, arrival);
+                grown += variants.see(metadata, arrival);
             }
         }
         grown
@@ -51,10 +49,10 @@ impl Families {
         let held = tenants.get(tenant).into_iter().flatten();
         held.filter(|(family, _)| accepted(family))
             .flat_map(|(family, variants)| {
-                variants.iter().map(|seen| MetadataEntry {
+                variants.sorted().into_iter().map(|seen| MetadataEntry {
                     family: family.clone(),
                     series: None,
-                    seen: seen.clone(),
+                    seen,
                 })
             })
             .collect()
@@ -69,31 +67,7 @@ impl Families {
                 .map(move |(family, variants)| (tenant, family, variants))
         });
         families
-            .map(|(tenant, family, variants)| (tenant.clone(), family.clone(), variants.clone()))
+            .map(|(tenant, family, variants)| (tenant.clone(), family.clone(), variants.sorted()))
             .collect()
     }
-}
-
-/// Adds a variant, or widens the time of an equal one. Returns by how many bytes the list grew. Arrivals come in no order.
-pub(super) fn see(variants: &mut Vec<SeenMetadata>, metadata: BatchMetadata<'_>, arrival: i64) -> usize {
-    let is_same = |seen: &&mut SeenMetadata| {
-        let held = &seen.metadata;
-        (held.metric_type, held.unit.as_str(), held.help.as_str())
-            == (metadata.metric_type, metadata.unit, metadata.help)
-    };
-    if let Some(seen) = variants.iter_mut().find(is_same) {
-        seen.first_seen = seen.first_seen.min(arrival);
-        seen.last_seen = seen.last_seen.max(arrival);
-        return 0;
-    }
-    variants.push(SeenMetadata {
-        metadata: Metadata {
-            metric_type: metadata.metric_type,
-            unit: metadata.unit.to_owned(),
-            help: metadata.help.to_owned(),
-        },
-        first_seen: arrival,
-        last_seen: arrival,
-    });
-    VARIANT_OVERHEAD + metadata.unit.len() + metadata.help.len()
 }

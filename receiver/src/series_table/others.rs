@@ -1,8 +1,8 @@
 //! What a series holds beside floats: histograms, exemplars and metadata, in order of arrival.
 
-use emberkeep_model::{Exemplar, ExemplarRun, HistogramRun, SeenMetadata};
+use emberkeep_model::{Exemplar, ExemplarRun, HistogramRun};
 
-use super::families::see;
+use super::variants::Variants;
 use crate::batch::BatchSeries;
 
 /// What it costs to have anything beside floats.
@@ -13,8 +13,7 @@ const OVERHEAD: usize = size_of::<Others>() + 16;
 pub(super) struct Others {
     pub(super) histograms: HistogramRun,
     pub(super) exemplars: ExemplarRun,
-    /// Each variant once.
-    pub(super) metadata: Vec<SeenMetadata>,
+    pub(super) metadata: Variants,
 }
 
 impl Others {
@@ -30,7 +29,7 @@ impl Others {
             self.exemplars.push(exemplar.clone());
         }
         if let Some(metadata) = batch.metadata {
-            grown += see(&mut self.metadata, metadata, arrival);
+            grown += self.metadata.see(metadata, arrival);
         }
         grown
     }

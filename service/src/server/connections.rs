@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
 use crate::shutdown::Shutdown;
@@ -20,6 +20,12 @@ use crate::shutdown::Shutdown;
 /// How long a connection may wait for the whole head of a request, idle time between requests included. Longer than clients keep
 /// idle connections (Go: five minutes), so that it is never the server that closes one under a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(6 * 60);
+
+/// How HTTP/2 begins (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How often a connection is looked at that has begun like HTTP/2 and may be anything.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Serves until `shutdown` is triggered and every request in flight is answered.
 pub(super) async fn serve(mut listener: TcpListener, router: Router, shutdown: &Shutdown) {
@@ -47,10 +53,8 @@ pub(super) async fn serve(mut listener: TcpListener, router: Router, shutdown: &
         let service = router.clone().map_request(|request: Request<_>| request.map(Body::new));
         let (builder, watcher, shutdown) = (builder.clone(), open.watcher(), shutdown.clone());
         tokio::spawn(async move {
-            // Until it says something, a connection is of no version, and no timeout of either applies.
-            let mut first = [0];
             let speaks = tokio::select! {
-                speaks = tokio::time::timeout(HEAD_TIMEOUT, connection.peek(&mut first)) => matches!(speaks, Ok(Ok(1))),
+                speaks = tokio::time::timeout(HEAD_TIMEOUT, speaks(&connection)) => speaks.unwrap_or(false),
                 () = shutdown.triggered() => false,
             };
             if !speaks {
@@ -64,4 +68,18 @@ pub(super) async fn serve(mut listener: TcpListener, router: Router, shutdown: &
     }
     drop(listener);
     open.shutdown().await;
+}
+
+/// Returns when a connection has said enough to be of one version of HTTP, true, or has ended, false. Before that no timeout of either
+/// version applies.
+async fn speaks(connection: &TcpStream) -> bool {
+    let mut first = [0; PREFACE.len()];
+    loop {
+        match connection.peek(&mut first).await {
+            Ok(0) | Err(_) => return false,
+            // `P` may become `POST` or HTTP/2. What was seen stays unread, so the next look would return at once.
+            Ok(n) if n < PREFACE.len() && PREFACE.starts_with(&first[..n]) => tokio::time::sleep(LOOK_EVERY).await,
+            Ok(_) => return true,
+        }
+    }
 }

@@ -7,7 +7,7 @@ use emberkeep_model::{STALE_MARKER_BITS, Sample};
 use super::*;
 
 fn digest(series: &[(&str, SeriesRuns)]) -> u128 {
-    let mut tally = Tally::new(false);
+    let mut tally = Tally::new(StartTimestamps::LeftOut);
     for (name, runs) in series {
         tally.add(&Labels::from_pairs([("__name__", *name)]).unwrap(), runs);
     }
@@ -125,12 +125,13 @@ fn start_timestamps_count_when_the_block_has_them() {
         ..SeriesRuns::default()
     };
     let labels = Labels::from_pairs([("a", "b")]).unwrap();
-    let of = |with_starts, start| {
-        let mut tally = Tally::new(with_starts);
+    let of = |starts, start| {
+        let mut tally = Tally::new(starts);
         tally.add(&labels, &run(start));
         tally.digest()
     };
-    assert_eq!(of(false, 3), of(false, 0));
-    assert_ne!(of(true, 3), of(true, 0));
-    assert_ne!(of(true, 3), of(true, 4));
+    let (kept, left_out) = (StartTimestamps::Kept, StartTimestamps::LeftOut);
+    assert_eq!(of(left_out, 3), of(left_out, 0));
+    assert_ne!(of(kept, 3), of(kept, 0));
+    assert_ne!(of(kept, 3), of(kept, 4));
 }

@@ -139,7 +139,7 @@ proptest! {
         prop_assert_eq!(series.histograms.len(), histograms.len());
         for (found, (timestamp, mut expected)) in series.histograms.iter().zip(histograms) {
             prop_assert_eq!(found.timestamp, timestamp);
-            if expected.reset_hint == ResetHint::NotReset {
+            if expected.reset_hint != ResetHint::Gauge {
                 expected.reset_hint = ResetHint::Unknown;
             }
             // By bits: canonical bytes tell -0 from 0 and one NaN from another.
@@ -177,4 +177,37 @@ fn an_empty_histogram_says_its_flavour() {
     let series = messages::TimeSeries::decode(bytes.as_slice()).unwrap();
     let flavours: Vec<bool> = series.histograms.iter().map(|h| read(h).is_float()).collect();
     assert_eq!(flavours, [false, true]);
+}
+
+#[test]
+fn only_a_gauge_is_hinted_at() {
+    let hints = [
+        ResetHint::Unknown,
+        ResetHint::Reset,
+        ResetHint::NotReset,
+        ResetHint::Gauge,
+    ];
+    let (mut points, mut bytes) = (HistogramPoints::default(), Vec::new());
+    for reset_hint in hints {
+        let histogram = Histogram {
+            reset_hint,
+            ..Histogram::default()
+        };
+        points.write(0, &histogram, &mut bytes);
+    }
+    let series = messages::TimeSeries::decode(bytes.as_slice()).unwrap();
+    let told: Vec<_> = series
+        .histograms
+        .iter()
+        .map(|h| ResetHint::from_number(h.reset_hint))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ResetHint::Unknown,
+            ResetHint::Unknown,
+            ResetHint::Unknown,
+            ResetHint::Gauge
+        ]
+    );
 }
