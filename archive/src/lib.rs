@@ -29,8 +29,8 @@ pub use error::ArchiveError;
 pub use names::FileKind;
 pub use object_store::ObjectStore;
 pub use part::{
-    FileSummary, MetadataCursor, PartInfo, PartReader, PartScan, PartSettings, PartSummary, PartWriter, ScanQuery,
-    SeriesRows, TenantSummary, part_number,
+    FamilyCursor, FamilyMetadata, FileSummary, MetadataCursor, PartInfo, PartReader, PartScan, PartSettings,
+    PartSummary, PartWriter, ScanKinds, ScanQuery, SeriesRows, TenantSummary, TimeSpan, part_number,
 };
 pub use store::StoreConfig;
 pub use ulid::Ulid;

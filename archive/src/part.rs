@@ -8,6 +8,7 @@ pub mod decimal;
 mod encoding;
 mod exemplar_batch;
 mod exemplar_columns;
+mod family_cursor;
 mod file_writer;
 mod footer;
 mod histogram_batch;
@@ -16,6 +17,7 @@ mod info;
 mod label_batch;
 mod metadata_batch;
 mod metadata_cursor;
+mod metadata_pass;
 mod metadata_rows;
 mod page_header;
 mod part_file;
@@ -29,14 +31,18 @@ mod scan;
 mod schema;
 mod series_batch;
 mod series_columns;
+mod series_labels;
 mod series_pages;
+mod time_span;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+pub use family_cursor::{FamilyCursor, FamilyMetadata};
 pub use info::{FileSummary, PartInfo, PartSettings, PartSummary, TenantSummary, part_number};
 pub use metadata_cursor::MetadataCursor;
 pub use reader::PartReader;
-pub use scan::{PartScan, ScanQuery, SeriesRows};
+pub use scan::{PartScan, ScanKinds, ScanQuery, SeriesRows};
+pub use time_span::TimeSpan;
 pub use writer::PartWriter;

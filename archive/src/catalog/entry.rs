@@ -8,7 +8,7 @@ use ulid::Ulid;
 
 use emberkeep_model::TimeRange;
 
-use crate::part::{PartSummary, TenantSummary, part_number};
+use crate::part::{PartSummary, TenantSummary, TimeSpan, part_number};
 use crate::{ArchiveError, FileKind};
 
 /// A live part: everything a reader needs to decide whether to open it, and to open it.
@@ -24,9 +24,9 @@ pub struct PartEntry {
     pub level: u32,
     /// The receiver that flushed it; none from level 1.
     pub receiver: Option<String>,
-    /// The least of the tenants' times, milliseconds since 1970.
+    /// Oldest float or histogram of any tenant, milliseconds since 1970; `i64::MAX` without any.
     pub min_time: i64,
-    /// The greatest of the tenants' times, milliseconds since 1970.
+    /// Newest float or histogram of any tenant, milliseconds since 1970; `i64::MIN` without any.
     pub max_time: i64,
     /// What each tenant has in it.
     pub tenants: BTreeMap<String, TenantSummary>,
@@ -88,12 +88,27 @@ impl PartEntry {
         self.files.iter().find(|file| file.kind == kind)
     }
 
-    /// Whether the part may hold rows of the tenant's series inside the range.
+    /// Whether the part may hold floats or histograms of the tenant inside the range.
     #[must_use]
     pub fn may_hold(&self, tenant: &str, range: TimeRange) -> bool {
-        self.tenants
-            .get(tenant)
-            .is_some_and(|held| range.overlaps(held.min_time, held.max_time))
+        self.is_in(tenant, range, TenantSummary::sample_times)
+    }
+
+    /// Whether the part may hold exemplars of the tenant inside the range.
+    #[must_use]
+    pub fn may_hold_exemplars(&self, tenant: &str, range: TimeRange) -> bool {
+        self.is_in(tenant, range, |held| held.exemplar_times)
+    }
+
+    /// Whether the part may hold metadata of the tenant that requests brought inside the range.
+    #[must_use]
+    pub fn may_hold_metadata(&self, tenant: &str, range: TimeRange) -> bool {
+        self.is_in(tenant, range, |held| held.metadata_times)
+    }
+
+    fn is_in(&self, tenant: &str, range: TimeRange, times: fn(&TenantSummary) -> Option<TimeSpan>) -> bool {
+        let held = self.tenants.get(tenant).and_then(times);
+        held.is_some_and(|times| times.is_in(range))
     }
 
     /// Number of float samples of all tenants.

@@ -111,6 +111,7 @@ fn metadata(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
     let builder = common(settings, settings.other_page_rows, settings.other_page_rows)?
         .set_max_row_group_row_count(Some(settings.sample_group_rows))
         .set_column_dictionary_enabled(column(&[SERIES_ID]), false);
+    let builder = delta(builder, &[SERIES_ROW]);
     Ok(without_statistics(builder, &[&[UNIT], &[HELP]]).build())
 }
 

@@ -1,6 +1,7 @@
 //! Decoding one batch of `histograms` back into what was sent.
 //!
-//! Lists are checked against each other before a histogram is made of them: spans must describe as many buckets as there are.
+//! Only valid histograms are ever accepted, so one that is not was damaged, and everything behind this relies on their rules: it is
+//! refused here. Lists are checked against each other before a histogram is made of them.
 
 use std::ops::Range;
 
@@ -36,15 +37,20 @@ pub(super) const COLUMNS: [&str; 17] = [
     schema::CUSTOM_VALUES,
 ];
 
-/// Appends all rows of a batch, which may be of several series.
-pub(super) fn decode(file: &PartFile, batch: &RecordBatch, out: &mut HistogramRun) -> Result<(), ArchiveError> {
+/// Appends all rows of a batch, which may be of several series. `number` gives the row of the file for a row of the batch.
+pub(super) fn decode(
+    file: &PartFile,
+    batch: &RecordBatch,
+    number: &dyn Fn(usize) -> u64,
+    out: &mut HistogramRun,
+) -> Result<(), ArchiveError> {
     let columns =
         HistogramBatch::new(batch).ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
     let mut histogram = Histogram::default();
     for row in 0..batch.num_rows() {
-        columns
-            .read(row, &mut histogram)
-            .map_err(|reason| file.corrupt(reason))?;
+        let read = columns.read(row, &mut histogram).map_err(str::to_owned);
+        let is_valid = read.and_then(|()| histogram.validate().map_err(|fault| fault.to_string()));
+        is_valid.map_err(|reason| file.corrupt(format!("histogram in row {}: {reason}", number(row))))?;
         let start = columns.starts.filter(|starts| starts.is_valid(row));
         let start = start.map_or(UNSET_START_TIMESTAMP, |starts| starts.value(row));
         out.push(columns.timestamps.value(row), start, &histogram);
@@ -115,12 +121,12 @@ impl<'a> SpanBatch<'a> {
     fn spans(&self, row: usize, spans: &mut Vec<Span>) -> Result<u64, &'static str> {
         let (offsets, lengths) = (self.offsets.row(row), self.lengths.row(row));
         if offsets.len() != lengths.len() {
-            return Err("a histogram has spans without a length or an offset");
+            return Err("it has spans without a length or an offset");
         }
         spans.clear();
         let mut described = 0_u64;
         for (&offset, &length) in offsets.iter().zip(lengths) {
-            let length = u32::try_from(length).map_err(|_| "a span of a histogram has an impossible length")?;
+            let length = u32::try_from(length).map_err(|_| "a span has an impossible length")?;
             described += u64::from(length);
             spans.push(Span { offset, length });
         }
@@ -174,7 +180,7 @@ impl<'a> HistogramBatch<'a> {
         histogram.zero_threshold = self.zero_thresholds.value(row);
         histogram.reset_hint = match self.reset_hints.value(row) {
             hint @ 0..=3 => ResetHint::from_number(i32::from(hint)),
-            _ => return Err("a histogram has an unknown reset hint"),
+            _ => return Err("it has an unknown reset hint"),
         };
         let positive = self.positive.spans(row, &mut histogram.positive_spans)?;
         let negative = self.negative.spans(row, &mut histogram.negative_spans)?;
@@ -192,10 +198,10 @@ impl<'a> HistogramBatch<'a> {
         let (present, other) = match (is_whole, is_float) {
             (true, _) => (whole.map(<[i64]>::len), float.map(<[f64]>::len)),
             (_, true) => (float.map(<[f64]>::len), whole.map(<[i64]>::len)),
-            _ => return Err("a histogram has neither whole nor float counts"),
+            _ => return Err("it has neither whole nor float counts"),
         };
         if present.map(|present| present as u64) != [positive, negative] || other != [0, 0] {
-            return Err("a histogram has other buckets than its spans describe");
+            return Err("it has other buckets than its spans describe");
         }
         histogram.counts = if is_whole {
             Counts::Integer {

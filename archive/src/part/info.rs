@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::TimeSpan;
 use crate::FileKind;
 
 /// What every file of a part says about its origin, so that a catalog can be rebuilt from the files alone (DESIGN §5.8).
@@ -69,12 +70,12 @@ impl Default for PartSettings {
 }
 
 /// What one tenant has in a part. Version 1 of the catalog had floats only: what it does not say is 0.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TenantSummary {
-    /// Oldest row of any series, milliseconds since 1970; for a tenant without series, when its metadata was first seen.
+    /// Oldest float or histogram of any series, milliseconds since 1970; `i64::MAX` without any.
     pub min_time: i64,
-    /// Newest row of any series, milliseconds since 1970; for a tenant without series, when its metadata was last seen.
+    /// Newest float or histogram of any series, milliseconds since 1970; `i64::MIN` without any.
     pub max_time: i64,
     /// Number of series.
     pub series: u64,
@@ -89,6 +90,41 @@ pub struct TenantSummary {
     /// Number of variants of metadata, of families and of series.
     #[serde(default)]
     pub metadata: u64,
+    /// Which time the exemplars span; none without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exemplar_times: Option<TimeSpan>,
+    /// From when to when requests brought the metadata; none without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata_times: Option<TimeSpan>,
+}
+
+/// A tenant with nothing yet.
+impl Default for TenantSummary {
+    fn default() -> Self {
+        Self {
+            min_time: i64::MAX,
+            max_time: i64::MIN,
+            series: 0,
+            samples: 0,
+            histograms: 0,
+            exemplars: 0,
+            metadata: 0,
+            exemplar_times: None,
+            metadata_times: None,
+        }
+    }
+}
+
+impl TenantSummary {
+    /// Which time floats and histograms span; none without any.
+    #[must_use]
+    pub fn sample_times(&self) -> Option<TimeSpan> {
+        let times = TimeSpan {
+            min_time: self.min_time,
+            max_time: self.max_time,
+        };
+        (self.min_time <= self.max_time).then_some(times)
+    }
 }
 
 /// What was written into one file.
@@ -117,9 +153,9 @@ pub struct PartSummary {
     pub exemplars: u64,
     /// Number of variants of metadata.
     pub metadata: u64,
-    /// The least of the tenants' times; `i64::MAX` for a part without rows.
+    /// Oldest float or histogram of any tenant; `i64::MAX` without any.
     pub min_time: i64,
-    /// The greatest of the tenants' times; `i64::MIN` for a part without rows.
+    /// Newest float or histogram of any tenant; `i64::MIN` without any.
     pub max_time: i64,
     /// What each tenant has in it.
     pub tenants: BTreeMap<String, TenantSummary>,

@@ -11,8 +11,15 @@ use super::schema;
 /// A row before the labels of its series are known.
 pub(super) struct MetadataRow {
     pub(super) family: String,
-    pub(super) series: Option<i64>,
+    pub(super) series: Option<SeriesPlace>,
     pub(super) seen: SeenMetadata,
+}
+
+/// Where a series stands in the series table, and what id it has there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SeriesPlace {
+    pub(super) row: u64,
+    pub(super) id: i64,
 }
 
 /// The columns of one batch.
@@ -20,6 +27,7 @@ pub(super) struct MetadataBatch<'a> {
     pub(super) tenants: &'a StringArray,
     pub(super) families: &'a StringArray,
     series_ids: &'a Int64Array,
+    series_rows: &'a Int64Array,
     pub(super) types: &'a StringArray,
     units: &'a StringArray,
     helps: &'a StringArray,
@@ -36,12 +44,12 @@ impl<'a> MetadataBatch<'a> {
                 .column_by_name(name)?
                 .as_primitive_opt::<TimestampMillisecondType>()
         };
+        let number = |name| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
         Some(Self {
             tenants: text(schema::TENANT)?,
             families: text(schema::FAMILY)?,
-            series_ids: batch
-                .column_by_name(schema::SERIES_ID)?
-                .as_primitive_opt::<Int64Type>()?,
+            series_ids: number(schema::SERIES_ID)?,
+            series_rows: number(schema::SERIES_ROW)?,
             types: text(schema::TYPE)?,
             units: text(schema::UNIT)?,
             helps: text(schema::HELP)?,
@@ -50,14 +58,23 @@ impl<'a> MetadataBatch<'a> {
         })
     }
 
-    /// None for a type that nobody knows.
-    pub(super) fn row(&self, row: usize) -> Option<MetadataRow> {
-        Some(MetadataRow {
+    /// What is wrong with it otherwise: a type that nobody knows, or a series that cannot be.
+    pub(super) fn row(&self, row: usize) -> Result<MetadataRow, &'static str> {
+        let metric_type = MetricType::parse(self.types.value(row)).ok_or("an unknown type")?;
+        let series = match (self.series_ids.is_valid(row), self.series_rows.is_valid(row)) {
+            (false, false) => None,
+            (true, true) => Some(SeriesPlace {
+                row: u64::try_from(self.series_rows.value(row)).map_err(|_| "a negative row of its series")?,
+                id: self.series_ids.value(row),
+            }),
+            _ => return Err("a series without its row or its id"),
+        };
+        Ok(MetadataRow {
             family: self.families.value(row).to_owned(),
-            series: self.series_ids.is_valid(row).then(|| self.series_ids.value(row)),
+            series,
             seen: SeenMetadata {
                 metadata: Metadata {
-                    metric_type: MetricType::parse(self.types.value(row))?,
+                    metric_type,
                     unit: self.units.value(row).to_owned(),
                     help: self.helps.value(row).to_owned(),
                 },

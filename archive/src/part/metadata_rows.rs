@@ -12,7 +12,7 @@ use parquet::errors::ParquetError;
 
 use emberkeep_model::{Metadata, SeenMetadata};
 
-use super::{columns, schema};
+use super::{TimeSpan, columns, schema};
 
 /// Variants of one tenant, and of what.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub(super) struct MetadataRows {
 #[derive(Debug, Clone, Copy)]
 struct Row {
     family: u32,
-    /// Position and id of the series, none for a family.
+    /// Row of the series in the series table, and its id; none for a family.
     series: Option<(u64, i64)>,
     variant: u32,
     first_seen: i64,
@@ -65,13 +65,14 @@ impl<T: Eq + std::hash::Hash + Clone> Texts<T> {
 
 impl MetadataRows {
     /// From the first to the last time that any of them was seen.
-    pub(super) fn time_span(&self) -> Option<(i64, i64)> {
+    pub(super) fn time_span(&self) -> Option<TimeSpan> {
         let first = self.rows.iter().map(|row| row.first_seen).min()?;
         let last = self.rows.iter().map(|row| row.last_seen).max()?;
-        Some((first, last))
+        TimeSpan::new(first, last)
     }
 
-    /// Adds variants of a family, or of the series with this position in the series table and this id.
+    /// Adds variants of a family, or of the series with this row of the series table and this id. Rows are in the
+    /// order of labels, so sorting by them needs none.
     pub(super) fn push(&mut self, family: &str, series: Option<(u64, i64)>, seen: &[SeenMetadata]) {
         for seen in seen {
             let row = Row {
@@ -116,11 +117,14 @@ impl MetadataRows {
         let family = |row: &Row| self.families.texts[row.family as usize].as_str();
         let metadata = || rows.iter().map(|row| &self.variants.texts[row.variant as usize]);
         let ids: Int64Array = rows.iter().map(|row| row.series.map(|(_, id)| id)).collect();
+        let number = |(row, _)| i64::try_from(row).expect("a file has fewer than 2^63 rows");
+        let series_rows: Int64Array = rows.iter().map(|row| row.series.map(number)).collect();
         let columns = vec![
             columns::tenants(tenant, rows.len()),
             columns::parts(part, rows.len()),
             Arc::new(StringArray::from_iter_values(rows.iter().map(family))),
             Arc::new(ids),
+            Arc::new(series_rows),
             Arc::new(StringArray::from_iter_values(
                 metadata().map(|m| m.metric_type.as_str()),
             )),

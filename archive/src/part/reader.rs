@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 
 use emberkeep_model::{ExemplarRun, HistogramRun, Run, TenantId};
 
+use super::family_cursor::FamilyCursor;
 use super::metadata_cursor::MetadataCursor;
 use super::part_file::PartFile;
 use super::row_window::RowFile;
@@ -87,10 +88,17 @@ impl PartReader {
     }
 
     /// The metadata of a tenant, of one family or all, in batches: by family, what was said of the family before what was said of its
-    /// series, and those in label order. One read of the file and, for metadata of series, reads of the series table for each batch.
+    /// series, and those in label order. One read of the file and, for metadata of series, reads of the series table for each batch, of
+    /// those pages that have its series.
     #[must_use]
     pub fn metadata(&self, tenant: &TenantId, family: Option<&str>) -> MetadataCursor {
         MetadataCursor::new(Arc::clone(&self.files), tenant.clone(), family.map(str::to_owned))
+    }
+
+    /// As [`Self::metadata`], without the labels of series; the series table is not read.
+    #[must_use]
+    pub fn families(&self, tenant: &TenantId, family: Option<&str>) -> FamilyCursor {
+        FamilyCursor::new(Arc::clone(&self.files), tenant.clone(), family.map(str::to_owned))
     }
 }
 

@@ -24,8 +24,13 @@ pub(super) trait RowKind: Debug + Default {
     /// Bytes held on the heap, memory of forgotten rows included.
     fn held_bytes(&self) -> usize;
     fn forget(&mut self);
-    /// Appends all rows of a batch, which may be of several series.
-    fn decode(&mut self, file: &PartFile, batch: &RecordBatch) -> Result<(), ArchiveError>;
+    /// Appends all rows of a batch, which may be of several series. `number` gives the row of the file for a row of the batch.
+    fn decode(
+        &mut self,
+        file: &PartFile,
+        batch: &RecordBatch,
+        number: &dyn Fn(usize) -> u64,
+    ) -> Result<(), ArchiveError>;
     /// Appends those rows of another that lie in the time range. Their times do not fall.
     fn append_range(&mut self, other: &Self, rows: Range<usize>, range: TimeRange);
 }
@@ -50,7 +55,12 @@ impl RowKind for Run {
         self.clear();
     }
 
-    fn decode(&mut self, file: &PartFile, batch: &RecordBatch) -> Result<(), ArchiveError> {
+    fn decode(
+        &mut self,
+        file: &PartFile,
+        batch: &RecordBatch,
+        _number: &dyn Fn(usize) -> u64,
+    ) -> Result<(), ArchiveError> {
         sample_batch::decode(file, batch, self)
     }
 
@@ -89,8 +99,13 @@ impl RowKind for HistogramRun {
         self.clear();
     }
 
-    fn decode(&mut self, file: &PartFile, batch: &RecordBatch) -> Result<(), ArchiveError> {
-        histogram_batch::decode(file, batch, self)
+    fn decode(
+        &mut self,
+        file: &PartFile,
+        batch: &RecordBatch,
+        number: &dyn Fn(usize) -> u64,
+    ) -> Result<(), ArchiveError> {
+        histogram_batch::decode(file, batch, number, self)
     }
 
     fn append_range(&mut self, other: &Self, rows: Range<usize>, range: TimeRange) {
@@ -121,7 +136,12 @@ impl RowKind for ExemplarRun {
         self.clear();
     }
 
-    fn decode(&mut self, file: &PartFile, batch: &RecordBatch) -> Result<(), ArchiveError> {
+    fn decode(
+        &mut self,
+        file: &PartFile,
+        batch: &RecordBatch,
+        _number: &dyn Fn(usize) -> u64,
+    ) -> Result<(), ArchiveError> {
         exemplar_batch::decode(file, batch, self)
     }
 

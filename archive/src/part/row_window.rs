@@ -170,7 +170,8 @@ impl<K: RowKind> RowWindow<K> {
             && let Some(batch) = file.next_batch(&mut decoder)?
         {
             let before = self.decoded.count();
-            self.decoded.decode(file, &batch)?;
+            let number = |row: usize| group.start + nth(&rows.rows, before + row) as u64;
+            self.decoded.decode(file, &batch, &number)?;
             bytes += self.decoded.bytes_from(before) as u64;
         }
         let (decoded, chosen) = (self.decoded.count(), rows.rows.iter().map(ExactSizeIterator::len).sum());
@@ -244,4 +245,15 @@ impl<K: RowKind> RowWindow<K> {
         }
         chosen
     }
+}
+
+/// The row at a position of all rows of the ranges; for a position behind them, the one that would follow.
+fn nth(rows: &[Range<usize>], mut position: usize) -> usize {
+    for range in rows {
+        if position < range.len() {
+            return range.start + position;
+        }
+        position -= range.len();
+    }
+    rows.last().map_or(0, |last| last.end)
 }

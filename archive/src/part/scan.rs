@@ -14,7 +14,7 @@ use super::part_file::{GroupRows, Pages};
 use super::reader::OpenFiles;
 use super::row_window::RowWindow;
 use super::schema;
-use super::series_batch::SeriesBatch;
+use super::series_batch::{RowsBatch, SeriesBatch};
 use super::series_pages::windows;
 use crate::{ArchiveError, FileKind};
 
@@ -50,6 +50,19 @@ pub struct ScanQuery {
     pub range: TimeRange,
     /// Which series; all must match.
     pub matchers: Arc<[Matcher]>,
+    /// What is wanted of them.
+    pub kinds: ScanKinds,
+}
+
+/// What a scan is for, and so which series it gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScanKinds {
+    /// Floats and histograms: series that have some, whose span overlaps the range.
+    Samples,
+    /// Exemplars: series that have some. Spans of series say nothing of them, so the range leaves no series out.
+    Exemplars,
+    /// All there is: every series, also those with metadata alone, and the range leaves none out.
+    All,
 }
 
 /// A series of a part that matches, and where its rows are. All ranges are empty for a series with nothing but metadata.
@@ -63,9 +76,11 @@ pub struct SeriesRows {
     pub histograms: Range<u64>,
     /// Its rows in `exemplars`.
     pub exemplars: Range<u64>,
-    /// Its oldest row of any kind in the part, milliseconds since 1970; without rows, when its metadata was first seen.
+    /// Its oldest float or histogram in the part, milliseconds since 1970; without any its oldest exemplar, and without those, when
+    /// its metadata was first seen.
     pub min_time: i64,
-    /// Its newest row of any kind in the part, milliseconds since 1970; without rows, when its metadata was last seen.
+    /// Its newest float or histogram in the part, milliseconds since 1970; without any its newest exemplar, and without those, when
+    /// its metadata was last seen.
     pub max_time: i64,
 }
 
@@ -131,7 +146,7 @@ impl PartScan {
         }
     }
 
-    /// The next matching series that may have rows in the time range, in label order.
+    /// The next matching series that may have rows of the wanted kinds in the time range, in label order.
     ///
     /// # Errors
     /// As [`PartReader::open`](super::PartReader::open).
@@ -244,8 +259,16 @@ impl PartScan {
         let table = table.ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
         for row in 0..batch.num_rows() {
             let (min_time, max_time) = (table.min_times.value(row), table.max_times.value(row));
-            if table.tenants.value(row) != self.query.tenant.as_str() || !self.query.range.overlaps(min_time, max_time)
-            {
+            let has_rows = |rows: &RowsBatch<'_>| rows.row(row).is_none_or(|rows| !rows.is_empty());
+            let is_wanted = match self.query.kinds {
+                ScanKinds::Samples => {
+                    self.query.range.overlaps(min_time, max_time)
+                        && (has_rows(&table.samples) || has_rows(&table.histograms))
+                }
+                ScanKinds::Exemplars => has_rows(&table.exemplars),
+                ScanKinds::All => true,
+            };
+            if table.tenants.value(row) != self.query.tenant.as_str() || !is_wanted {
                 continue;
             }
             let matches = |matcher: &Matcher| matcher.matches(table.labels.value(row, matcher.name()));

@@ -18,6 +18,7 @@ pub(super) const RAW_VALUE: &str = "raw_value";
 pub(super) const START_TIMESTAMP: &str = "start_timestamp";
 pub(super) const METRIC_NAME: &str = "metric_name";
 pub(super) const LABELS: &str = "labels";
+pub(super) const SERIES_ROW: &str = "series_row";
 pub(super) const MIN_TIME: &str = "min_time";
 pub(super) const MAX_TIME: &str = "max_time";
 pub(super) const SAMPLES_ROW_START: &str = "samples_row_start";
@@ -118,6 +119,7 @@ pub(super) static METADATA: LazyLock<SchemaRef> = LazyLock::new(|| {
     file(vec![
         required(FAMILY, DataType::Utf8),
         nullable(SERIES_ID, DataType::Int64),
+        nullable(SERIES_ROW, DataType::Int64),
         required(TYPE, DataType::Utf8),
         required(UNIT, DataType::Utf8),
         required(HELP, DataType::Utf8),

@@ -10,7 +10,7 @@ use parquet::errors::ParquetError;
 use emberkeep_model::Labels;
 
 use super::columns::{self, LabelColumn};
-use super::schema;
+use super::{TimeSpan, schema};
 
 /// Rows not yet handed to the encoder; all of one tenant.
 #[derive(Debug, Default)]
@@ -62,14 +62,14 @@ impl SeriesColumns {
         &mut self,
         series_id: i64,
         labels: &Labels,
-        (min_time, max_time): (i64, i64),
+        times: TimeSpan,
         rows: &RowsByKind,
     ) {
         self.series_ids.push(series_id);
         self.metric_names.append_value(labels.metric_name());
         self.labels.push(labels);
-        self.min_times.push(min_time);
-        self.max_times.push(max_time);
+        self.min_times.push(times.min_time);
+        self.max_times.push(times.max_time);
         self.samples.push(&rows.samples);
         self.histograms.push(&rows.histograms);
         self.exemplars.push(&rows.exemplars);

@@ -9,7 +9,7 @@ use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use emberkeep_model::MatchOp;
 
 use super::part_file::{GroupRows, PartFile};
-use super::scan::ScanQuery;
+use super::scan::{ScanKinds, ScanQuery};
 use super::schema;
 use crate::ArchiveError;
 
@@ -100,35 +100,37 @@ pub(super) fn pages(
 
 fn may_match(file: &PartFile, query: &ScanQuery, row_group: usize, rows: &Range<usize>) -> Result<bool, ArchiveError> {
     let tenant = query.tenant.as_str();
-    if !may_hold_text(file, row_group, schema::TENANT, rows, tenant, tenant)? {
+    if !may_hold_text(file, row_group, schema::TENANT, rows, tenant)? {
         return Ok(false);
     }
     for matcher in query.matchers.iter().filter(|matcher| matcher.op() == MatchOp::Equal) {
         let name = matcher.value();
-        if matcher.name() == "__name__" && !may_hold_text(file, row_group, schema::METRIC_NAME, rows, name, name)? {
+        if matcher.name() == "__name__" && !may_hold_text(file, row_group, schema::METRIC_NAME, rows, name)? {
             return Ok(false);
         }
+    }
+    if query.kinds != ScanKinds::Samples {
+        return Ok(true);
     }
     let oldest = least_number(file, row_group, schema::MIN_TIME, rows)?;
     let newest = greatest_number(file, row_group, schema::MAX_TIME, rows)?;
     Ok(query.range.overlaps(oldest, newest))
 }
 
-/// Whether some of the rows may have a text from `first` to `last` in the column.
+/// Whether some of the rows may have this text in the column.
 pub(super) fn may_hold_text(
     file: &PartFile,
     row_group: usize,
     column: &str,
     rows: &Range<usize>,
-    first: &str,
-    last: &str,
+    text: &str,
 ) -> Result<bool, ArchiveError> {
-    let (first, last) = (first.as_bytes(), last.as_bytes());
+    let text = text.as_bytes();
     let mut found = false;
     let is_indexed = over_pages(file, row_group, column, rows, |index, page| {
         if let ColumnIndexMetaData::BYTE_ARRAY(index) = index {
             let (least, greatest) = (index.min_value(page), index.max_value(page));
-            found |= least.is_none_or(|least| least <= last) && greatest.is_none_or(|greatest| first <= greatest);
+            found |= least.is_none_or(|least| least <= text) && greatest.is_none_or(|greatest| text <= greatest);
         } else {
             found = true;
         }

@@ -16,7 +16,7 @@ use super::histogram_columns::HistogramColumns;
 use super::metadata_rows::MetadataRows;
 use super::sample_columns::SampleColumns;
 use super::series_columns::{RowsByKind, SeriesColumns};
-use super::{PartInfo, PartSettings, PartSummary, decimal, part_number};
+use super::{PartInfo, PartSettings, PartSummary, TimeSpan, decimal, part_number};
 use crate::{ArchiveError, FileKind, FileSummary};
 
 /// Rows of `samples` that go to the encoder at once, and so by how much a page may be larger than asked.
@@ -138,7 +138,9 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
         runs: &SeriesRuns,
         metadata: &[SeenMetadata],
     ) -> Result<(), ArchiveError> {
-        let Some(times) = runs.time_span().or_else(|| seen_span(metadata)) else {
+        let of_samples = TimeSpan::of_samples(runs);
+        let of_exemplars = TimeSpan::of_exemplars(&runs.exemplars);
+        let Some(times) = of_samples.or(of_exemplars).or_else(|| TimeSpan::of_seen(metadata)) else {
             return Err(ArchiveError::Invalid(format!("series {labels} has nothing")));
         };
         if !runs.is_settled() {
@@ -152,7 +154,8 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
         while !self.ids.insert(id) {
             id = id.wrapping_add(1) & i64::MAX;
         }
-        let rows = self.count(tenant, times, runs);
+        let row = self.summary.series;
+        let rows = self.count(tenant, runs);
         self.series.push(id, labels, times, &rows);
         if self.series.len() >= BATCH_ROWS {
             self.write_series()?;
@@ -160,9 +163,7 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
         self.push_samples(id, &runs.samples)?;
         self.push_histograms(id, &runs.histograms)?;
         self.push_exemplars(id, &runs.exemplars)?;
-        // Positions of series are in row order, so sorting by them needs no labels.
-        self.metadata
-            .push(labels.metric_name(), Some((self.summary.series, id)), metadata);
+        self.metadata.push(labels.metric_name(), Some((row, id)), metadata);
         Ok(())
     }
 
@@ -217,14 +218,15 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
     }
 
     /// Counts a series; where its rows will lie.
-    fn count(&mut self, tenant: &TenantId, (min_time, max_time): (i64, i64), runs: &SeriesRuns) -> RowsByKind {
+    fn count(&mut self, tenant: &TenantId, runs: &SeriesRuns) -> RowsByKind {
         let (all, of_tenant) = (&mut self.summary, tenant.as_str().to_owned());
         let of_tenant = all.tenants.entry(of_tenant).or_default();
-        if of_tenant.series == 0 {
-            (of_tenant.min_time, of_tenant.max_time) = (min_time, max_time);
+        if let Some(times) = TimeSpan::of_samples(runs) {
+            of_tenant.min_time = of_tenant.min_time.min(times.min_time);
+            of_tenant.max_time = of_tenant.max_time.max(times.max_time);
         }
-        of_tenant.min_time = of_tenant.min_time.min(min_time);
-        of_tenant.max_time = of_tenant.max_time.max(max_time);
+        let of_exemplars = TimeSpan::of_exemplars(&runs.exemplars);
+        of_tenant.exemplar_times = TimeSpan::join(of_tenant.exemplar_times, of_exemplars);
         of_tenant.series += 1;
         all.series += 1;
         let add = |all: &mut u64, of_tenant: &mut u64, count: usize| {
@@ -356,7 +358,7 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
         };
         let mut metadata = std::mem::take(&mut self.metadata);
         let count = metadata.settle();
-        let Some((first_seen, last_seen)) = metadata.time_span() else {
+        let Some(times) = metadata.time_span() else {
             return Ok(());
         };
         for start in (0..count).step_by(BATCH_ROWS) {
@@ -364,18 +366,9 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
             self.files.metadata.write(&mut *self.open, &self.settings, batch)?;
         }
         let of_tenant = self.summary.tenants.entry(tenant.as_str().to_owned()).or_default();
-        if of_tenant.series == 0 {
-            (of_tenant.min_time, of_tenant.max_time) = (first_seen, last_seen);
-        }
+        of_tenant.metadata_times = Some(times);
         of_tenant.metadata += count as u64;
         self.summary.metadata += count as u64;
         Ok(())
     }
-}
-
-/// From the first to the last time that any of these was seen.
-fn seen_span(metadata: &[SeenMetadata]) -> Option<(i64, i64)> {
-    let first = metadata.iter().map(|seen| seen.first_seen).min()?;
-    let last = metadata.iter().map(|seen| seen.last_seen).max()?;
-    Some((first, last))
 }

@@ -112,7 +112,7 @@ fn write_conflicts(err: &mut dyn Write, summary: &ExportSummary) -> io::Result<(
     let samples = counted(summary.conflicts, "sample", "samples");
     write!(
         err,
-        "warning: {samples} lost against a different one of the same series and time and left out of the blocks"
+        "warning: {samples} lost against a different one of the same series and time and stayed out of the blocks"
     )?;
     match summary.content.conflict_example() {
         Some(series) => writeln!(err, ", for example of {series}"),

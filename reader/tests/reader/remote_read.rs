@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use emberkeep_archive::FileKind;
-use emberkeep_model::{MatchOp, Matcher, Run, STALE_MARKER_BITS, TenantId, TimeRange};
+use emberkeep_model::{Histogram, MatchOp, Matcher, ResetHint, Run, STALE_MARKER_BITS, TenantId, TimeRange};
 use emberkeep_proto::WireError;
 use emberkeep_proto::frame::FrameReader;
 use emberkeep_proto::messages::prometheus as wire;
@@ -16,7 +16,7 @@ use crate::bits::{all_bits, all_observed, all_told};
 use crate::histograms::{self, SORTS};
 use crate::model::naive;
 use crate::support::{
-    Row, Rows, Series, TestArchive, TestHead, client, exemplar, float, floats, labels, sample, serve,
+    Row, Rows, Series, TestArchive, TestHead, client, exemplar, float, floats, histogram, labels, sample, serve,
 };
 
 /// Rows with every kind of value, of several chunks for some series, in overlapping sources.
@@ -263,6 +263,71 @@ async fn tenants_see_only_their_own() {
         post_as(&url, Some("../x"), all(), &[STREAMED]).await.status(),
         StatusCode::BAD_REQUEST
     );
+}
+
+/// A request may be large, what is said of it is not.
+#[tokio::test]
+async fn the_reason_is_short_however_long_the_request() {
+    let archive = TestArchive::new();
+    let url = serve(archive.reader(Vec::new(), ReaderSettings::default())).await;
+    // Control characters grow when they are shown, and the cut is in the middle of a character.
+    for filler in ["\u{1}", "\u{1f525}", "a"] {
+        let pattern = format!("{}(", filler.repeat(2 << 20));
+        let response = post(&url, vec![query(0, 1, &[(2, "job", &pattern)])], &[STREAMED]).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        let text = response.text().await.unwrap();
+        assert!(text.starts_with("pattern \"") && text.contains("job"), "{text}");
+        assert!(text.len() <= 1025, "{}", text.len());
+        let selector = format!("up{{job=~\"{}(\"}}", filler.repeat(1 << 20));
+        for (path, name) in [("series", "match[]"), ("query_exemplars", "query"), ("labels", "start")] {
+            let mut form = reqwest::Url::parse("http://form").unwrap();
+            form.query_pairs_mut().append_pair(name, &selector);
+            let response = client()
+                .post(format!("{url}/api/v1/{path}"))
+                .header("Content-Type", "application/x-www-form-urlencoded")
+                .body(form.query().unwrap().to_owned())
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{path}");
+            let answer: serde_json::Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+            let text = answer["error"].as_str().unwrap();
+            assert!(text.contains(name) && text.len() <= 1024, "{}: {text}", text.len());
+        }
+    }
+}
+
+/// Of one series by two producers: the hint of the one is about its own sample before, which is not the one before it here.
+#[tokio::test]
+async fn a_reset_is_not_told_of_merged_producers() {
+    let mut archive = TestArchive::new();
+    let row = |timestamp, n, reset_hint| {
+        let made = Histogram {
+            reset_hint,
+            ..histograms::counter(n)
+        };
+        (
+            TenantId::default(),
+            labels(&[("__name__", "m")]),
+            histogram(timestamp, made),
+        )
+    };
+    archive
+        .flush(&vec![row(1, 100, ResetHint::Unknown), row(3, 5, ResetHint::Reset)])
+        .await;
+    archive.flush(&vec![row(2, 3, ResetHint::NotReset)]).await;
+    let url = serve(archive.reader(Vec::new(), ReaderSettings::default())).await;
+    let body = post(&url, vec![query(0, 100, &[])], &[SAMPLED])
+        .await
+        .bytes()
+        .await
+        .unwrap();
+    let found = decode_sampled(&body).remove(0);
+    let hints: Vec<_> = found
+        .values()
+        .flat_map(|runs| runs.histograms.iter().map(|row| row.histogram().reset_hint))
+        .collect();
+    assert_eq!(hints, [ResetHint::Unknown; 3]);
 }
 
 #[tokio::test]

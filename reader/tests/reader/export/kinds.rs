@@ -173,7 +173,9 @@ async fn exemplars_and_metadata_lie_beside_the_blocks() {
         read(output.path(), "metadata.json"),
         serde_json::json!({
             "requests": [{"type": "counter", "help": "Requests.", "unit": "", "firstSeen": 216_001, "lastSeen": 216_002}],
-            "up": [{"type": "gauge", "help": "Up.", "unit": "", "firstSeen": 216_003, "lastSeen": 216_004}],
+            "up": [
+                {"series": {"__name__": "up", "job": "a\"b"}, "type": "gauge", "help": "Up.", "unit": "", "firstSeen": 216_003, "lastSeen": 216_004},
+            ],
         })
     );
     assert_eq!(
@@ -217,6 +219,128 @@ async fn exemplars_and_metadata_lie_beside_the_blocks() {
         done.report
     );
     assert_eq!(names(output.path()), ["exemplars.json", "metadata.json"]);
+}
+
+/// What was said of a series follows every matcher, what was said of a family its name.
+#[tokio::test]
+async fn metadata_of_series_is_told_apart() {
+    let mut archive = TestArchive::new();
+    let tenant = TenantId::default();
+    let of = |name, job| labels(&[("__name__", name), ("job", job)]);
+    let gauge = |help, at| seen(MetricType::Gauge, help, at, at);
+    let first: Rows = vec![
+        (tenant.clone(), of("up", "a"), sample(30 * WINDOW, 1.0)),
+        (tenant.clone(), of("up", "a"), Row::Metadata(gauge("Of a.", 2_000))),
+        (tenant.clone(), of("up", "b"), Row::Metadata(gauge("Of b.", 2_000))),
+        (tenant.clone(), of("up", "family"), Row::Family(gauge("Of all.", 3_000))),
+        (
+            tenant.clone(),
+            of("down", "a"),
+            Row::Metadata(gauge("Of another.", 1_000)),
+        ),
+    ];
+    let second: Rows = vec![
+        (tenant.clone(), of("up", "a"), sample(30 * WINDOW + 1, 1.0)),
+        (tenant.clone(), of("up", "a"), Row::Metadata(gauge("Of a.", 5_000))),
+        (
+            tenant.clone(),
+            of("up", "a"),
+            Row::Metadata(gauge("Of a, newer.", 6_000)),
+        ),
+    ];
+    archive.flush(&first).await;
+    archive.flush(&second).await;
+    let head: Rows = vec![(tenant.clone(), of("up", "a"), Row::Metadata(gauge("Of a.", 9_000)))];
+    let range = TimeRange {
+        start: 0,
+        end: 100 * WINDOW,
+    };
+    let entry = |series: Option<&str>, help: &str, first: i64, last: i64| {
+        let mut entry = serde_json::json!({
+            "type": "gauge", "help": help, "unit": "", "firstSeen": first, "lastSeen": last,
+        });
+        if let Some(job) = series {
+            entry["series"] = serde_json::json!({"__name__": "up", "job": job});
+        }
+        entry
+    };
+    let of_a = [entry(Some("a"), "Of a, newer.", 6, 6), entry(Some("a"), "Of a.", 2, 9)];
+    let all = |of_series: &[serde_json::Value]| {
+        let entries = [&[entry(None, "Of all.", 3, 3)][..], of_series].concat();
+        serde_json::json!({ "up": entries })
+    };
+    let of_both = [of_a.as_slice(), &[entry(Some("b"), "Of b.", 2, 2)]].concat();
+    for (selectors, expected) in [
+        (&["up"][..], all(&of_both)),
+        (&["up{job=\"a\"}"], all(&of_a)),
+        (&["up{job=\"c\"}"], all(&[])),
+        (&["up{job=\"b\"}", "up{job!~\"b|c\"}"], all(&of_both)),
+    ] {
+        let output = tempfile::tempdir().unwrap();
+        let heads = vec![TestHead::source(head.clone(), 2)];
+        let done = export(&archive, heads, arguments("x", selectors), range, output.path())
+            .await
+            .unwrap();
+        let text = fs::read_to_string(output.path().join("metadata.json")).unwrap();
+        let found: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(found, expected, "{selectors:?}");
+        assert_eq!((done.summary.families, text.lines().count()), (1, 3));
+    }
+}
+
+/// Two producers of one series: the table of blocks cannot show what lost, so the report does, also of kept blocks.
+#[tokio::test]
+async fn conflicts_are_told() {
+    let mut archive = TestArchive::new();
+    let twice = labels(&[("__name__", "twice"), ("job", "a")]);
+    let rows = |window: i64, value: f64| -> Rows {
+        let row = |n: i64| {
+            // The first is equal in both and no conflict.
+            let value = if n == 0 { 1.0 } else { value };
+            (
+                TenantId::default(),
+                twice.clone(),
+                sample(window * WINDOW + n * 1_000, value),
+            )
+        };
+        (0..4).map(row).collect()
+    };
+    archive.flush(&rows(10, 1.0)).await;
+    archive.flush(&rows(10, 2.0)).await;
+    let broken = archive.flush(&rows(12, 1.0)).await;
+    let range = TimeRange {
+        start: 0,
+        end: 100 * WINDOW,
+    };
+    let output = tempfile::tempdir().unwrap();
+    let samples = archive.file(&broken, FileKind::Samples);
+    let bytes = fs::read(&samples).unwrap();
+    fs::remove_file(&samples).unwrap();
+    let run = || export(&archive, Vec::new(), arguments("x", &[]), range, output.path());
+    assert!(run().await.is_err());
+    fs::write(&samples, bytes).unwrap();
+    let done = run().await.unwrap();
+    assert_eq!((done.summary.kept, done.summary.conflicts), (1, 3));
+    assert_eq!(
+        done.summary.content.conflict_example(),
+        Some(twice.to_string().as_str())
+    );
+    let said = format!(
+        "warning: 3 samples lost against a different one of the same series and time and stayed out of the blocks, \
+         for example of {twice}\n"
+    );
+    assert!(done.report.contains(&said), "{}", done.report);
+
+    let output = tempfile::tempdir().unwrap();
+    let newer = TimeRange {
+        start: 11 * WINDOW,
+        ..range
+    };
+    let done = export(&archive, Vec::new(), arguments("x", &[]), newer, output.path())
+        .await
+        .unwrap();
+    assert_eq!(done.summary.conflicts, 0);
+    assert!(done.report.contains("no conflicts"), "{}", done.report);
 }
 
 /// A run that died among the files beside the blocks writes them anew; one of version 1 is continued.
