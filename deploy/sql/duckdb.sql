@@ -1,6 +1,7 @@
 -- The archive as views, over the files that were live when `reader view --engine duckdb` made this text.
 --
---   series:            tenant, metric_name, labels, min_time, max_time; one row per series
+--   series:            tenant, metric_name, labels, min_time, max_time; one row per series. Times are of its samples and histograms; of a part
+--                      that has neither they are of its exemplars, or of the arrival of its metadata
 --   samples:           tenant, metric_name, labels, timestamp, value, start_timestamp; one row per series and timestamp
 --   histograms:        native histograms, absolute counts per bucket; one row per series and timestamp
 --   histogram_buckets: tenant, metric_name, labels, timestamp, schema, side, bucket, lower, upper, count, integer_count; one row per bucket

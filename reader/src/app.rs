@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::conflict_log::ConflictLog;
-use crate::scan::{Query, Scan, read_families};
+use crate::scan::{FamilyFilter, Query, Scan, read_families};
 use crate::sources::Sources;
 use crate::{Families, HeadSource, ReaderError, ReaderMetrics, ReaderSettings, api, remote_read};
 
@@ -78,19 +78,14 @@ impl Reader {
         Ok(scan)
     }
 
-    /// The metadata of the families whose names `accept` accepts, of the parts that hold anything in the range and of the
-    /// heads. What was sent for a series belongs to the family of its metric name.
+    /// The metadata of the wanted families, of the parts that may have some for the range and of the heads. What was sent for a series belongs to the family of its metric name.
     ///
     /// # Errors
     /// As [`Self::scan`].
-    pub async fn metadata(
-        &self,
-        query: &Query,
-        accept: &(dyn Fn(&str) -> bool + Sync),
-    ) -> Result<Families, ReaderError> {
+    pub async fn metadata(&self, query: &Query, filter: FamilyFilter<'_>) -> Result<Families, ReaderError> {
         let look = self.sources.look(query, HeadKinds::Metadata).await?;
         let limit = self.settings.part_limit;
-        read_families(self.sources.store(), &look, query, accept, limit).await
+        read_families(self.sources.store(), &look, query, filter, limit).await
     }
 
     /// Waits for a place among the requests being answered, remote reads and the API together, until the time of the request is over.

@@ -25,7 +25,7 @@ pub use app::Reader;
 pub use error::ReaderError;
 pub use head::{HeadSource, RemoteHead};
 pub use metrics::ReaderMetrics;
-pub use scan::{Conflicts, Families, Query, Scan, Seen, SeriesSamples};
+pub use scan::{Conflicts, Families, FamilyFilter, Query, Scan, Seen, SeriesSamples};
 pub use selector::{Selection, SelectorError, parse_selector};
 pub use settings::ReaderSettings;
 pub use sources::{Look, Sources};

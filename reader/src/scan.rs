@@ -16,14 +16,14 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use emberkeep_archive::{ObjectStore, PartEntry, PartReader, ScanQuery};
+use emberkeep_archive::{ObjectStore, PartEntry, PartReader, ScanKinds, ScanQuery};
 use emberkeep_model::head::{HeadAnswer, HeadKinds};
 use emberkeep_model::{Labels, Matcher, SeriesRuns, TenantId, TimeRange};
 use futures::{StreamExt, TryStreamExt};
 
 pub(crate) use self::entries::{MetadataPasses, Said};
 pub(crate) use self::families::read_families;
-pub use self::families::{Families, Seen};
+pub use self::families::{Families, FamilyFilter, Seen};
 use self::series::SeriesMerge;
 use self::source::Source;
 use crate::{ReaderError, Selection};
@@ -263,16 +263,11 @@ pub(crate) fn prune(
     range: TimeRange,
     kinds: HeadKinds,
 ) -> Vec<Arc<PartEntry>> {
-    let holds = |part: &PartEntry| {
-        let Some(held) = part.tenants.get(tenant.as_str()).filter(|_| !range.is_empty()) else {
-            return false;
-        };
-        let has_kind = match kinds {
-            HeadKinds::Samples => held.samples > 0 || held.histograms > 0,
-            HeadKinds::Exemplars => held.exemplars > 0,
-            HeadKinds::Metadata => held.metadata > 0,
-        };
-        has_kind && range.overlaps(held.min_time, held.max_time)
+    let tenant = tenant.as_str();
+    let holds = |part: &PartEntry| match kinds {
+        HeadKinds::Samples => part.may_hold(tenant, range),
+        HeadKinds::Exemplars => part.may_hold_exemplars(tenant, range),
+        HeadKinds::Metadata => part.may_hold_metadata(tenant, range),
     };
     parts.iter().filter(|part| holds(part)).map(Arc::clone).collect()
 }
@@ -304,15 +299,24 @@ async fn open_part(
     window_rows: usize,
 ) -> Result<Source, ReaderError> {
     let reader = PartReader::open(store, &part).await?;
+    let exemplar_times = part
+        .tenants
+        .get(query.tenant.as_str())
+        .and_then(|held| held.exemplar_times);
     let query = ScanQuery {
         tenant: query.tenant.clone(),
         range: query.range,
         matchers,
+        kinds: match kinds {
+            HeadKinds::Exemplars => ScanKinds::Exemplars,
+            HeadKinds::Samples | HeadKinds::Metadata => ScanKinds::Samples,
+        },
     };
     Ok(Source::part(
         reader.scan(query, window_rows),
         part.ulid.to_string(),
         kinds,
+        exemplar_times.map_or(i64::MIN, |times| times.min_time),
     ))
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use emberkeep_archive::{ArchiveError, ObjectStore, PartReader, ScanQuery};
+use emberkeep_archive::{ArchiveError, ObjectStore, PartReader, ScanKinds, ScanQuery};
 use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadKinds, HeadQuery, HeadSeries};
 use emberkeep_model::{Labels, Metadata, MetadataEntry, SeenMetadata, SeriesRuns, matches_all};
 use tokio::runtime::Handle;
@@ -117,7 +117,12 @@ impl ReceiverHead {
         query: &HeadQuery,
         add: &mut impl FnMut(Labels, SeriesRuns) -> Result<(), Failed>,
     ) -> Result<(), Failed> {
-        if !part.manifest.part.may_hold(query.tenant.as_str(), query.range) {
+        let (tenant, entry) = (query.tenant.as_str(), &part.manifest.part);
+        let (may_hold, kinds) = match query.kinds {
+            HeadKinds::Exemplars => (entry.may_hold_exemplars(tenant, query.range), ScanKinds::Exemplars),
+            HeadKinds::Samples | HeadKinds::Metadata => (entry.may_hold(tenant, query.range), ScanKinds::Samples),
+        };
+        if !may_hold {
             return Ok(());
         }
         let failed = |error| self.failed(part, error);
@@ -126,6 +131,7 @@ impl ReceiverHead {
             tenant: query.tenant.clone(),
             range: query.range,
             matchers: query.matchers.clone(),
+            kinds,
         };
         let mut scan = reader.scan(scan, WINDOW_ROWS);
         while let Some(series) = scan.next().await.map_err(failed)? {
@@ -192,6 +198,10 @@ impl ReceiverHead {
         query: &HeadQuery,
         add: &mut impl FnMut(Vec<MetadataEntry>) -> Result<(), Failed>,
     ) -> Result<(), Failed> {
+        let entry = &part.manifest.part;
+        if !entry.may_hold_metadata(query.tenant.as_str(), query.range) {
+            return Ok(());
+        }
         let failed = |error| self.failed(part, error);
         let reader = self.open(part).await?;
         let mut metadata = reader.metadata(&query.tenant, None);

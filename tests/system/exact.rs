@@ -160,17 +160,20 @@ async fn snapshot(source: &Prometheus, directory: &Path, client: &reqwest::Clien
 
 /// Series and exemplars of an answer, in an order of their own.
 fn exemplars(data: &Value) -> BTreeMap<String, BTreeSet<String>> {
-    let series = data.as_array().into_iter().flatten();
-    series
-        .map(|one| {
-            let exemplars = one["exemplars"].as_array().into_iter().flatten();
-            let exemplars = exemplars.map(ToString::to_string).collect();
-            (one["seriesLabels"].to_string(), exemplars)
-        })
-        .collect()
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for one in data.as_array().into_iter().flatten() {
+        let exemplars = one["exemplars"].as_array().into_iter().flatten();
+        let of_series = found.entry(one["seriesLabels"].to_string()).or_default();
+        of_series.extend(exemplars.map(ToString::to_string));
+    }
+    found
 }
 
-async fn same_exemplars(sent: &Sent, start: f64, client: &reqwest::Client) -> Result<usize> {
+async fn same_exemplars(
+    sent: &Sent,
+    start: f64,
+    client: &reqwest::Client,
+) -> Result<BTreeMap<String, BTreeSet<String>>> {
     let parameters = [
         ("query", r#"{job="exposer"}"#.to_owned()),
         ("start", start.to_string()),
@@ -190,7 +193,7 @@ async fn same_exemplars(sent: &Sent, start: f64, client: &reqwest::Client) -> Re
         found.len() == expected.len(),
         "exemplars of more series than the source has"
     );
-    Ok(expected.values().map(BTreeSet::len).sum())
+    Ok(expected)
 }
 
 /// Type, help and unit by name. Over 1.0 the source sends what it knows of families. Over 2.0 it sends type and unit of each series, taken from its
@@ -325,7 +328,8 @@ async fn round_trip(trip: Trip) -> Result<()> {
             )?;
         }
     }
-    let compared = same_exemplars(&sent, start, &client).await?;
+    let of_source = same_exemplars(&sent, start, &client).await?;
+    let compared = of_source.values().map(BTreeSet::len).sum::<usize>();
     ensure!(compared > 300, "only {compared} exemplars");
     same_metadata(&sent, trip.protocol.contains("v2"), &client).await?;
 
@@ -342,6 +346,14 @@ async fn round_trip(trip: Trip) -> Result<()> {
         "Prometheus 2.42"
     };
     ensure!(table.contains(needed), "the report names no {needed}:\n{table}");
+    // What blocks cannot hold lies beside them.
+    let beside = exemplars(&serde_json::from_slice(&std::fs::read(
+        restored.join("exemplars.json"),
+    )?)?);
+    for (series, expected) in &of_source {
+        let is_there = beside.get(series).is_some_and(|found| found.is_superset(expected));
+        ensure!(is_there, "exemplars.json lacks some of {series}");
+    }
     let restored_blocks = Blocks::read(&restored)?;
     let source_blocks = Blocks::read(&source_blocks)?;
     let last = (end * 1000.0) as i64;

@@ -100,10 +100,12 @@ impl PartEntry {
         self.is_in(tenant, range, |held| held.exemplar_times)
     }
 
-    /// Whether the part may hold metadata of the tenant that requests brought inside the range.
+    /// Whether the part may hold metadata of the tenant that says something of the range: requests brought it inside the range, or
+    /// together with floats or histograms of it, which may be sent long after their time.
     #[must_use]
     pub fn may_hold_metadata(&self, tenant: &str, range: TimeRange) -> bool {
-        self.is_in(tenant, range, |held| held.metadata_times)
+        let has_any = self.tenants.get(tenant).is_some_and(|held| held.metadata > 0);
+        has_any && (self.is_in(tenant, range, |held| held.metadata_times) || self.may_hold(tenant, range))
     }
 
     fn is_in(&self, tenant: &str, range: TimeRange, times: fn(&TenantSummary) -> Option<TimeSpan>) -> bool {

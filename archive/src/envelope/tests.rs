@@ -12,7 +12,7 @@ use ulid::Ulid;
 use super::*;
 use crate::catalog::tests::{record_of, root_of};
 use crate::catalog::{CommitRecord, EpochClaim, FileEntry, Format};
-use crate::{FileKind, names};
+use crate::{FileKind, TenantSummary, TimeSpan, names};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -154,6 +154,15 @@ fn record_of_all_kinds() -> CommitRecord {
     part.files = FileKind::ALL.map(file).to_vec();
     let tenant = part.tenants.get_mut("anonymous").unwrap();
     (tenant.histograms, tenant.exemplars, tenant.metadata) = (11, 12, 13);
+    let span = |min_time, max_time| Some(TimeSpan { min_time, max_time });
+    (tenant.exemplar_times, tenant.metadata_times) = (span(0, 1500), span(3000, 4000));
+    // A tenant without samples has no times.
+    let families_only = TenantSummary {
+        metadata: 1,
+        metadata_times: span(3000, 3000),
+        ..TenantSummary::default()
+    };
+    part.tenants.insert("team-2".to_owned(), families_only);
     record
 }
 

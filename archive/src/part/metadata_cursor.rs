@@ -8,6 +8,7 @@ use std::sync::Arc;
 use emberkeep_model::{Labels, MetadataEntry, TenantId};
 
 use super::metadata_pass::MetadataPass;
+use super::part_file::PartFile;
 use super::reader::OpenFiles;
 use super::series_labels::labels_at;
 use crate::ArchiveError;
@@ -42,7 +43,8 @@ impl MetadataCursor {
         let Some(rows) = self.pass.next().await? else {
             return Ok(None);
         };
-        let file = &self.pass.files.series;
+        let files = Arc::clone(&self.pass.files);
+        let file = &files.series;
         let places = rows.iter().filter_map(|row| row.series).collect();
         let labels = labels_at(file, &self.pass.tenant, places).await?;
         let mut entries = Vec::with_capacity(rows.len());
@@ -50,12 +52,15 @@ impl MetadataCursor {
             let series = match row.series {
                 Some(place) => {
                     let found = labels.get(&place.row).cloned();
-                    Some(found.ok_or_else(|| file.corrupt(format!("it has no row {}, which has metadata", place.row)))?)
+                    Some(
+                        found
+                            .ok_or_else(|| file.corrupt(format!("it has no row {}, which has metadata", place.row)))?,
+                    )
                 }
                 None => None,
             };
             if let Some(labels) = &series {
-                self.check_order(&row.family, labels)?;
+                self.check_order(file, &row.family, labels)?;
             }
             entries.push(MetadataEntry {
                 family: row.family,
@@ -67,15 +72,11 @@ impl MetadataCursor {
     }
 
     /// Rows of the series table rise inside a family; their labels must as well.
-    fn check_order(&mut self, family: &str, labels: &Labels) -> Result<(), ArchiveError> {
+    fn check_order(&mut self, file: &PartFile, family: &str, labels: &Labels) -> Result<(), ArchiveError> {
         match &mut self.last {
             Some((last_family, last)) if last_family == family => {
                 if *last > *labels {
-                    return Err(self
-                        .pass
-                        .files
-                        .series
-                        .corrupt(format!("series {labels} is out of order")));
+                    return Err(file.corrupt(format!("series {labels} is out of order")));
                 }
                 *last = labels.clone();
             }

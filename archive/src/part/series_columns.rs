@@ -58,13 +58,7 @@ impl SeriesColumns {
     }
 
     /// Adds a series with its oldest and newest time.
-    pub(super) fn push(
-        &mut self,
-        series_id: i64,
-        labels: &Labels,
-        times: TimeSpan,
-        rows: &RowsByKind,
-    ) {
+    pub(super) fn push(&mut self, series_id: i64, labels: &Labels, times: TimeSpan, rows: &RowsByKind) {
         self.series_ids.push(series_id);
         self.metric_names.append_value(labels.metric_name());
         self.labels.push(labels);

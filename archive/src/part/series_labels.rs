@@ -38,8 +38,8 @@ pub(super) async fn labels_at(
     for window in windows {
         let mut decoder = file.read(&window, &projection, DECODED_ROWS).await?;
         while let Some(batch) = file.next_batch(&mut decoder)? {
-            let table = Table::new(&batch)
-                .ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
+            let table =
+                Table::new(&batch).ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
             for row in 0..batch.num_rows() {
                 let place = expected.next();
                 let place = place.ok_or_else(|| file.corrupt("it has more rows than it says"))?;
@@ -79,7 +79,7 @@ impl<'a> Table<'a> {
 }
 
 /// Exactly these rows, which rise, by what is read at once. Rows that the file does not have are left out.
-fn windows(file: &PartFile, places: &[SeriesPlace]) -> Result<Vec<GroupRows>, ArchiveError> {
+pub(super) fn windows(file: &PartFile, places: &[SeriesPlace]) -> Result<Vec<GroupRows>, ArchiveError> {
     let leaf = file.leaf(&format!("{}.key_value.value", schema::LABELS))?;
     let mut places: VecDeque<u64> = places.iter().map(|place| place.row).collect();
     let mut windows = Vec::new();

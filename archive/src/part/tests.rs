@@ -9,6 +9,7 @@ mod kinds;
 mod layout;
 mod metadata;
 mod round_trip;
+mod times;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use ulid::Ulid;
 
 use emberkeep_model::{Labels, Matcher, Run, SeriesRuns, TenantId, TimeRange};
 
-use super::{PartInfo, PartReader, PartScan, PartSettings, PartSummary, PartWriter, ScanQuery};
+use super::{PartInfo, PartReader, PartScan, PartSettings, PartSummary, PartWriter, ScanKinds, ScanQuery};
 use crate::{ArchiveError, FileKind, PartEntry, names};
 
 /// What a part holds, in row order.
@@ -102,6 +103,15 @@ fn query(tenant: &str, range: TimeRange, matchers: Vec<Matcher>) -> ScanQuery {
         tenant: TenantId::parse(tenant).unwrap(),
         range,
         matchers: matchers.into(),
+        kinds: ScanKinds::Samples,
+    }
+}
+
+/// Everything of a tenant, series without rows as well.
+fn everything(tenant: &str) -> ScanQuery {
+    ScanQuery {
+        kinds: ScanKinds::All,
+        ..query(tenant, TimeRange::ALL, vec![])
     }
 }
 

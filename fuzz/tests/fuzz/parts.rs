@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use emberkeep_archive::{
-    ArchiveError, FileKind, ObjectStore, PartEntry, PartInfo, PartReader, PartSettings, PartWriter, ScanQuery, Ulid,
+    ArchiveError, FileKind, ObjectStore, PartEntry, PartInfo, PartReader, PartSettings, PartWriter, ScanKinds, ScanQuery, Ulid,
     names,
 };
 use emberkeep_fuzz::{Bound, Input, Target};
@@ -58,6 +58,7 @@ async fn walk(store: Arc<dyn ObjectStore>, entry: &PartEntry) -> Result<String, 
             tenant: tenant.clone(),
             range: TimeRange::ALL,
             matchers: matchers.into(),
+            kinds: ScanKinds::All,
         };
         let mut scan = part.scan(query, 1000);
         let mut all = SeriesRuns::default();

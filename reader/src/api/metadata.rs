@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::envelope::{Found, answer};
 use super::params::Form;
 use super::within_limits;
-use crate::scan::Query;
+use crate::scan::{FamilyFilter, Query};
 use crate::{Families, Reader, ReaderError, Seen, Selection};
 
 /// One variant; the order of the fields is Prometheus'.
@@ -38,8 +38,11 @@ pub(super) async fn handle(State(reader): State<Arc<Reader>>, request: Request) 
             selection: Selection::all(),
             tenant: form.tenant,
         };
-        let is_wanted = |family: &str| metric.is_empty() || family == metric;
-        let families = reader.metadata(&query, &is_wanted).await?;
+        let filter = match metric.as_str() {
+            "" => FamilyFilter::Accepted(&|_| true),
+            metric => FamilyFilter::Named(metric),
+        };
+        let families = reader.metadata(&query, filter).await?;
         Ok(Found::whole(limits.shown(families)))
     });
     answer(reader.metrics(), "metadata", result.await)

@@ -1,7 +1,7 @@
 //! The parameters of the API, in the query or in a form: `match[]`, `start`, `end`, `limit`, and what a route has of its own.
 
 use axum::body::to_bytes;
-use axum::extract::{FromRequest, Query as UrlQuery, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, Query as UrlQuery, Request};
 use axum::http::{Method, header};
 use emberkeep_model::{TenantId, TimeRange};
 use emberkeep_service::clock::{Clock, SystemClock};
@@ -128,7 +128,9 @@ async fn pairs_of(request: Request) -> Result<Vec<(String, String)>, ReaderError
     let bytes = to_bytes(body, FORM_BYTES_MAX)
         .await
         .map_err(|error| bad(error.to_string()))?;
-    let whole = Request::from_parts(head, bytes.into());
+    let mut whole = Request::from_parts(head, bytes.into());
+    // The bound is ours, and was kept above; the usual one is lower.
+    DefaultBodyLimit::disable().apply(&mut whole);
     let axum::Form(mut pairs) = axum::Form::<Vec<(String, String)>>::from_request(whole, &())
         .await
         .map_err(|error| bad(error.to_string()))?;

@@ -82,6 +82,17 @@ mod tests {
         ] {
             assert!(help.contains(&format!("[default: {default}]")), "{default} in {help}");
         }
+        // These bound requests of the API, too, and whoever tunes them must know.
+        for flag in [
+            "read.series-limit",
+            "read.part-limit",
+            "read.concurrency",
+            "read.timeout",
+        ] {
+            let found = command.get_arguments().find(|argument| argument.get_id() == flag);
+            let text = found.and_then(|argument| argument.get_help()).expect("it has a help");
+            assert!(text.to_string().contains("of the API"), "{flag}: {text}");
+        }
         let given = command.get_matches_from(["test", "--read.timeout=90s", "--read.sampled-size-limit=2MB"]);
         let settings = LimitFlags::from_arg_matches(&given).expect("valid").settings();
         assert_eq!((settings.timeout.as_secs(), settings.sampled_bytes_max), (90, 2 << 20));

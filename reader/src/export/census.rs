@@ -31,7 +31,7 @@ pub(super) async fn windows_with_data(
     let mut starts = BTreeSet::new();
     let mut wide = Vec::new();
     for part in prune(&look.view.parts, &query.tenant, query.range, kinds) {
-        let span = span_of(&part, query);
+        let span = span_of(&part, query, kinds);
         if span.end.saturating_sub(span.start) <= NARROW_WINDOWS * BLOCK_DURATION_MS {
             starts.extend(windows(span, BLOCK_DURATION_MS).map(|window| window.start));
         } else {
@@ -53,10 +53,14 @@ pub(super) async fn windows_with_data(
 }
 
 /// The part of the range that the tenant's rows of the part span.
-fn span_of(part: &PartEntry, query: &Query) -> TimeRange {
-    let held = part.tenants.get(query.tenant.as_str());
-    let span = held.map_or(TimeRange { start: 0, end: 0 }, |held| {
-        TimeRange::from_inclusive(held.min_time, held.max_time)
+fn span_of(part: &PartEntry, query: &Query, kinds: HeadKinds) -> TimeRange {
+    let times = part.tenants.get(query.tenant.as_str()).and_then(|held| match kinds {
+        HeadKinds::Samples => held.sample_times(),
+        HeadKinds::Exemplars => held.exemplar_times,
+        HeadKinds::Metadata => held.metadata_times,
+    });
+    let span = times.map_or(TimeRange { start: 0, end: 0 }, |times| {
+        TimeRange::from_inclusive(times.min_time, times.max_time)
     });
     span.intersect(query.range)
 }

@@ -40,10 +40,10 @@ pub(super) fn write(err: &mut dyn Write, export: &Export, query: &Query, summary
         )?;
     }
     write_beside(err, export, summary)?;
-    write_conflicts(err, summary)?;
     let (Some(first), Some(last)) = (summary.blocks.first(), summary.blocks.last()) else {
         return Ok(());
     };
+    write_conflicts(err, summary)?;
     let days = retention_days(first.min_time, last.max_time, export.now_ms);
     writeln!(
         err,

@@ -52,7 +52,7 @@ pub(crate) struct MetadataPasses<'a> {
 }
 
 impl<'a> MetadataPasses<'a> {
-    /// The metadata of the parts that hold anything of the tenant in the range, and of the heads. The look is one at metadata.
+    /// The metadata of the parts that may have some of the tenant for the range, and of the heads. The look is one at metadata.
     pub(crate) fn new(
         store: &'a Arc<dyn ObjectStore>,
         look: &'a Look,

@@ -4,11 +4,12 @@
 //! is taken as said of the family of its metric name. Kept in memory, because families are few; a bound refuses what is not.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use emberkeep_archive::{ObjectStore, PartEntry, PartReader};
 use emberkeep_model::head::HeadKinds;
-use emberkeep_model::{Metadata, MetadataEntry, TenantId};
+use emberkeep_model::{Metadata, SeenMetadata, TenantId};
 use futures::{StreamExt, TryStreamExt};
 
 use super::{OPENINGS_AT_ONCE, Query, check_part_limit, prune};
@@ -30,7 +31,38 @@ pub struct Seen {
     pub last: i64,
 }
 
-/// Collects the metadata of a look: of the parts that hold anything of the tenant in the range, and of the heads.
+/// Which families are collected.
+#[derive(Clone, Copy)]
+pub enum FamilyFilter<'a> {
+    /// The one with exactly this name; parts are searched for it.
+    Named(&'a str),
+    /// Those whose names are accepted.
+    Accepted(&'a (dyn Fn(&str) -> bool + Sync)),
+}
+
+impl FamilyFilter<'_> {
+    fn accepts(&self, family: &str) -> bool {
+        match self {
+            Self::Named(name) => *name == family,
+            Self::Accepted(accept) => accept(family),
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Accepted(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for FamilyFilter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FamilyFilter").field(&self.name()).finish()
+    }
+}
+
+/// Collects the metadata of a look: of the parts that may have some of the tenant for the range, and of the heads.
 ///
 /// # Errors
 /// When a part cannot be read, more are needed than `part_limit`, or there is more metadata than may be held.
@@ -38,19 +70,19 @@ pub(crate) async fn read_families(
     store: &Arc<dyn ObjectStore>,
     look: &Look,
     query: &Query,
-    accept: &(dyn Fn(&str) -> bool + Sync),
+    filter: FamilyFilter<'_>,
     part_limit: usize,
 ) -> Result<Families, ReaderError> {
     let wanted = prune(&look.view.parts, &query.tenant, query.range, HeadKinds::Metadata);
     check_part_limit(wanted.len(), part_limit)?;
     let mut all = Collected::default();
     for answer in &look.heads {
-        for entry in answer.metadata.iter().filter(|entry| accept(&entry.family)) {
-            all.add(&entry.family, entry)?;
+        for entry in answer.metadata.iter().filter(|entry| filter.accepts(&entry.family)) {
+            all.add(&entry.family, &entry.seen)?;
         }
     }
     let parts =
-        futures::stream::iter(wanted).map(|part| of_part(Arc::clone(store), part, query.tenant.clone(), accept));
+        futures::stream::iter(wanted).map(|part| of_part(Arc::clone(store), part, query.tenant.clone(), filter));
     let mut parts = parts.buffered(OPENINGS_AT_ONCE);
     while let Some(of_part) = parts.try_next().await? {
         all.merge(of_part)?;
@@ -62,14 +94,14 @@ async fn of_part(
     store: Arc<dyn ObjectStore>,
     part: Arc<PartEntry>,
     tenant: TenantId,
-    accept: &(dyn Fn(&str) -> bool + Sync),
+    filter: FamilyFilter<'_>,
 ) -> Result<Collected, ReaderError> {
     let reader = PartReader::open(store, &part).await?;
-    let mut entries = reader.metadata(&tenant, None);
+    let mut families = reader.families(&tenant, filter.name());
     let mut found = Collected::default();
-    while let Some(batch) = entries.next().await? {
-        for entry in batch.iter().filter(|entry| accept(&entry.family)) {
-            found.add(&entry.family, entry)?;
+    while let Some(batch) = families.next().await? {
+        for of_family in batch.iter().filter(|found| filter.accepts(&found.family)) {
+            found.add(&of_family.family, &of_family.seen)?;
         }
     }
     Ok(found)
@@ -82,12 +114,12 @@ struct Collected {
 }
 
 impl Collected {
-    fn add(&mut self, family: &str, entry: &MetadataEntry) -> Result<(), ReaderError> {
+    fn add(&mut self, family: &str, said: &SeenMetadata) -> Result<(), ReaderError> {
         let seen = Seen {
-            first: entry.seen.first_seen,
-            last: entry.seen.last_seen,
+            first: said.first_seen,
+            last: said.last_seen,
         };
-        self.put(family, &entry.seen.metadata, seen)
+        self.put(family, &said.metadata, seen)
     }
 
     fn merge(&mut self, other: Self) -> Result<(), ReaderError> {

@@ -29,6 +29,8 @@ enum Cursor {
     Part {
         scan: Box<PartScan>,
         at: Option<SeriesRows>,
+        /// No exemplar of the tenant is older; the times of series are those of their samples.
+        exemplars_from: i64,
     },
     Head {
         answer: Arc<HeadAnswer>,
@@ -37,12 +39,14 @@ enum Cursor {
 }
 
 impl Source {
-    pub(super) fn part(scan: PartScan, name: String, kinds: HeadKinds) -> Self {
+    /// A part whose exemplars are not older than `exemplars_from`.
+    pub(super) fn part(scan: PartScan, name: String, kinds: HeadKinds, exemplars_from: i64) -> Self {
         Self {
             name: format!("part {name}"),
             cursor: Cursor::Part {
                 scan: Box::new(scan),
                 at: None,
+                exemplars_from,
             },
             kinds,
             labels: None,
@@ -64,7 +68,7 @@ impl Source {
     pub(super) async fn advance(&mut self) -> Result<Option<Labels>, ReaderError> {
         loop {
             let labels = match &mut self.cursor {
-                Cursor::Part { scan, at } => {
+                Cursor::Part { scan, at, .. } => {
                     *at = scan.next().await?;
                     at.as_ref().map(|rows| rows.labels.clone())
                 }
@@ -96,7 +100,9 @@ impl Source {
 
     fn time_lines(&self) -> impl Iterator<Item = (Range<u64>, i64, Buffer)> {
         let lines = match (&self.cursor, self.kinds) {
-            (Cursor::Part { at, .. }, kinds) => at.as_ref().map(|at| lines_of_part(at, kinds)),
+            (Cursor::Part { at, exemplars_from, .. }, kinds) => {
+                at.as_ref().map(|at| lines_of_part(at, *exemplars_from, kinds))
+            }
             (Cursor::Head { answer, next }, kinds) => next
                 .checked_sub(1)
                 .and_then(|at| answer.series.get(at))
@@ -133,7 +139,7 @@ impl Source {
 
 type Lines = [Option<(Range<u64>, i64, Buffer)>; 2];
 
-fn lines_of_part(at: &SeriesRows, kinds: HeadKinds) -> Lines {
+fn lines_of_part(at: &SeriesRows, exemplars_from: i64, kinds: HeadKinds) -> Lines {
     match kinds {
         HeadKinds::Samples => [
             Some((at.samples.clone(), at.min_time, Buffer::Floats(Run::default()))),
@@ -146,7 +152,7 @@ fn lines_of_part(at: &SeriesRows, kinds: HeadKinds) -> Lines {
         HeadKinds::Exemplars => [
             Some((
                 at.exemplars.clone(),
-                at.min_time,
+                exemplars_from,
                 Buffer::Exemplars(ExemplarRun::default()),
             )),
             None,

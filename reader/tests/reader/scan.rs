@@ -6,7 +6,7 @@ use emberkeep_model::{
     Exemplar, HistogramRun, MatchOp, Matcher, MetricType, Run, STALE_MARKER_BITS, Sample, SeriesRuns, TenantId,
     TimeRange,
 };
-use emberkeep_reader::{Query, Reader, ReaderSettings, Scan, Selection};
+use emberkeep_reader::{FamilyFilter, Query, Reader, ReaderSettings, Scan, Selection};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
@@ -459,7 +459,10 @@ async fn metadata_of_families_and_series_is_united() {
         vec![TestHead::source(head, archive.committed())],
         ReaderSettings::default(),
     );
-    let families = reader.metadata(&everything(tenant.clone()), &|_| true).await.unwrap();
+    let families = reader
+        .metadata(&everything(tenant.clone()), FamilyFilter::Accepted(&|_| true))
+        .await
+        .unwrap();
     let shown: Vec<(&str, &str, i64, i64)> = families
         .iter()
         .flat_map(|(family, variants)| {
@@ -477,8 +480,45 @@ async fn metadata_of_families_and_series_is_united() {
         ]
     );
     let families = reader
-        .metadata(&everything(tenant), &|name| name == "up")
+        .metadata(&everything(tenant), FamilyFilter::Named("up"))
         .await
         .unwrap();
     assert_eq!(families.keys().collect::<Vec<_>>(), ["up"]);
+}
+
+/// Exemplars and their parts have times of their own: one of 1970 must not draw a part into every query of old samples.
+#[tokio::test]
+async fn an_old_exemplar_is_found_and_opens_its_part_for_nobody_else() {
+    const NEW: i64 = 1_700_000_000_000;
+    let (mut archive, tenant) = (TestArchive::new(), TenantId::default());
+    let series = labels(&[("__name__", "up")]);
+    for (at, exemplar_at) in [(NEW, 0), (NEW + 60_000, NEW + 60_000)] {
+        let rows = vec![
+            (tenant.clone(), series.clone(), sample(at, 1.0)),
+            (tenant.clone(), series.clone(), exemplar(exemplar_at, 2.0, &[])),
+        ];
+        archive.flush(&rows).await;
+    }
+    let reader = archive.reader(Vec::new(), ReaderSettings::default());
+    let query = |start, end| Query {
+        tenant: tenant.clone(),
+        range: TimeRange { start, end },
+        selection: Selection::all(),
+    };
+    for (range, of_samples, of_exemplars) in [
+        (query(-1_000, 1_000), 0, 1),
+        (query(NEW - 1_000, NEW + 1_000), 1, 0),
+        (query(0, NEW + 60_001), 2, 2),
+    ] {
+        assert_eq!(
+            reader.scan(&range).await.unwrap().parts(),
+            of_samples,
+            "{:?}",
+            range.range
+        );
+        let mut scan = reader.exemplar_scan(&range).await.unwrap();
+        assert_eq!(scan.parts(), of_exemplars, "{:?}", range.range);
+        let found = scan.next().await.unwrap();
+        assert_eq!(found.map_or(0, |found| found.runs.exemplars.len()), of_exemplars);
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use emberkeep_archive::{ArchiveError, Catalog, CommitRecord, PartEntry, PartReader, ScanQuery, Ulid, open_envelope};
+use emberkeep_archive::{ArchiveError, Catalog, CommitRecord, PartEntry, PartReader, ScanKinds, ScanQuery, Ulid, open_envelope};
 use emberkeep_disk::{FileSystem, read_to_vec};
 use emberkeep_model::head::HeadKinds;
 use emberkeep_model::{SeriesRuns, TenantId, TimeRange};
@@ -100,6 +100,7 @@ async fn read_part(life: &Life, part: &PartEntry) -> Result<Vec<Key>, ArchiveErr
             tenant,
             range: TimeRange::ALL,
             matchers: Arc::from([]),
+            kinds: ScanKinds::All,
         };
         let mut scan = reader.scan(query, 1024);
         while let Some(series) = scan.next().await? {

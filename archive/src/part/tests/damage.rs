@@ -5,12 +5,10 @@ use std::sync::LazyLock;
 use object_store::{ObjectStoreExt, PutPayload};
 use proptest::prelude::*;
 
-use emberkeep_model::TimeRange;
-
 use super::super::{PartReader, PartSummary};
 use super::kinds::{AllContent, fill_all, many_of_all_kinds, read_back};
 use super::round_trip::many_series;
-use super::{Files, fill, query, run_async, small, stored, writer};
+use super::{Files, everything, fill, run_async, small, stored, writer};
 use crate::{ArchiveError, FileKind};
 
 /// The part that is damaged, whole: all kinds.
@@ -21,7 +19,7 @@ fn read_all(files: Files, summary: &PartSummary) -> Result<AllContent, ArchiveEr
     run_async(async {
         let (store, entry) = stored(summary, files).await;
         let part = PartReader::open(store, &entry).await?;
-        read_back(&part, &query("anonymous", TimeRange::ALL, vec![]), 5000).await
+        read_back(&part, &everything("anonymous"), 5000).await
     })
 }
 

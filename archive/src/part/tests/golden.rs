@@ -11,7 +11,7 @@ use emberkeep_model::{
 use super::super::PartReader;
 use super::histograms::{histogram, many_histograms};
 use super::kinds::{AllContent, read_back};
-use super::{Files, query, run_async};
+use super::{Files, everything, run_async};
 use crate::{FileKind, PartEntry};
 
 fn directory(version: u32) -> PathBuf {
@@ -117,10 +117,13 @@ fn all_kinds() -> AllContent {
     content
 }
 
+fn entry_of(version: u32) -> PartEntry {
+    serde_json::from_slice(&std::fs::read(directory(version).join("entry.json")).unwrap()).unwrap()
+}
+
 /// Opens the files of a version and compares all of it.
 fn check(version: u32, content: &AllContent) {
-    let directory = directory(version);
-    let entry: PartEntry = serde_json::from_slice(&std::fs::read(directory.join("entry.json")).unwrap()).unwrap();
+    let (directory, entry) = (directory(version), entry_of(version));
     let read = |kind: FileKind| std::fs::read(directory.join(format!("{}.parquet", kind.as_str()))).unwrap();
     let files: Files = entry.files.iter().map(|file| (file.kind, read(file.kind))).collect();
     for file in &entry.files {
@@ -131,14 +134,25 @@ fn check(version: u32, content: &AllContent) {
         let part = PartReader::open(store, &entry).await.unwrap();
         let mut found = AllContent::default();
         for tenant in ["anonymous", "team-2"] {
-            let of_tenant = read_back(&part, &query(tenant, TimeRange::ALL, vec![]), 1000)
-                .await
-                .unwrap();
+            let of_tenant = read_back(&part, &everything(tenant), 1000).await.unwrap();
             found.series.extend(of_tenant.series);
             found.metadata.extend(of_tenant.metadata);
         }
         assert_eq!(found, *content);
     });
+}
+
+/// Version 1 knew floats only, so its times are theirs.
+#[test]
+fn an_entry_of_version_1_says_when_its_samples_are() {
+    let entry = entry_of(1);
+    for (tenant, first) in [("anonymous", MIN_TIMESTAMP), ("team-2", -1)] {
+        let at = |timestamp| TimeRange::from_inclusive(timestamp, timestamp);
+        assert!(entry.may_hold(tenant, at(first)), "{tenant}");
+        assert!(!entry.may_hold(tenant, at(first - 1)), "{tenant}");
+        assert!(!entry.may_hold_exemplars(tenant, TimeRange::ALL));
+        assert!(!entry.may_hold_metadata(tenant, TimeRange::ALL));
+    }
 }
 
 #[test]

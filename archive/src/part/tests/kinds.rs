@@ -9,11 +9,11 @@ use emberkeep_model::{
     TimeRange,
 };
 
-use super::super::{PartReader, PartSummary, PartWriter, ScanQuery, SeriesRows};
+use super::super::{PartReader, PartSummary, PartWriter, ScanKinds, ScanQuery, SeriesRows};
 use super::histograms::{histogram, histogram_run, many_histograms};
 use super::metadata::{MetadataSet, drain_metadata, push_families, seen};
 use super::round_trip::{labels, run, timestamp, value};
-use super::{Files, query, run_async, small, stored, writer};
+use super::{Files, everything, query, run_async, small, stored, writer};
 use crate::ArchiveError;
 
 /// Rows of a series as text-like columns that compare by bits.
@@ -224,10 +224,10 @@ proptest! {
             let (store, entry) = stored(&summary, files).await;
             let part = PartReader::open(store, &entry).await.unwrap();
             for tenant in ["anonymous", "a", "team-2", "nobody"] {
-                let query = query(tenant, range, vec![]);
+                let query = ScanQuery { kinds: ScanKinds::All, ..query(tenant, range, vec![]) };
                 let mut found = read_back(&part, &query, window_rows).await.unwrap();
                 let mut expected = expected(&content, &query);
-                // A series whose span overlaps the range may still have no row inside; one that does not is left out.
+                // A series may have no row inside the range.
                 found.series.retain(|_, runs| !runs.is_empty());
                 expected.series.retain(|_, runs| !runs.is_empty());
                 assert_eq!(found, expected);
@@ -241,9 +241,14 @@ proptest! {
         for (tenant, of_tenant) in &summary.tenants {
             let series = content.series.iter().filter(|((of, _), _)| of.as_str() == tenant);
             for (_, runs) in series {
-                if let Some((first, last)) = runs.time_span() {
-                    prop_assert!(of_tenant.min_time <= first && last <= of_tenant.max_time);
-                    prop_assert!(summary.min_time <= first && last <= summary.max_time);
+                let floats = runs.samples.timestamps.iter();
+                for &timestamp in floats.chain(runs.histograms.timestamps()) {
+                    prop_assert!((of_tenant.min_time..=of_tenant.max_time).contains(&timestamp));
+                    prop_assert!((summary.min_time..=summary.max_time).contains(&timestamp));
+                }
+                for exemplar in runs.exemplars.as_slice() {
+                    let times = of_tenant.exemplar_times.unwrap();
+                    prop_assert!((times.min_time..=times.max_time).contains(&exemplar.timestamp));
                 }
             }
         }
@@ -251,7 +256,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_series_with_metadata_alone_is_found_when_it_was_seen() {
+async fn a_series_with_metadata_alone_is_found_by_who_wants_all() {
     let mut content = AllContent::default();
     let key = (TenantId::default(), Labels::from_pairs([("__name__", "up")]).unwrap());
     let seen = SeenMetadata {
@@ -262,16 +267,16 @@ async fn a_series_with_metadata_alone_is_found_when_it_was_seen() {
     content.metadata.add(&key.0, "up", Some(&key.1), &seen);
     content.series.insert(key.clone(), SeriesRuns::default());
     let (summary, files) = fill_all(writer(small()), &content);
-    assert_eq!((summary.min_time, summary.max_time), (100, 200));
+    assert_eq!((summary.min_time, summary.max_time), (i64::MAX, i64::MIN));
     let (store, entry) = stored(&summary, files).await;
     let part = PartReader::open(store, &entry).await.unwrap();
-    for (start, end, is_found) in [(0, 100, false), (0, 101, true), (200, 201, true), (201, 300, false)] {
-        let found = part
-            .scan(query("anonymous", TimeRange { start, end }, vec![]), 1)
-            .next()
-            .await
-            .unwrap();
-        assert_eq!(found.is_some(), is_found, "{start}..{end}");
+    for kinds in [ScanKinds::Samples, ScanKinds::Exemplars, ScanKinds::All] {
+        let query = ScanQuery {
+            kinds,
+            ..everything("anonymous")
+        };
+        let found = part.scan(query, 1).next().await.unwrap();
+        assert_eq!(found.is_some(), kinds == ScanKinds::All);
         if let Some(found) = found {
             assert_eq!((found.min_time, found.max_time), (100, 200));
             assert!(found.samples.is_empty() && found.histograms.is_empty() && found.exemplars.is_empty());

@@ -148,6 +148,7 @@ fn the_columns_are_those_of_the_format() {
             "part INT64",
             "family BYTE_ARRAY",
             "series_id INT64?",
+            "series_row INT64?",
             "type BYTE_ARRAY",
             "unit BYTE_ARRAY",
             "help BYTE_ARRAY",

@@ -6,10 +6,12 @@ use proptest::prelude::*;
 
 use emberkeep_model::{Labels, Metadata, MetadataEntry, MetricType, SeenMetadata, SeriesRuns, TenantId};
 
+use super::super::metadata_pass::MetadataPass;
+use super::super::series_labels::windows;
 use super::super::{PartReader, PartWriter};
 use super::kinds::{AllContent, fill_all};
-use super::{run_async, small, stored, writer};
-use crate::ArchiveError;
+use super::{Files, run_async, small, stored, writer};
+use crate::{ArchiveError, FileKind};
 
 /// Tenant, family, and the series when it is of one.
 type What = (TenantId, String, Option<Labels>);
@@ -161,7 +163,7 @@ fn one_family_or_all_come_with_the_labels_of_their_series() {
 }
 
 #[tokio::test]
-async fn a_tenant_with_families_alone_has_the_times_of_their_arrival() {
+async fn a_tenant_with_families_alone_has_no_times_but_those_of_their_arrival() {
     let mut writer = writer(small());
     let (a, b) = (TenantId::parse("a").unwrap(), TenantId::parse("b").unwrap());
     let seen = |first_seen, last_seen| seen_at(&Metadata::default(), (first_seen, last_seen));
@@ -175,18 +177,132 @@ async fn a_tenant_with_families_alone_has_the_times_of_their_arrival() {
     ));
     let (summary, files) = writer.finish().unwrap();
     let of = |tenant: &str| {
-        let of_tenant = summary.tenants[tenant];
-        (
-            of_tenant.min_time,
-            of_tenant.max_time,
-            of_tenant.metadata,
-            of_tenant.series,
-        )
+        let held = summary.tenants[tenant];
+        assert_eq!((held.sample_times(), held.exemplar_times), (None, None));
+        let times = held.metadata_times.unwrap();
+        (times.min_time, times.max_time, held.metadata, held.series)
     };
     assert_eq!((of("a"), of("b")), ((1, 9, 1, 0), (7, 7, 1, 0)));
+    assert_eq!((summary.min_time, summary.max_time), (i64::MAX, i64::MIN));
     let (store, entry) = stored(&summary, files.into_iter().collect()).await;
     let part = PartReader::open(store, &entry).await.unwrap();
     let found = part.metadata(&a, Some("up")).next().await.unwrap().unwrap();
     assert_eq!(found.len(), 1, "equal variants are one: {found:?}");
     assert_eq!(found[0].seen, seen(1, 9));
+}
+
+/// What a cursor of families must give: all variants by family, with the times of all that said so.
+type ByFamily = BTreeMap<(String, Metadata), (i64, i64)>;
+
+fn by_family(content: &AllContent) -> ByFamily {
+    let mut found = ByFamily::new();
+    for (((_, family, _), metadata), times) in &content.metadata.0 {
+        join(&mut found, (family.clone(), metadata.clone()), *times);
+    }
+    found
+}
+
+fn join(found: &mut ByFamily, key: (String, Metadata), times: (i64, i64)) {
+    let (first, last) = found.entry(key).or_insert(times);
+    (*first, *last) = ((*first).min(times.0), (*last).max(times.1));
+}
+
+async fn drain_families(part: &PartReader, family: Option<&str>) -> Result<ByFamily, ArchiveError> {
+    let mut cursor = part.families(&TenantId::default(), family);
+    let mut found = ByFamily::new();
+    while let Some(batch) = cursor.next().await? {
+        assert!(!batch.is_empty());
+        for of_family in batch {
+            let seen = of_family.seen;
+            let times = (seen.first_seen, seen.last_seen);
+            join(&mut found, (of_family.family, seen.metadata), times);
+        }
+    }
+    Ok(found)
+}
+
+#[tokio::test]
+async fn families_are_read_without_the_series_table() {
+    let content = many_families(50, 6000);
+    let (summary, mut files) = fill_all(writer(small()), &content);
+    // The pages of the series table are destroyed, its footer is whole.
+    let series = files.get_mut(&FileKind::Series).unwrap();
+    let half = series.len() / 2;
+    series[8..half].fill(0xff);
+    let (store, entry) = stored(&summary, files).await;
+    let part = PartReader::open(store, &entry).await.unwrap();
+    let expected = by_family(&content);
+    assert_eq!(drain_families(&part, None).await.unwrap(), expected);
+    let named = drain_families(&part, Some("family_0037")).await.unwrap();
+    let of_name = expected.into_iter().filter(|((family, _), _)| family == "family_0037");
+    assert_eq!(named, of_name.collect());
+    assert!(drain_families(&part, Some("family_9999")).await.unwrap().is_empty());
+    let with_labels = drain_metadata(&part, &TenantId::default(), None).await;
+    assert!(
+        matches!(with_labels, Err(ArchiveError::Corrupt { .. })),
+        "{with_labels:?}"
+    );
+}
+
+/// One family of so many series that its metadata comes in many batches: each series is looked up once, none in passing.
+#[tokio::test]
+async fn labels_are_read_of_the_series_that_have_metadata_and_no_others() {
+    const SERIES: usize = 30_000;
+    let tenant = TenantId::default();
+    let mut writer = writer(small());
+    let labels = |i: usize| Labels::from_pairs([("__name__", "up"), ("job", format!("{i:06}").as_str())]).unwrap();
+    for i in 0..SERIES {
+        let seen = seen_at(&Metadata::default(), (0, i as i64));
+        writer
+            .push(&tenant, &labels(i), &SeriesRuns::default(), &[seen])
+            .unwrap();
+    }
+    let (summary, files) = writer.finish().unwrap();
+    let (store, entry) = stored(&summary, files.into_iter().collect()).await;
+    let part = PartReader::open(store, &entry).await.unwrap();
+    let mut pass = MetadataPass::new(part.files.clone(), tenant.clone(), None);
+    let (mut batches, mut looked_up) = (0, 0);
+    while let Some(rows) = pass.next().await.unwrap() {
+        let places: Vec<_> = rows.iter().filter_map(|row| row.series).collect();
+        let windows = windows(&part.files.series, &places).unwrap();
+        let ranges: Vec<_> = windows.iter().flat_map(|window| window.rows.clone()).collect();
+        let count: usize = ranges.iter().map(ExactSizeIterator::len).sum();
+        assert_eq!(count, places.len());
+        assert!(
+            ranges.len() <= 100,
+            "neighbours are read together: {} ranges",
+            ranges.len()
+        );
+        (batches, looked_up) = (batches + 1, looked_up + count);
+    }
+    assert!(batches > 5);
+    assert_eq!(looked_up, SERIES);
+    let mut cursor = part.metadata(&tenant, None);
+    let mut next = 0;
+    while let Some(batch) = cursor.next().await.unwrap() {
+        for entry in batch {
+            assert_eq!((entry.series, entry.seen.last_seen), (Some(labels(next)), next as i64));
+            next += 1;
+        }
+    }
+    assert_eq!(next, SERIES);
+}
+
+/// Labels must never be those of another series, whatever a damaged part says.
+#[tokio::test]
+async fn metadata_with_the_series_table_of_another_part_is_corrupt() {
+    let part_of = |families, series| fill_all(writer(small()), &many_families(families, series));
+    let (few, many, shorter) = (part_of(5, 300), part_of(7, 300), part_of(5, 200));
+    for (own, other) in [(&few, &many), (&many, &few), (&few, &shorter)] {
+        let (mut summary, mut files): (_, Files) = own.clone();
+        let is_series = |file: &&crate::FileSummary| file.kind == FileKind::Series;
+        let series = other.0.files.iter().find(is_series).unwrap().clone();
+        summary.files.retain(|file| file.kind != FileKind::Series);
+        summary.files.push(series);
+        files.insert(FileKind::Series, other.1[&FileKind::Series].clone());
+        let (store, entry) = stored(&summary, files).await;
+        let part = PartReader::open(store, &entry).await.unwrap();
+        let found = drain_metadata(&part, &TenantId::default(), None).await;
+        assert!(matches!(found, Err(ArchiveError::Corrupt { .. })), "{found:?}");
+    }
 }
