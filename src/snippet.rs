@@ -21,7 +21,7 @@ pub(crate) fn snippet(address: SocketAddr) -> String {
   - name: emberkeep
     url: http://{address}/api/v1/write
     # Off by default: remote write 2.0 carries start timestamps and histograms with custom buckets, and is smaller.
-    # For metadata over 2.0, start Prometheus with --enable-feature=metadata-wal-records.
+    # Metadata over 2.0 comes with --enable-feature=type-and-unit-labels (type and unit; help only over 1.0).
     protobuf_message: io.prometheus.write.v2.Request
     # Off by default. Without them native histograms (over 1.0) and exemplars are not sent.
     send_native_histograms: true

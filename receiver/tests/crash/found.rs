@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use emberkeep_archive::{ArchiveError, Catalog, CommitRecord, PartEntry, PartReader, ScanKinds, ScanQuery, Ulid, open_envelope};
+use emberkeep_archive::{
+    ArchiveError, Catalog, CommitRecord, PartEntry, PartReader, ScanKinds, ScanQuery, Ulid, open_envelope,
+};
 use emberkeep_disk::{FileSystem, read_to_vec};
 use emberkeep_model::head::HeadKinds;
 use emberkeep_model::{SeriesRuns, TenantId, TimeRange};
