@@ -465,7 +465,8 @@ impl<'a> Walk<'a> {
 
 impl Intake {
     fn tell(&mut self, text: impl FnOnce() -> String) {
-        self.first_refusal.get_or_insert_with(|| shorten(text(), TOLD_BYTES_MAX));
+        self.first_refusal
+            .get_or_insert_with(|| shorten(text(), TOLD_BYTES_MAX));
     }
 
     /// Everything refused by the rules that the sender must hear of.
