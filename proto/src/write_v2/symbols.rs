@@ -22,12 +22,12 @@ pub enum SymbolError {
     },
 }
 
-/// The symbols of a request. Borrows the body and owns four bytes for each symbol: at most twice the body, and as much again that a growing
-/// list keeps in reserve.
+/// The symbols of a request. Borrows the body and owns four bytes for each symbol, of which the body holds two at least: at most twice the
+/// body, as much again that a growing list keeps in reserve, and at the moment in which it moves the half of that once more.
 #[derive(Debug, Clone)]
 pub struct Symbols<'a> {
     body: &'a [u8],
-    /// Where the length of each symbol stands.
+    /// Where the length of each symbol stands. Not where its end is as well: that would double the bound.
     places: Vec<u32>,
 }
 
@@ -66,25 +66,19 @@ impl<'a> Symbols<'a> {
     #[must_use]
     #[inline]
     pub fn get(&self, reference: u32) -> Option<&'a [u8]> {
-        let place = *self.places.get(reference as usize)?;
-        let (len, rest) = self.body.get(place as usize..)?.split_first()?;
-        match len {
-            0..0x80 => rest.get(..usize::from(*len)),
-            _ => self.long(place),
-        }
-    }
-
-    /// A symbol of 128 bytes or more.
-    #[cold]
-    fn long(&self, place: u32) -> Option<&'a [u8]> {
-        Cursor::new(self.body.get(place as usize..)?).bytes().ok()
+        self.at(*self.places.get(reference as usize)?)
     }
 
     /// All symbols; the first, if there is any, is empty. Perhaps not UTF-8.
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
-        self.places
-            .iter()
-            .filter_map(|place| Cursor::new(self.body.get(*place as usize..)?).bytes().ok())
+        self.places.iter().filter_map(|place| self.at(*place))
+    }
+
+    /// The symbol whose length stands there. Always found: it was read once before.
+    #[inline]
+    fn at(&self, place: u32) -> Option<&'a [u8]> {
+        let mut fields = Cursor::new(self.body).part(place as usize, self.body.len());
+        fields.bytes().ok()
     }
 
     /// [`Self::get`], with the reason.
@@ -126,3 +120,6 @@ pub(super) fn refs<'a>(fields: Cursor<'a>) -> impl Iterator<Item = u32> + use<'a
         values.varint().map(|reference| reference as u32)
     })
 }
+
+#[cfg(test)]
+mod tests;
