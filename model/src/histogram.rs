@@ -85,6 +85,16 @@ pub enum Counts {
     },
 }
 
+impl Counts {
+    /// Number of positive and of negative buckets.
+    fn bucket_numbers(&self) -> (usize, usize) {
+        match self {
+            Self::Integer { positive, negative, .. } => (positive.len(), negative.len()),
+            Self::Float { positive, negative, .. } => (positive.len(), negative.len()),
+        }
+    }
+}
+
 impl Default for Counts {
     fn default() -> Self {
         Self::Integer {
@@ -135,10 +145,7 @@ impl Histogram {
     /// Whether the spans describe as many buckets as there are, without which it has no form to be kept in.
     #[must_use]
     pub fn has_matching_spans(&self) -> bool {
-        let (positive, negative) = match &self.counts {
-            Counts::Integer { positive, negative, .. } => (positive.len(), negative.len()),
-            Counts::Float { positive, negative, .. } => (positive.len(), negative.len()),
-        };
+        let (positive, negative) = self.counts.bucket_numbers();
         let described = |spans: &[Span]| spans.iter().map(|span| u64::from(span.length)).sum::<u64>();
         described(&self.positive_spans) == positive as u64 && described(&self.negative_spans) == negative as u64
     }

@@ -158,7 +158,8 @@ impl Committer {
         self.metrics
             .last_commit_timestamp
             .set(self.clock.now_ms() as f64 / 1000.0);
-        tracing::info!(sequence, samples = part.manifest.part.samples(), "part committed");
+        let (samples, histograms) = (part.manifest.part.samples(), part.manifest.part.histograms());
+        tracing::info!(sequence, samples, histograms, "part committed");
         session.retired = Some(part);
         Ok(Step::Advanced)
     }

@@ -140,7 +140,8 @@ impl Flusher {
                     Some(part) => {
                         let (samples, bytes) = (part.manifest.part.samples(), part.bytes());
                         let conflicts = flushed.conflicts.total();
-                        tracing::info!(samples, bytes, conflicts, "generation flushed");
+                        let histograms = part.manifest.part.histograms();
+                        tracing::info!(samples, histograms, bytes, conflicts, "generation flushed");
                         self.metrics.flushes.inc();
                         self.generations.staged(&frozen.generation, part);
                     }

@@ -116,9 +116,17 @@ impl PartEntry {
     /// Number of float samples of all tenants.
     #[must_use]
     pub fn samples(&self) -> u64 {
-        self.tenants
-            .values()
-            .fold(0, |sum, tenant| sum.saturating_add(tenant.samples))
+        self.sum(|tenant| tenant.samples)
+    }
+
+    /// Number of native histograms of all tenants.
+    #[must_use]
+    pub fn histograms(&self) -> u64 {
+        self.sum(|tenant| tenant.histograms)
+    }
+
+    fn sum(&self, of: impl Fn(&TenantSummary) -> u64) -> u64 {
+        self.tenants.values().map(of).fold(0, u64::saturating_add)
     }
 }
 

@@ -81,10 +81,7 @@ impl Histogram {
     /// # Errors
     /// The first fault.
     pub fn validate(&self) -> Result<(), HistogramFault> {
-        let (positive, negative) = match &self.counts {
-            Counts::Integer { positive, negative, .. } => (positive.len(), negative.len()),
-            Counts::Float { positive, negative, .. } => (positive.len(), negative.len()),
-        };
+        let (positive, negative) = self.counts.bucket_numbers();
         match self.schema {
             CUSTOM_BUCKETS_SCHEMA => self.check_custom(positive, negative)?,
             COARSEST_SCHEMA..=FINEST_SCHEMA => {

@@ -194,12 +194,15 @@ impl Life {
                 .map(|answer| answer.position.epoch)
                 .map_err(|error| error.to_string())
         };
-        self.unless_stuck(async {
-            while epoch().await? == 0 {
-                tokio::time::sleep(GLANCE).await;
+        let mut failure = None;
+        self.unless_stuck(when(async || match epoch().await {
+            Ok(epoch) => epoch > 0,
+            Err(error) => {
+                failure = Some(error);
+                true
             }
-            Ok(())
-        })?
+        }))?;
+        failure.map_or(Ok(()), Err)
     }
 
     /// Stages everything. An error when the machine crashed meanwhile.
@@ -214,11 +217,7 @@ impl Life {
 
     /// Refuses writes and waits until nothing is left local. On a machine without faults no flush and no commit fails meanwhile.
     pub(crate) fn drain(&self) -> Result<(), String> {
-        let failed = async {
-            while self.failures() == 0 {
-                tokio::time::sleep(GLANCE).await;
-            }
-        };
+        let failed = when(async || self.failures() > 0);
         let drain = async {
             tokio::select! {
                 drained = self.receiver.drain() => drained.map_err(|error| error.to_string()),
@@ -234,11 +233,7 @@ impl Life {
 
     /// Runs the receiver until a condition holds; an error when it cannot any more, or does not.
     pub(crate) fn until(&self, mut holds: impl FnMut(&Self) -> bool) -> Result<(), String> {
-        self.unless_stuck(async {
-            while !holds(self) {
-                tokio::time::sleep(GLANCE).await;
-            }
-        })
+        self.unless_stuck(when(async || holds(self)))
     }
 
     /// An orderly end.
@@ -259,11 +254,7 @@ impl Life {
     }
 
     fn unless_stuck<T>(&self, work: impl Future<Output = T>) -> Result<T, String> {
-        let crashed = async {
-            while !self.ground.fs.has_crashed() {
-                tokio::time::sleep(GLANCE).await;
-            }
-        };
+        let crashed = when(async || self.ground.fs.has_crashed());
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
@@ -272,6 +263,15 @@ impl Life {
                 () = tokio::time::sleep(PATIENCE) => Err(format!("no end after {PATIENCE:?}")),
             }
         })
+    }
+}
+
+/// Returns when a condition holds. Looked at, not told: a file system or a receiver that told its test would run in steps of its own.
+async fn when(mut holds: impl AsyncFnMut() -> bool) {
+    let mut glances = tokio::time::interval(GLANCE);
+    glances.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !holds().await {
+        glances.tick().await;
     }
 }
 
