@@ -214,6 +214,11 @@ pub fn canonical_value_of<'a>(canonical: &'a [u8], name: &[u8]) -> Option<&'a [u
         .map(|(_, value)| value)
 }
 
+/// Name and value of each label in canonical bytes, without making a label set of them.
+pub fn canonical_pairs(canonical: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    Pairs { rest: canonical }
+}
+
 /// Names and values are checked apart: a character cut in two by the border would make the whole valid and the parts not.
 fn check_utf8_parts(raw: &[u8], pairs: &[(usize, usize, usize)]) -> Result<(), LabelsError> {
     if raw.is_ascii() {

@@ -20,4 +20,4 @@ pub mod write_v1;
 pub mod write_v2;
 
 pub use error::WireError;
-pub use sample::Sample;
+pub use sample::{Sample, SampleColumns};

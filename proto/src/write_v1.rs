@@ -3,9 +3,11 @@
 //! [`Request::parse`] reads the whole body once and refuses it as a whole; what it gave out afterwards is walked without errors and
 //! without allocation. It must not judge content: UTF-8, names, order and duplicates are the caller's, series by series.
 
+mod entries;
 mod exemplar;
 mod metadata;
 
+pub use entries::{Entries, Entry, check_labels};
 pub use exemplar::Exemplar;
 pub use metadata::Metadata;
 

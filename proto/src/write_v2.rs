@@ -3,11 +3,13 @@
 //! [`Request::parse`] reads the whole body once and refuses it as a whole; series are then walked without errors of the format and without
 //! allocation. References into the symbol table are judged where they are used, as the specification wants, and so is everything about content.
 
+mod entries;
 mod exemplar;
 mod metadata;
 mod series;
 mod symbols;
 
+pub use entries::{Entries, Entry, packed_refs, symbols};
 pub use exemplar::Exemplar;
 pub use metadata::Metadata;
 pub use series::Series;

@@ -1,33 +1,78 @@
-//! What one request asks the head to hold, in a few flat arenas.
+//! What one request asks the head to hold, in a few flat columns that borrow the decoded body.
 //!
-//! Filled by [`crate::intake`] from a decoded body, the same way for a live request and for a replayed record. It must hold only
-//! what the verdict accepted.
+//! Filled by [`crate::intake`], the same way for a live request and for a replayed record. Series that the table knew are positions in it;
+//! of others it has the spelling and the labels. It must hold only what the verdict accepted.
 
 use std::ops::Range;
 
-use emberkeep_model::{Exemplar, Histogram, HistogramRun, MetricType, Sample};
+use emberkeep_model::{Exemplar, Histogram, HistogramRun, MetricType};
+use emberkeep_proto::write_v2::Symbols;
+use emberkeep_proto::{Sample, SampleColumns};
+
+use crate::series_table::Samples;
 
 /// Accepted series of one request, in wire order; the same label set may occur many times.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
-    /// Canonical labels of series, and the texts of metadata.
+pub(crate) struct Batch<'a> {
+    /// Of all series; those of one are neighbours. Some may belong to none, because they were refused.
+    pub(crate) samples: SampleColumns,
+    series: Vec<BatchSeries>,
+    unknown: Vec<Unknown<'a>>,
+    /// What spellings of version 2.0 refer to.
+    pub(crate) symbols: Option<Symbols<'a>>,
+    /// Label regions of unknown series, and the texts of metadata.
     bytes: Vec<u8>,
-    samples: Vec<Sample>,
+    others: Vec<OtherRanges>,
     histograms: HistogramRun,
     exemplars: Vec<Exemplar>,
     exemplar_bytes: usize,
     metadata: Vec<MetadataRange>,
-    series: Vec<SeriesRange>,
     families: Vec<(Range<usize>, MetadataRange)>,
+    n_samples: usize,
+}
+
+/// One series entry of which something was accepted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchSeries {
+    /// Of its spelling; of an unknown spelling of version 2.0 nothing.
+    pub(crate) hash: u64,
+    pub(crate) identity: Identity,
+    samples: (u32, u32),
+    /// Number of its ranges of other kinds.
+    others: Option<u32>,
+}
+
+/// Which series it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// The position in its shard of the table that recognised it.
+    Known(u32),
+    /// The number of its spelling and labels in the batch.
+    Unknown(u32),
+}
+
+/// How a series was spelled that no table knew.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Spelling<'a> {
+    /// The label region of version 1.0.
+    Region(&'a [u8]),
+    /// The packed references of version 2.0.
+    Refs(&'a [u8]),
+    /// Anything else: known by its normal region.
+    Normal,
 }
 
 #[derive(Debug)]
-struct SeriesRange {
-    labels: Range<usize>,
-    samples: Range<usize>,
+struct Unknown<'a> {
+    spelling: Spelling<'a>,
+    region: Range<usize>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct OtherRanges {
     histograms: Range<usize>,
     exemplars: Range<usize>,
-    metadata: Range<usize>,
+    metadata: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -37,31 +82,14 @@ struct MetadataRange {
     help: Range<usize>,
 }
 
-/// Accepted items of one series entry.
+/// What a series entry holds beside floats.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct BatchSeries<'a> {
-    /// Canonical label bytes.
-    pub(crate) labels: &'a [u8],
-    pub(crate) samples: &'a [Sample],
-    pub(crate) histograms: &'a HistogramRun,
+pub(crate) struct BatchOthers<'b> {
+    pub(crate) histograms: &'b HistogramRun,
     /// Which histograms of the run.
-    histogram_range: (usize, usize),
-    pub(crate) exemplars: &'a [Exemplar],
-    pub(crate) metadata: Option<BatchMetadata<'a>>,
-}
-
-impl BatchSeries<'_> {
-    /// Which histograms of the run are of this series.
-    pub(crate) fn histogram_range(&self) -> Range<usize> {
-        self.histogram_range.0..self.histogram_range.1
-    }
-
-    fn is_empty(&self) -> bool {
-        self.samples.is_empty()
-            && self.histogram_range().is_empty()
-            && self.exemplars.is_empty()
-            && self.metadata.is_none()
-    }
+    pub(crate) histogram_range: (usize, usize),
+    pub(crate) exemplars: &'b [Exemplar],
+    pub(crate) metadata: Option<BatchMetadata<'b>>,
 }
 
 /// Metadata as it stands in the batch.
@@ -72,51 +100,89 @@ pub(crate) struct BatchMetadata<'a> {
     pub(crate) help: &'a str,
 }
 
-impl Batch {
-    /// Adds a series by its canonical label bytes; its items follow through the other methods.
-    pub(crate) fn push_series(&mut self, canonical: &[u8]) {
-        let labels = self.push_bytes(canonical);
-        let end = |n: usize| n..n;
-        self.series.push(SeriesRange {
-            labels,
-            samples: end(self.samples.len()),
-            histograms: end(self.histograms.len()),
-            exemplars: end(self.exemplars.len()),
-            metadata: end(self.metadata.len()),
+impl<'a> Batch<'a> {
+    /// Adds a series that the table knows, with samples that stand in [`Batch::samples`].
+    #[inline]
+    pub(crate) fn push_known(&mut self, hash: u64, position: u32, samples: (u32, u32)) {
+        self.n_samples += (samples.1 - samples.0) as usize;
+        self.series.push(BatchSeries {
+            hash,
+            identity: Identity::Known(position),
+            samples,
+            others: None,
         });
+    }
+
+    /// Adds a series that the table does not know, by its spelling and the pairs of its canonical labels; its items follow.
+    pub(crate) fn push_unknown<'l>(
+        &mut self,
+        hash: u64,
+        spelling: Spelling<'a>,
+        encode: impl FnOnce(&mut Vec<u8>) + 'l,
+    ) {
+        let start = self.bytes.len();
+        encode(&mut self.bytes);
+        let identity = Identity::Unknown(number(self.unknown.len()));
+        self.unknown.push(Unknown {
+            spelling,
+            region: start..self.bytes.len(),
+        });
+        let end = number(self.samples.len());
+        self.series.push(BatchSeries {
+            hash,
+            identity,
+            samples: (end, end),
+            others: None,
+        });
+    }
+
+    /// Gives the series pushed last samples that stand in [`Batch::samples`] already.
+    pub(crate) fn keep_samples(&mut self, samples: (u32, u32)) {
+        if let Some(series) = self.series.last_mut() {
+            series.samples = samples;
+            self.n_samples += (samples.1 - samples.0) as usize;
+        }
     }
 
     /// Adds a sample to the series pushed last.
     pub(crate) fn push_sample(&mut self, sample: Sample) {
         if let Some(series) = self.series.last_mut() {
+            let at = number(self.samples.len());
+            if series.samples.0 == series.samples.1 {
+                series.samples.0 = at;
+            }
             self.samples.push(sample);
-            series.samples.end = self.samples.len();
+            series.samples.1 = at + 1;
+            self.n_samples += 1;
         }
     }
 
     /// Adds a valid histogram to the series pushed last.
     pub(crate) fn push_histogram(&mut self, timestamp: i64, start_timestamp: i64, histogram: &Histogram) {
-        if let Some(series) = self.series.last_mut() {
-            self.histograms.push(timestamp, start_timestamp, histogram);
-            series.histograms.end = self.histograms.len();
+        self.histograms.push(timestamp, start_timestamp, histogram);
+        let end = self.histograms.len();
+        if let Some(others) = self.others_of_last() {
+            others.histograms = begin_or(&others.histograms, end - 1)..end;
         }
     }
 
     /// Adds an exemplar to the series pushed last.
     pub(crate) fn push_exemplar(&mut self, exemplar: Exemplar) {
-        if let Some(series) = self.series.last_mut() {
-            self.exemplar_bytes += size_of::<Exemplar>() + exemplar.labels.as_bytes().len();
-            self.exemplars.push(exemplar);
-            series.exemplars.end = self.exemplars.len();
+        self.exemplar_bytes += size_of::<Exemplar>() + exemplar.labels.as_bytes().len();
+        self.exemplars.push(exemplar);
+        let end = self.exemplars.len();
+        if let Some(others) = self.others_of_last() {
+            others.exemplars = begin_or(&others.exemplars, end - 1)..end;
         }
     }
 
     /// Sets the metadata of the series pushed last.
     pub(crate) fn push_metadata(&mut self, metadata: BatchMetadata<'_>) {
         let metadata = self.push_texts(metadata);
-        if let Some(series) = self.series.last_mut() {
-            self.metadata.push(metadata);
-            series.metadata.end = self.metadata.len();
+        self.metadata.push(metadata);
+        let at = self.metadata.len() - 1;
+        if let Some(others) = self.others_of_last() {
+            others.metadata = Some(at);
         }
     }
 
@@ -127,17 +193,37 @@ impl Batch {
         self.families.push((family, metadata));
     }
 
-    /// Each series of which anything was accepted.
-    pub(crate) fn series(&self) -> impl Iterator<Item = BatchSeries<'_>> {
-        let view = |series: &SeriesRange| BatchSeries {
-            labels: &self.bytes[series.labels.clone()],
-            samples: &self.samples[series.samples.clone()],
+    /// Each series entry, those included of which nothing was accepted.
+    pub(crate) fn series(&self) -> &[BatchSeries] {
+        &self.series
+    }
+
+    /// Spelling and normal label region of an unknown series.
+    pub(crate) fn unknown(&self, number: u32) -> (Spelling<'a>, &[u8]) {
+        let unknown = &self.unknown[number as usize];
+        (unknown.spelling, &self.bytes[unknown.region.clone()])
+    }
+
+    /// The accepted samples of a series entry.
+    #[inline]
+    pub(crate) fn samples_of(&self, series: &BatchSeries) -> Samples<'_> {
+        let rows = series.samples.0 as usize..series.samples.1 as usize;
+        Samples {
+            timestamps: &self.samples.timestamps[rows.clone()],
+            values: &self.samples.values[rows.clone()],
+            start_timestamps: self.samples.start_timestamps.get(rows).unwrap_or(&[]),
+        }
+    }
+
+    /// What a series entry holds beside floats, if anything.
+    pub(crate) fn others_of(&self, series: &BatchSeries) -> Option<BatchOthers<'_>> {
+        let ranges = &self.others[series.others? as usize];
+        Some(BatchOthers {
             histograms: &self.histograms,
-            histogram_range: (series.histograms.start, series.histograms.end),
-            exemplars: &self.exemplars[series.exemplars.clone()],
-            metadata: self.metadata[series.metadata.clone()].last().map(|m| self.texts(m)),
-        };
-        self.series.iter().map(view).filter(|series| !series.is_empty())
+            histogram_range: (ranges.histograms.start, ranges.histograms.end),
+            exemplars: &self.exemplars[ranges.exemplars.clone()],
+            metadata: ranges.metadata.map(|at| self.texts(&self.metadata[at])),
+        })
     }
 
     /// Metadata of metric families.
@@ -147,24 +233,35 @@ impl Batch {
             .map(|(family, metadata)| (self.text(family), self.texts(metadata)))
     }
 
-    /// Bytes held.
+    /// Bytes held, those of the body aside.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()
-            + self.samples.len() * size_of::<Sample>()
+            + self.samples.bytes()
             + self.histograms.heap_bytes()
             + self.exemplar_bytes
-            + self.series.len() * size_of::<SeriesRange>()
+            + self.series.len() * size_of::<BatchSeries>()
+            + self.unknown.len() * size_of::<Unknown<'_>>()
+            + self.others.len() * size_of::<OtherRanges>()
             + (self.metadata.len() + self.families.len()) * size_of::<(Range<usize>, MetadataRange)>()
     }
 
     /// Accepted items by kind.
     pub(crate) fn counts(&self) -> Counts {
         Counts {
-            samples: self.samples.len(),
+            samples: self.n_samples,
             histograms: self.histograms.len(),
             exemplars: self.exemplars.len(),
             metadata: self.metadata.len() + self.families.len(),
         }
+    }
+
+    fn others_of_last(&mut self) -> Option<&mut OtherRanges> {
+        let series = self.series.last_mut()?;
+        let at = *series.others.get_or_insert_with(|| {
+            self.others.push(OtherRanges::default());
+            number(self.others.len() - 1)
+        });
+        self.others.get_mut(at as usize)
     }
 
     fn push_bytes(&mut self, bytes: &[u8]) -> Range<usize> {
@@ -192,6 +289,30 @@ impl Batch {
     fn text(&self, range: &Range<usize>) -> &str {
         std::str::from_utf8(&self.bytes[range.clone()]).expect("pushed as text")
     }
+}
+
+impl BatchSeries {
+    /// Whether nothing of it was accepted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.samples.0 == self.samples.1 && self.others.is_none()
+    }
+}
+
+impl BatchOthers<'_> {
+    /// Which histograms of the run are of this series.
+    pub(crate) fn histogram_range(&self) -> Range<usize> {
+        self.histogram_range.0..self.histogram_range.1
+    }
+}
+
+/// A body is far shorter than 4 GiB, and whatever is counted takes bytes.
+fn number(n: usize) -> u32 {
+    u32::try_from(n).expect("a request has far fewer than 4 G items")
+}
+
+/// Where a range begins, or would if it is empty.
+fn begin_or(range: &Range<usize>, at: usize) -> usize {
+    if range.is_empty() { at } else { range.start }
 }
 
 /// Items of a request by kind.

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use crate::error::ReceiverError;
 use crate::generations::Generation;
 use crate::identity::Identity;
-use crate::series_table::{FrozenTable, TableSeries};
+use crate::series_table::FrozenTable;
 use crate::staging::{Manifest, StagedPart};
 
 type Output = BufWriter<Sequential>;
@@ -53,14 +53,13 @@ pub(crate) struct Conflicts {
 }
 
 impl Conflicts {
-    fn add(&mut self, series: &TableSeries, conflicts: u64) {
+    fn add(&mut self, tenant: &TenantId, labels: &Labels, conflicts: u64) {
         if conflicts == 0 {
             return;
         }
-        *self.by_tenant.entry(series.tenant.clone()).or_default() += conflicts;
+        *self.by_tenant.entry(tenant.clone()).or_default() += conflicts;
         if self.told.len() < CONFLICTS_TOLD_MAX {
-            self.told
-                .push((series.tenant.clone(), series.labels.clone(), conflicts));
+            self.told.push((tenant.clone(), labels.clone(), conflicts));
         }
     }
 
@@ -211,14 +210,13 @@ pub(crate) fn write_rows<W: Write + Send>(
 ) -> Result<Conflicts, ArchiveError> {
     let mut conflicts = Conflicts::default();
     let mut families = table.families().into_iter().peekable();
-    for series in table.sorted() {
-        while let Some((tenant, family, variants)) = families.next_if(|(tenant, ..)| *tenant < series.tenant) {
+    table.visit(|tenant, labels, series| {
+        while let Some((tenant, family, variants)) = families.next_if(|(of_family, ..)| of_family < tenant) {
             writer.push_family(&tenant, &family, &variants)?;
         }
-        let (runs, lost) = series.settled();
-        conflicts.add(series, lost);
-        writer.push(&series.tenant, &series.labels, &runs, &series.metadata())?;
-    }
+        conflicts.add(tenant, labels, series.conflicts);
+        writer.push(tenant, labels, &series.runs, &series.metadata)
+    })?;
     for (tenant, family, variants) in families {
         writer.push_family(&tenant, &family, &variants)?;
     }

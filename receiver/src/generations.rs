@@ -41,8 +41,8 @@ impl Generation {
     }
 
     /// Appends what a record of this generation accepted. Only for the holder of a ticket, and for replay.
-    pub(crate) fn append(&self, tenant: &TenantId, batch: &Batch, arrival: i64) {
-        self.table.append(tenant, batch, arrival);
+    pub(crate) fn append(&self, tenant: &TenantId, batch: &Batch<'_>, recognised_by: &SeriesTable, arrival: i64) {
+        self.table.append(tenant, batch, recognised_by, arrival);
         self.newest_arrival.fetch_max(arrival, Ordering::Relaxed);
     }
 
@@ -70,8 +70,9 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    pub(crate) fn append(&self, tenant: &TenantId, batch: &Batch, arrival: i64) {
-        self.generation.append(tenant, batch, arrival);
+    /// Appends what a request holds; its series were recognised by `recognised_by`, which may have been rotated since.
+    pub(crate) fn append(&self, tenant: &TenantId, batch: &Batch<'_>, recognised_by: &Generation, arrival: i64) {
+        self.generation.append(tenant, batch, &recognised_by.table, arrival);
     }
 }
 
@@ -141,6 +142,11 @@ impl Generations {
             staged_bytes,
             local_parts,
         }
+    }
+
+    /// The generation that is open now: the one in which the series of a request are most likely known.
+    pub(crate) fn open(&self) -> Arc<Generation> {
+        self.inner.lock().open.clone()
     }
 
     /// Puts a record into the log and takes the ticket of the generation it went to.

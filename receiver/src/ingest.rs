@@ -18,7 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::admission::Admission;
 use crate::batch::Counts;
 use crate::clock_rule::ClockRule;
-use crate::generations::{Generations, Ticket};
+use crate::generations::{Generation, Generations, Ticket};
 use crate::intake::{self, Intake, Rules};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -97,12 +97,19 @@ impl Ingest {
             now: arrival,
             batch_bytes_max: self.settings.decoded_bytes_max,
         };
-        let intake = intake::judge(sender.protocol, &decoded, &rules);
+        let open = self.generations.open();
+        let request = intake::Request {
+            tenant: &sender.tenant,
+            protocol: sender.protocol,
+            body: &decoded,
+            table: &open.table,
+        };
+        let intake = intake::judge(request, &rules);
         let intake = intake.map_err(|e| IngestError::Malformed(e.to_string()))?;
         self.check_clock(&intake, arrival)?;
         self.sources.saw(&sender, intake.sent, arrival, &self.metrics);
         if intake.batch.counts().total() > 0 {
-            self.make_durable(sender, arrival, body, &intake).await?;
+            self.make_durable(&sender, arrival, body, &intake, &open).await?;
         }
         Ok(self.account(&intake))
     }
@@ -115,10 +122,11 @@ impl Ingest {
 
     async fn make_durable(
         &self,
-        sender: Sender,
+        sender: &Sender,
         arrival: i64,
         body: Bytes,
-        intake: &Intake,
+        intake: &Intake<'_>,
+        recognised_by: &Generation,
     ) -> Result<(), IngestError> {
         let protocol = match sender.protocol {
             WriteProtocol::V1 => Protocol::V1,
@@ -135,7 +143,7 @@ impl Ingest {
         pending.await.map_err(|error| self.append_failed(&error))?;
         self.clock_rule.record(arrival);
         self.pause.wait().await;
-        ticket.append(&sender.tenant, &intake.batch, arrival);
+        ticket.append(&sender.tenant, &intake.batch, recognised_by, arrival);
         self.metrics.keep(intake.batch.counts());
         self.metrics.newest_acked_arrival.set(arrival as f64 / 1000.0);
         Ok(())
@@ -165,7 +173,7 @@ impl Ingest {
         Ok(())
     }
 
-    fn check_clock(&self, intake: &Intake, now: i64) -> Result<(), IngestError> {
+    fn check_clock(&self, intake: &Intake<'_>, now: i64) -> Result<(), IngestError> {
         let judged = match intake.n_ahead {
             0 => Ok(()),
             ahead => {
@@ -185,7 +193,7 @@ impl Ingest {
         })
     }
 
-    fn account(&self, intake: &Intake) -> Kept {
+    fn account(&self, intake: &Intake<'_>) -> Kept {
         self.metrics.refuse("ahead", intake.n_ahead as u64);
         self.metrics.refuse("invalid", intake.n_refused as u64);
         let refused = (intake.n_refusals() > 0).then(|| {

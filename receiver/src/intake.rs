@@ -7,23 +7,27 @@
 //! samples, histograms, exemplars and metadata, and after all series the metadata of families. Version 1 of the validator counted
 //! and kept float samples only; its records are replayed so for ever.
 //!
-//! A malformed body is refused whole. Nothing here may depend on what was stored before.
+//! A malformed body is refused whole. What was stored before decides nothing here: it only saves looking again at labels that were
+//! accepted once, which the limits of one process accept for ever.
 
 mod entry;
 mod histogram;
 mod room;
 mod rules;
+mod scan;
 
-use emberkeep_model::{Exemplar, Histogram, Labels, LabelsBuilder, MetricType, Sample};
+use emberkeep_model::{Exemplar, Histogram, Labels, LabelsBuilder, MetricType, TenantId, canonical_pairs};
 use emberkeep_proto::content::WriteProtocol;
-use emberkeep_proto::{WireError, write_v1, write_v2};
+use emberkeep_proto::{WireError, write_v2};
 use emberkeep_wal::Verdict;
 
-use self::entry::{Entry, WireMetadata};
+use self::entry::{Entry, WireLabel, WireMetadata};
 use self::room::Room;
 use self::rules::Refusal;
 pub(crate) use self::rules::Rules;
-use crate::batch::{Batch, BatchMetadata, Counts};
+use self::scan::{Item, Plain, Scan};
+use crate::batch::{Batch, BatchMetadata, Counts, Spelling};
+use crate::series_table::{Lookup, SeriesTable, region};
 
 /// The rules by which a verdict was found; goes into the record.
 pub(crate) const VALIDATOR_VERSION: u32 = 2;
@@ -39,8 +43,8 @@ const TOLD_BYTES_MAX: usize = 700;
 
 /// What a request holds and what became of it.
 #[derive(Debug)]
-pub(crate) struct Intake {
-    pub(crate) batch: Batch,
+pub(crate) struct Intake<'a> {
+    pub(crate) batch: Batch<'a>,
     pub(crate) verdict: Verdict,
     /// Items in the request.
     pub(crate) sent: Counts,
@@ -80,24 +84,35 @@ pub(crate) enum IntakeError {
     NewerValidator(u32),
 }
 
+/// A decompressed body, who sent it, and the table in which its series may be known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a, 't> {
+    pub(crate) tenant: &'t TenantId,
+    pub(crate) protocol: WriteProtocol,
+    pub(crate) body: &'a [u8],
+    pub(crate) table: &'t SeriesTable,
+}
+
 /// Judges a live request. Symbols are expanded for each series that names them, so the batch has a bound of its own.
-pub(crate) fn judge(protocol: WriteProtocol, body: &[u8], rules: &Rules<'_>) -> Result<Intake, IntakeError> {
-    Walk::new(Judge::Rules(rules), Verdict::new(VALIDATOR_VERSION)).body(protocol, body)
+pub(crate) fn judge<'a>(request: Request<'a, '_>, rules: &Rules<'_>) -> Result<Intake<'a>, IntakeError> {
+    Walk::new(Judge::Rules(rules), Verdict::new(VALIDATOR_VERSION)).request(request)
 }
 
 /// Takes a recorded request in again, as its verdict says.
-pub(crate) fn replay(protocol: WriteProtocol, body: &[u8], verdict: &Verdict) -> Result<Intake, IntakeError> {
+pub(crate) fn replay<'a>(request: Request<'a, '_>, verdict: &Verdict) -> Result<Intake<'a>, IntakeError> {
     if !(FLOATS_ONLY..=VALIDATOR_VERSION).contains(&verdict.validator()) {
         return Err(IntakeError::NewerValidator(verdict.validator()));
     }
-    Walk::new(Judge::Recorded(verdict), verdict.clone()).body(protocol, body)
+    Walk::new(Judge::Recorded(verdict), verdict.clone()).request(request)
 }
 
 /// One walk over one request.
-struct Walk<'a> {
-    intake: Intake,
-    judge: Judge<'a>,
+struct Walk<'j, 'a> {
+    intake: Intake<'a>,
+    judge: Judge<'j>,
     floats_only: bool,
+    /// Whether no sample of any plain entry is refused for itself.
+    keeps_plain_samples: bool,
     /// The ordinal of the next item.
     next: u32,
     /// Bytes that were copied for labels and texts, refused ones included.
@@ -107,10 +122,11 @@ struct Walk<'a> {
     histogram: Histogram,
 }
 
-impl<'a> Walk<'a> {
-    fn new(judge: Judge<'a>, verdict: Verdict) -> Self {
+impl<'j, 'a> Walk<'j, 'a> {
+    fn new(judge: Judge<'j>, verdict: Verdict) -> Self {
         Self {
             floats_only: verdict.validator() == FLOATS_ONLY,
+            keeps_plain_samples: false,
             intake: Intake {
                 batch: Batch::default(),
                 verdict,
@@ -129,38 +145,142 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn body(mut self, protocol: WriteProtocol, body: &[u8]) -> Result<Intake, IntakeError> {
-        match protocol {
+    fn request(mut self, request: Request<'a, '_>) -> Result<Intake<'a>, IntakeError> {
+        let bounds = match self.judge {
+            Judge::Rules(rules) => scan::Bounds {
+                series: rules.limits.series_per_request,
+                bytes: rules.batch_bytes_max,
+            },
+            Judge::Recorded(_) => scan::Bounds::NONE,
+        };
+        match request.protocol {
             WriteProtocol::V1 => {
-                let request = write_v1::Request::parse(body)?;
-                self.check_series_number(request.n_series())?;
-                for series in request.series() {
-                    self.series(&series)?;
-                }
-                if !self.floats_only {
-                    for metadata in request.metadata() {
-                        let wire = WireMetadata {
-                            metric_type: metadata.metric_type,
-                            unit: metadata.unit,
-                            help: metadata.help,
-                        };
-                        self.family(metadata.family, wire)?;
-                        self.check_size()?;
-                    }
-                }
+                let scan = Scan::v1(&request, bounds)?;
+                self.walk(scan, request.body)
             }
             WriteProtocol::V2 => {
-                let request = write_v2::Request::parse(body)?;
-                self.check_series_number(request.n_series())?;
-                for series in request.series() {
-                    self.series(&series)?;
-                }
+                let symbols = write_v2::symbols(request.body)?;
+                let scan = Scan::v2(&request, &symbols, bounds)?;
+                self.walk(scan, request.body)?;
+                self.intake.batch.symbols = Some(symbols);
+                Ok(())
             }
-        }
+        }?;
         Ok(self.intake)
     }
 
-    fn series<'w>(&mut self, entry: &impl Entry<'w>) -> Result<(), IntakeError> {
+    /// Judges what was scanned, in the order of the wire.
+    fn walk<E: Entry<'a>>(&mut self, scan: Scan<'_, 'a, E>, body: &'a [u8]) -> Result<(), IntakeError> {
+        self.keeps_plain_samples = match self.judge {
+            Judge::Rules(rules) => rules.accept_times_of(&scan.samples),
+            Judge::Recorded(verdict) => verdict.accepts_all(),
+        };
+        self.intake.batch.samples = scan.samples;
+        let mut lookups = scan.lookups.iter();
+        for item in &scan.items {
+            match item {
+                Item::Plain(plain) => {
+                    let lookup = lookups.next().expect("every plain entry has a lookup");
+                    let metadata = plain.metadata.and_then(|at| scan.metadata.get(at as usize));
+                    self.plain(plain, lookup, metadata.copied(), &scan.labels, body)?;
+                }
+                Item::Other(at) => self.series(&scan.others[*at as usize])?,
+            }
+        }
+        if !self.floats_only {
+            for metadata in scan.families {
+                let wire = WireMetadata {
+                    metric_type: metadata.metric_type,
+                    unit: metadata.unit,
+                    help: metadata.help,
+                };
+                self.family(metadata.family, wire)?;
+                self.check_size()?;
+            }
+        }
+        self.check_size()
+    }
+
+    /// An entry of labels and floats. Of a series that is known nothing is looked at but the time of its samples, and that for all at once.
+    fn plain(
+        &mut self,
+        plain: &Plain,
+        lookup: &Lookup,
+        metadata: Option<write_v2::Metadata<'a>>,
+        labels: &scan::PlainLabels<'_, 'a>,
+        body: &'a [u8],
+    ) -> Result<(), IntakeError> {
+        let metadata = metadata.filter(|_| !self.floats_only);
+        let carries = Counts {
+            samples: (plain.samples.1 - plain.samples.0) as usize,
+            metadata: usize::from(metadata.is_some()),
+            ..Counts::default()
+        };
+        self.intake.sent.samples += carries.samples;
+        self.intake.sent.metadata += carries.metadata;
+        self.check_samples_number()?;
+        if self.is_refused_whole(carries) {
+            self.refuse_whole(carries);
+            return Ok(());
+        }
+        if let Some(position) = lookup.found {
+            let kept = if self.keeps_plain_samples {
+                plain.samples
+            } else {
+                (0, 0)
+            };
+            self.intake.batch.push_known(lookup.hash, position, kept);
+            if self.keeps_plain_samples && metadata.is_none() {
+                self.next = self.next.saturating_add(ordinals(carries.samples));
+                return Ok(());
+            }
+        }
+        let mut builder = std::mem::take(&mut self.labels);
+        let bytes = &body[plain.spelling.0 as usize..][..plain.spelling.1 as usize];
+        let done = match self.labels_of(labels.of(bytes)?, &mut builder) {
+            Err(reason) => self.bad_series(carries, reason),
+            Ok(canonical) => {
+                if lookup.found.is_none() {
+                    let encode = |out: &mut Vec<u8>| region::encode(canonical_pairs(canonical), out);
+                    self.intake
+                        .batch
+                        .push_unknown(lookup.hash, labels.spelling(bytes), encode);
+                    if self.keeps_plain_samples {
+                        self.intake.batch.keep_samples(plain.samples);
+                    }
+                }
+                self.plain_items(plain, metadata, canonical)
+            }
+        };
+        self.labels = builder;
+        done?;
+        if lookup.found.is_none() || metadata.is_some() {
+            self.check_size()?;
+        }
+        Ok(())
+    }
+
+    fn plain_items(
+        &mut self,
+        plain: &Plain,
+        metadata: Option<write_v2::Metadata<'_>>,
+        canonical: &[u8],
+    ) -> Result<(), IntakeError> {
+        if self.keeps_plain_samples {
+            self.next = self.next.saturating_add(plain.samples.1 - plain.samples.0);
+        } else {
+            for at in plain.samples.0..plain.samples.1 {
+                let sample = self.intake.batch.samples.sample(at as usize);
+                self.sample(sample, canonical);
+            }
+        }
+        match metadata {
+            Some(metadata) => self.series_metadata(entry::texts_of(&metadata), canonical),
+            None => Ok(()),
+        }
+    }
+
+    fn series(&mut self, entry: &impl Entry<'a>) -> Result<(), IntakeError> {
         let mut carries = entry.counts();
         if self.floats_only {
             carries = Counts {
@@ -180,13 +300,11 @@ impl<'a> Walk<'a> {
         self.check_samples_number()?;
 
         if self.is_refused_whole(carries) {
-            // Nothing of it is looked at again.
-            self.intake.n_refused += carries.total();
-            self.next = self.next.saturating_add(ordinals(carries.total()));
+            self.refuse_whole(carries);
             return Ok(());
         }
         let mut labels = std::mem::take(&mut self.labels);
-        let done = match self.labels_of(entry, &mut labels) {
+        let done = match self.labels_of(entry.labels(), &mut labels) {
             Err(reason) => self.bad_series(carries, reason),
             Ok(canonical) if carries.total() == 0 => {
                 self.intake.n_bad_series += 1;
@@ -195,7 +313,8 @@ impl<'a> Walk<'a> {
                 Ok(())
             }
             Ok(canonical) => {
-                self.intake.batch.push_series(canonical);
+                let encode = |out: &mut Vec<u8>| region::encode(canonical_pairs(canonical), out);
+                self.intake.batch.push_unknown(0, Spelling::Normal, encode);
                 self.items(entry, canonical)
             }
         };
@@ -204,19 +323,31 @@ impl<'a> Walk<'a> {
         self.check_size()
     }
 
+    /// Nothing of it is looked at again.
+    fn refuse_whole(&mut self, carries: Counts) {
+        self.intake.n_refused += carries.total();
+        self.next = self.next.saturating_add(ordinals(carries.total()));
+    }
+
     /// Whether a verdict refuses every item of the next series.
     fn is_refused_whole(&self, carries: Counts) -> bool {
         let (first, items) = (self.next, ordinals(carries.total()));
         match self.judge {
             Judge::Recorded(verdict) => {
-                items > 0 && (first..first.saturating_add(items)).all(|n| verdict.is_refused(n))
+                !verdict.accepts_all()
+                    && items > 0
+                    && (first..first.saturating_add(items)).all(|n| verdict.is_refused(n))
             }
             Judge::Rules(_) => false,
         }
     }
 
     /// The canonical label bytes of a series that is not refused for them. The reason is made only for the one that is told.
-    fn labels_of<'w, 'l>(&mut self, entry: &impl Entry<'w>, labels: &'l mut LabelsBuilder) -> Result<&'l [u8], String> {
+    fn labels_of<'w, 'l>(
+        &mut self,
+        wire: impl Iterator<Item = WireLabel<'w>>,
+        labels: &'l mut LabelsBuilder,
+    ) -> Result<&'l [u8], String> {
         let room = match self.judge {
             Judge::Rules(rules) => Room::series(rules.limits),
             Judge::Recorded(_) => Room::UNBOUNDED,
@@ -229,7 +360,7 @@ impl<'a> Walk<'a> {
                 String::new()
             }
         };
-        if let Err(text) = room.gather(entry.labels(), labels, &mut self.expanded) {
+        if let Err(text) = room.gather(wire, labels, &mut self.expanded) {
             // Those before the one that is too many or too long tell which series it is.
             return Err(reason(labels.canonical().unwrap_or_default(), &text));
         }
@@ -242,20 +373,8 @@ impl<'a> Walk<'a> {
     }
 
     fn items<'w>(&mut self, entry: &impl Entry<'w>, canonical: &[u8]) -> Result<(), IntakeError> {
-        for wire in entry.samples() {
-            let sample = Sample {
-                timestamp: wire.timestamp,
-                value: wire.value,
-                start_timestamp: wire.start_timestamp,
-            };
-            let judged = match self.judge {
-                Judge::Rules(rules) => rules.time(sample.timestamp, sample.start_timestamp),
-                Judge::Recorded(_) => Ok(()),
-            };
-            let place = || format!("series {}: timestamp {}", show(canonical), sample.timestamp);
-            if self.is_kept(judged, place) {
-                self.intake.batch.push_sample(sample);
-            }
+        for sample in entry.samples() {
+            self.sample(sample, canonical);
         }
         if self.floats_only {
             return Ok(());
@@ -264,13 +383,29 @@ impl<'a> Walk<'a> {
             self.histogram(&wire, canonical)?;
         }
         self.exemplars(entry, canonical)?;
-        if let Some(wire) = entry.metadata() {
-            let place = || format!("metadata of series {}", show(canonical));
-            if let Some(metadata) = self.metadata(wire, place)?
-                && !is_empty(metadata)
-            {
-                self.intake.batch.push_metadata(metadata);
-            }
+        match entry.metadata() {
+            Some(wire) => self.series_metadata(wire, canonical),
+            None => Ok(()),
+        }
+    }
+
+    fn sample(&mut self, sample: emberkeep_proto::Sample, canonical: &[u8]) {
+        let judged = match self.judge {
+            Judge::Rules(rules) => rules.time(sample.timestamp, sample.start_timestamp),
+            Judge::Recorded(_) => Ok(()),
+        };
+        let place = || format!("series {}: timestamp {}", show(canonical), sample.timestamp);
+        if self.is_kept(judged, place) {
+            self.intake.batch.push_sample(sample);
+        }
+    }
+
+    fn series_metadata(&mut self, wire: Result<WireMetadata<'_>, String>, canonical: &[u8]) -> Result<(), IntakeError> {
+        let place = || format!("metadata of series {}", show(canonical));
+        if let Some(metadata) = self.metadata(wire, place)?
+            && !is_empty(metadata)
+        {
+            self.intake.batch.push_metadata(metadata);
         }
         Ok(())
     }
@@ -434,13 +569,6 @@ impl<'a> Walk<'a> {
         ordinal
     }
 
-    fn check_series_number(&self, found: usize) -> Result<(), IntakeError> {
-        match self.judge {
-            Judge::Rules(rules) => within(found, "series", rules.limits.series_per_request),
-            Judge::Recorded(_) => Ok(()),
-        }
-    }
-
     fn check_samples_number(&self) -> Result<(), IntakeError> {
         let sent = self.intake.sent;
         match self.judge {
@@ -463,7 +591,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl Intake {
+impl Intake<'_> {
     fn tell(&mut self, text: impl FnOnce() -> String) {
         self.first_refusal
             .get_or_insert_with(|| shorten(text(), TOLD_BYTES_MAX));

@@ -52,10 +52,15 @@ fn flush_alone(record: &RecordView<'_>, rest: &Generation) -> Result<(), String>
     let mut decoded = Vec::new();
     let len = snappy::declared_len(record.body).map_err(|e| e.to_string())?;
     snappy::decompress_capped(record.body, len, &mut decoded).map_err(|e| e.to_string())?;
-    let intake =
-        intake::replay(wire_protocol(record.protocol), &decoded, &record.verdict).map_err(|e| e.to_string())?;
+    let request = intake::Request {
+        tenant: &record.tenant,
+        protocol: wire_protocol(record.protocol),
+        body: &decoded,
+        table: &rest.table,
+    };
+    let intake = intake::replay(request, &record.verdict).map_err(|e| e.to_string())?;
     let alone = Generation::new();
-    alone.append(&record.tenant, &intake.batch, record.arrival);
+    alone.append(&record.tenant, &intake.batch, &rest.table, record.arrival);
     let info = PartInfo {
         dataset: String::new(),
         receiver: "trial".to_owned(),
@@ -70,6 +75,6 @@ fn flush_alone(record: &RecordView<'_>, rest: &Generation) -> Result<(), String>
         writer.finish().map(drop)
     };
     write().map_err(|e: ArchiveError| e.to_string())?;
-    rest.append(&record.tenant, &intake.batch, record.arrival);
+    rest.append(&record.tenant, &intake.batch, &rest.table, record.arrival);
     Ok(())
 }

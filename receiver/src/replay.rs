@@ -136,15 +136,6 @@ impl Replay {
         // The limit of today does not bind what was acknowledged yesterday; the log bounds a record's size.
         let len = snappy::declared_len(record.body).map_err(|e| e.to_string())?;
         snappy::decompress_capped(record.body, len, &mut self.decoded).map_err(|e| e.to_string())?;
-        let intake = match intake::replay(wire_protocol(record.protocol), &self.decoded, &record.verdict) {
-            Ok(intake) => intake,
-            Err(error @ IntakeError::NewerValidator(_)) => {
-                // Nothing is wrong with the record: this program is too old for it.
-                self.failure = Some(ReceiverError::Failed(format!("log record at {position}: {error}")));
-                return Ok(());
-            }
-            Err(error) => return Err(error.to_string()),
-        };
         let starts_segment = position.segment != self.segment;
         self.segment = position.segment;
         let is_full = |(_, open): &(u64, Arc<Generation>)| open.table.bytes() >= self.flush_bytes;
@@ -155,9 +146,23 @@ impl Replay {
         {
             self.generations.push((position.segment, Arc::new(Generation::new())));
         }
-        if let Some((_, open)) = self.generations.last() {
-            open.append(&record.tenant, &intake.batch, record.arrival);
-        }
+        let Some((_, open)) = self.generations.last() else { return Ok(()) };
+        let request = intake::Request {
+            tenant: &record.tenant,
+            protocol: wire_protocol(record.protocol),
+            body: &self.decoded,
+            table: &open.table,
+        };
+        let intake = match intake::replay(request, &record.verdict) {
+            Ok(intake) => intake,
+            Err(error @ IntakeError::NewerValidator(_)) => {
+                // Nothing is wrong with the record: this program is too old for it.
+                self.failure = Some(ReceiverError::Failed(format!("log record at {position}: {error}")));
+                return Ok(());
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        open.append(&record.tenant, &intake.batch, &open.table, record.arrival);
         Ok(())
     }
 }

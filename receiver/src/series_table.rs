@@ -1,104 +1,61 @@
-//! The series of one generation, in memory.
+//! The series of one generation, in memory: what was acknowledged since the last rotation.
 //!
-//! Sharded by a keyed hash, so that concurrent requests rarely meet and no sender can aim at one shard. A table lives exactly as
-//! long as its generation: nothing of a series outlives the flush windows in which it appears, so churn cannot grow memory.
-//! It must never be appended to once its generation is frozen.
+//! A series is known by how a sender spells it: the label bytes of version 1.0, or the numbers of its symbols in version 2.0. So a known
+//! series is found without reading its labels, by a keyed hash and then by its bytes. Two spellings of one series are two entries here;
+//! whoever reads joins them by their labels. Sharded by the hash, so that concurrent requests rarely meet and no sender can aim at one
+//! shard. A table lives exactly as long as its generation: nothing of a series outlives the flush windows in which it appears, so churn
+//! cannot grow memory. It must never be appended to once its generation is frozen.
 
+mod append;
+mod arena;
 mod families;
+mod frozen;
+mod interner;
 mod others;
+pub(crate) mod region;
+mod rows;
+mod select;
+mod shard;
+mod slots;
+mod tenants;
 mod variants;
 
 use std::hash::{BuildHasher, Hasher};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use emberkeep_model::head::{HeadKinds, HeadQuery, HeadSeries};
-use emberkeep_model::{Labels, MetadataEntry, Run, SeenMetadata, SeriesRuns, TenantId, matches_all};
+use emberkeep_model::{SeriesRuns, TenantId};
 use foldhash::quality::RandomState;
-use hashbrown::HashTable;
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use self::families::Families;
-use self::others::Others;
-use crate::batch::{Batch, BatchSeries};
+pub(crate) use self::frozen::FrozenTable;
+use self::interner::Interner;
+pub(crate) use self::rows::Samples;
+pub(crate) use self::shard::Lookup;
+use self::shard::Shard;
+use self::tenants::Tenants;
 
 const SHARDS: usize = 16;
-/// What a series costs beside its label bytes and samples: table slot, entry, allocation headers.
-const SERIES_OVERHEAD: usize = 160;
 
-/// One series and what arrived of it, in order of arrival, not settled.
-#[derive(Debug)]
-pub(crate) struct TableSeries {
-    pub(crate) tenant: TenantId,
-    pub(crate) labels: Labels,
-    samples: Run,
-    /// Most series hold floats and nothing else, and pay a pointer for the rest.
-    others: Option<Box<Others>>,
-}
+/// Random for each process and never written anywhere: no sender can make hashes collide.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
-impl TableSeries {
-    /// A copy of its rows of the kinds asked for, not settled.
-    fn rows(&self, kinds: HeadKinds) -> SeriesRuns {
-        let mut runs = SeriesRuns::default();
-        if kinds == HeadKinds::Samples {
-            runs.samples = self.samples.clone();
-        }
-        if let Some(others) = &self.others {
-            match kinds {
-                HeadKinds::Samples => runs.histograms = others.histograms.clone(),
-                HeadKinds::Exemplars => runs.exemplars = others.exemplars.clone(),
-                HeadKinds::Metadata => {}
-            }
-        }
-        runs
-    }
-
-    /// A settled copy of all its rows, and how many lost against a different one.
-    pub(crate) fn settled(&self) -> (SeriesRuns, u64) {
-        let mut runs = self.rows(HeadKinds::Samples);
-        if let Some(others) = &self.others {
-            runs.exemplars = others.exemplars.clone();
-        }
-        let conflicts = runs.settle();
-        (runs, conflicts)
-    }
-
-    /// All variants of its metadata.
-    pub(crate) fn metadata(&self) -> Vec<SeenMetadata> {
-        self.others
-            .as_ref()
-            .map(|others| others.metadata.sorted())
-            .unwrap_or_default()
-    }
-
-    fn has_metadata(&self) -> bool {
-        self.others.as_ref().is_some_and(|others| !others.metadata.is_empty())
-    }
-
-    /// Adds what a request holds of it, and returns by how many bytes it grew.
-    fn append(&mut self, batch: &BatchSeries<'_>, arrival: i64) -> usize {
-        let before = self.samples.heap_bytes();
-        for &sample in batch.samples {
-            self.samples.push(sample);
-        }
-        let grown = self.samples.heap_bytes() - before;
-        if batch.histogram_range().is_empty() && batch.exemplars.is_empty() && batch.metadata.is_none() {
-            return grown;
-        }
-        grown + self.others.get_or_insert_default().append(batch, arrival)
-    }
-}
-
-#[derive(Debug, Default)]
-struct Shard {
-    index: HashTable<u32>,
-    series: Vec<TableSeries>,
+/// The two ways to spell a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SpelledAs {
+    /// A label region, version 1.0.
+    Region,
+    /// Numbers of symbols, four bytes each, version 2.0.
+    Symbols,
 }
 
 /// All series of one generation.
 #[derive(Debug)]
 pub(crate) struct SeriesTable {
-    hasher: RandomState,
     shards: Vec<RwLock<Shard>>,
+    symbols: RwLock<Interner>,
+    tenants: Tenants,
     families: Families,
     bytes: AtomicUsize,
     rows: AtomicU64,
@@ -108,8 +65,9 @@ pub(crate) struct SeriesTable {
 impl SeriesTable {
     pub(crate) fn new() -> Self {
         Self {
-            hasher: RandomState::default(),
-            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            shards: (0..SHARDS).map(|_| RwLock::new(Shard::new())).collect(),
+            symbols: RwLock::new(Interner::new(HASHER.clone())),
+            tenants: Tenants::default(),
             families: Families::default(),
             bytes: AtomicUsize::new(0),
             rows: AtomicU64::new(0),
@@ -117,38 +75,20 @@ impl SeriesTable {
         }
     }
 
-    /// Appends all that a batch holds; `arrival` is when metadata was seen.
-    pub(crate) fn append(&self, tenant: &TenantId, batch: &Batch, arrival: i64) {
-        let mut added = self.families.append(tenant, batch, arrival);
-        for of_series in batch.series() {
-            let canonical = of_series.labels;
-            let hash = self.hash(tenant, canonical);
-            // The low bits choose the slot, so the shard is chosen by high ones.
-            let mut shard = self.shards[(hash >> 59) as usize % SHARDS].write();
-            let Shard { index, series } = &mut *shard;
-            let found = index
-                .find(hash, |&i| is_series(&series[i as usize], tenant, canonical))
-                .copied();
-            let position = found.unwrap_or_else(|| {
-                let position = u32::try_from(series.len()).expect("a generation is flushed long before 4 G series");
-                series.push(TableSeries {
-                    tenant: tenant.clone(),
-                    labels: Labels::from_canonical(canonical).expect("intake made these bytes canonical"),
-                    samples: Run::default(),
-                    others: None,
-                });
-                index.insert_unique(hash, position, |&i| {
-                    let other = &series[i as usize];
-                    hash_of(&self.hasher, &other.tenant, other.labels.as_bytes())
-                });
-                added += canonical.len() + SERIES_OVERHEAD;
-                self.n_series.fetch_add(1, Ordering::Relaxed);
-                position
-            });
-            added += series[position as usize].append(&of_series, arrival);
+    /// Finds which spellings of a request are known. Lookups without a key find nothing.
+    pub(crate) fn recognise(&self, tenant: &TenantId, spelled: SpelledAs, keys: &[u8], lookups: &mut [Lookup]) {
+        let Some(origin) = self.tenants.find(tenant, spelled) else {
+            return;
+        };
+        let order = by_shard(lookups.iter().map(|lookup| lookup.hash));
+        for (shard, chosen) in order.shards() {
+            self.shards[shard].read().recognise(origin, keys, chosen, lookups);
         }
-        self.bytes.fetch_add(added, Ordering::Relaxed);
-        self.rows.fetch_add(batch.counts().total() as u64, Ordering::Relaxed);
+    }
+
+    /// The numbers of symbols that are known.
+    pub(crate) fn symbols(&self) -> KnownSymbols<'_> {
+        KnownSymbols(self.symbols.read())
     }
 
     /// Bytes held, as counted while appending.
@@ -161,94 +101,82 @@ impl SeriesTable {
         self.rows.load(Ordering::Relaxed) == 0
     }
 
-    /// Distinct series.
+    /// Distinct spellings of series.
     pub(crate) fn n_series(&self) -> u64 {
         self.n_series.load(Ordering::Relaxed)
     }
-
-    /// The matching series, in no order, with settled rows of the kinds asked for; at most `limit` of them, or nothing.
-    pub(crate) fn select(&self, query: &HeadQuery, limit: usize) -> Option<Vec<HeadSeries>> {
-        let mut found = Vec::new();
-        let mut weight = 0;
-        for shard in &self.shards {
-            for series in &shard.read().series {
-                if series.tenant != query.tenant || !matches_all(&query.matchers, &series.labels) {
-                    continue;
-                }
-                let mut runs = series.rows(query.kinds);
-                runs.settle();
-                runs.retain_range(query.range);
-                if !runs.is_empty() {
-                    weight += weigh(&runs);
-                    if weight > limit {
-                        return None;
-                    }
-                    found.push(HeadSeries {
-                        labels: series.labels.clone(),
-                        runs,
-                    });
-                }
-            }
-        }
-        Some(found)
-    }
-
-    /// Metadata of the matching series and families, in no order; at most `limit` variants, or nothing.
-    pub(crate) fn metadata(&self, query: &HeadQuery, limit: usize) -> Option<Vec<MetadataEntry>> {
-        let mut found = self.families.select(&query.tenant, &query.matchers);
-        for shard in &self.shards {
-            for series in &shard.read().series {
-                if !series.has_metadata()
-                    || series.tenant != query.tenant
-                    || !matches_all(&query.matchers, &series.labels)
-                {
-                    continue;
-                }
-                found.extend(series.metadata().into_iter().map(|seen| MetadataEntry {
-                    family: series.labels.metric_name().to_owned(),
-                    series: Some(series.labels.clone()),
-                    seen,
-                }));
-                if found.len() > limit {
-                    return None;
-                }
-            }
-        }
-        (found.len() <= limit).then_some(found)
-    }
-
-    /// A frozen view for the flush; readers may read beside it.
-    pub(crate) fn freeze(&self) -> FrozenTable<'_> {
-        FrozenTable {
-            shards: self.shards.iter().map(RwLock::read).collect(),
-            families: &self.families,
-        }
-    }
-
-    fn hash(&self, tenant: &TenantId, canonical: &[u8]) -> u64 {
-        hash_of(&self.hasher, tenant, canonical)
-    }
 }
 
-/// Read locks on all shards of a table.
+/// Numbers of symbols, as long as nobody needs new ones.
 #[derive(Debug)]
-pub(crate) struct FrozenTable<'a> {
-    shards: Vec<RwLockReadGuard<'a, Shard>>,
-    families: &'a Families,
+pub(crate) struct KnownSymbols<'t>(RwLockReadGuard<'t, Interner>);
+
+impl KnownSymbols<'_> {
+    /// The number of a symbol, when the table has it.
+    pub(crate) fn find(&self, symbol: &[u8]) -> Option<u32> {
+        self.0.find(symbol)
+    }
 }
 
-impl FrozenTable<'_> {
-    /// All series in the order of parts: tenant, then labels.
-    pub(crate) fn sorted(&self) -> Vec<&TableSeries> {
-        let mut all: Vec<_> = self.shards.iter().flat_map(|shard| &shard.series).collect();
-        all.sort_unstable_by(|a, b| a.tenant.cmp(&b.tenant).then_with(|| a.labels.cmp(&b.labels)));
-        all
+/// The hash of a tenant's spellings, before a spelling is put into it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SpellingHash(u64);
+
+impl SpellingHash {
+    pub(crate) fn new(tenant: &TenantId, spelled: SpelledAs) -> Self {
+        let mut state = HASHER.build_hasher();
+        state.write(tenant.as_str().as_bytes());
+        state.write_u8(spelled as u8);
+        Self(state.finish())
     }
 
-    /// Metadata of families, by tenant and family.
-    pub(crate) fn families(&self) -> Vec<(TenantId, String, Vec<SeenMetadata>)> {
-        self.families.sorted()
+    #[inline]
+    pub(crate) fn of(self, key: &[u8]) -> u64 {
+        let mut state = HASHER.build_hasher();
+        state.write(key);
+        state.finish() ^ self.0
     }
+}
+
+fn shard_of(hash: u64) -> usize {
+    (hash >> 60) as usize
+}
+
+/// Numbers of items, in the order of their shards.
+struct ByShard {
+    order: Vec<u32>,
+    ends: [u32; SHARDS],
+}
+
+impl ByShard {
+    /// Each shard that has items, and which.
+    fn shards(&self) -> impl Iterator<Item = (usize, &[u32])> {
+        let mut from = 0;
+        self.ends.iter().enumerate().filter_map(move |(shard, &end)| {
+            let chosen = &self.order[from as usize..end as usize];
+            from = end;
+            (!chosen.is_empty()).then_some((shard, chosen))
+        })
+    }
+}
+
+/// Sorts items by the shard of their hash: one pass to count, one to place. The order within a shard is kept.
+fn by_shard(hashes: impl ExactSizeIterator<Item = u64> + Clone) -> ByShard {
+    let mut ends = [0_u32; SHARDS];
+    for hash in hashes.clone() {
+        ends[shard_of(hash)] += 1;
+    }
+    let mut before = 0;
+    for end in &mut ends {
+        before += std::mem::replace(end, before);
+    }
+    let mut order = vec![0; hashes.len()];
+    for (i, hash) in (0..).zip(hashes) {
+        let at = &mut ends[shard_of(hash)];
+        order[*at as usize] = i;
+        *at += 1;
+    }
+    ByShard { order, ends }
 }
 
 /// What rows count towards a limit on samples: a histogram as much as the samples that would take its memory.
@@ -265,16 +193,4 @@ pub(crate) fn weigh(runs: &SeriesRuns) -> usize {
         .map(|e| 2 + e.labels.as_bytes().len() / 16)
         .sum::<usize>();
     runs.samples.len() + histograms + exemplars
-}
-
-fn is_series(series: &TableSeries, tenant: &TenantId, canonical: &[u8]) -> bool {
-    series.labels.as_bytes() == canonical && series.tenant == *tenant
-}
-
-fn hash_of(hasher: &RandomState, tenant: &TenantId, canonical: &[u8]) -> u64 {
-    let mut state = hasher.build_hasher();
-    state.write(tenant.as_str().as_bytes());
-    state.write_u8(0xff);
-    state.write(canonical);
-    state.finish()
 }

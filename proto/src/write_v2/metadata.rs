@@ -4,6 +4,7 @@
 
 use super::symbols::{SymbolError, Symbols};
 use crate::error::Malformed;
+use crate::shape;
 use crate::wire::{Cursor, VARINT, key};
 
 const TYPE: u32 = key(1, VARINT);
@@ -42,6 +43,12 @@ impl<'a> Metadata<'a> {
             unit: text(symbols, unit_ref),
         })
     }
+}
+
+/// One message that was not checked before; nothing when it is not well formed.
+pub(super) fn read_checked<'a>(symbols: &Symbols<'a>, message: Cursor<'a>) -> Option<Metadata<'a>> {
+    shape::check(message, shape::METADATA_V2).ok()?;
+    Metadata::read(symbols, std::iter::once(message))
 }
 
 /// Type, reference of the help text and of the unit.

@@ -11,14 +11,14 @@ use crate::wire::{Cursor, FIXED64, LENGTH, VARINT, key};
 use crate::{Sample, shape};
 
 const SERIES_REFS: u32 = key(1, VARINT);
-const SERIES_REFS_PACKED: u32 = key(1, LENGTH);
-const SERIES_SAMPLES: u32 = key(2, LENGTH);
+pub(super) const SERIES_REFS_PACKED: u32 = key(1, LENGTH);
+pub(super) const SERIES_SAMPLES: u32 = key(2, LENGTH);
 const SERIES_HISTOGRAMS: u32 = key(3, LENGTH);
 const SERIES_EXEMPLARS: u32 = key(4, LENGTH);
-const SERIES_METADATA: u32 = key(5, LENGTH);
-const SAMPLE_VALUE: u32 = key(1, FIXED64);
-const SAMPLE_TIMESTAMP: u32 = key(2, VARINT);
-const SAMPLE_START_TIMESTAMP: u32 = key(3, VARINT);
+pub(super) const SERIES_METADATA: u32 = key(5, LENGTH);
+pub(super) const SAMPLE_VALUE: u32 = key(1, FIXED64);
+pub(super) const SAMPLE_TIMESTAMP: u32 = key(2, VARINT);
+pub(super) const SAMPLE_START_TIMESTAMP: u32 = key(3, VARINT);
 
 /// One series entry of a request.
 #[derive(Debug, Clone)]
@@ -186,7 +186,7 @@ pub(super) fn check(mut fields: Cursor<'_>) -> Result<(), Malformed> {
 }
 
 #[inline]
-fn read_sample(mut fields: Cursor<'_>) -> Result<Sample, Malformed> {
+pub(super) fn read_sample(mut fields: Cursor<'_>) -> Result<Sample, Malformed> {
     let mut sample = Sample::default();
     while let Some(key) = fields.key()? {
         match key {

@@ -4,6 +4,7 @@
 
 use crate::error::Malformed;
 use crate::fields::scalars;
+use crate::shape;
 use crate::wire::{Cursor, VARINT};
 
 /// Why a reference into the symbol table cannot be followed. It costs its own series, exemplar or metadata, and nothing else of the request.
@@ -88,6 +89,19 @@ impl<'a> Symbols<'a> {
             reference,
             symbols: self.len(),
         })
+    }
+
+    /// What packed label references stand for. Ends after the first error.
+    ///
+    /// # Errors
+    /// [`crate::WireError::Malformed`] when the bytes are no varints.
+    pub fn packed_labels<'p>(
+        &'p self,
+        refs: &'p [u8],
+    ) -> Result<impl Iterator<Item = Result<(&'a [u8], &'a [u8]), SymbolError>> + use<'p, 'a>, crate::WireError> {
+        shape::check_packed_varints(Cursor::new(refs))?;
+        // Checked, so no item is an error.
+        Ok(self.labels(super::packed_refs(refs).flatten()))
     }
 
     /// What label references, names and values in turn, stand for. Ends after the first error.

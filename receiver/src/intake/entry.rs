@@ -112,17 +112,19 @@ impl<'a> Entry<'a> for write_v2::Series<'_, 'a> {
     }
 
     fn metadata(&self) -> Option<Result<WireMetadata<'a>, String>> {
-        let metadata = write_v2::Series::metadata(self)?;
-        let texts = || Ok((metadata.unit?, metadata.help?));
-        let texts: Result<_, write_v2::SymbolError> = texts();
-        Some(
-            texts
-                .map_err(|error| error.to_string())
-                .map(|(unit, help)| WireMetadata {
-                    metric_type: metadata.metric_type,
-                    unit,
-                    help,
-                }),
-        )
+        write_v2::Series::metadata(self).map(|metadata| texts_of(&metadata))
     }
+}
+
+/// Metadata with its texts, or why there are none.
+pub(super) fn texts_of<'a>(metadata: &write_v2::Metadata<'a>) -> Result<WireMetadata<'a>, String> {
+    let texts = || Ok((metadata.unit?, metadata.help?));
+    let texts: Result<_, write_v2::SymbolError> = texts();
+    texts
+        .map_err(|error| error.to_string())
+        .map(|(unit, help)| WireMetadata {
+            metric_type: metadata.metric_type,
+            unit,
+            help,
+        })
 }

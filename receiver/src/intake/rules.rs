@@ -1,6 +1,7 @@
 //! The rules by which a live request is judged, item by item. Replay never comes here.
 
 use emberkeep_model::{Histogram, HistogramFault, Labels, LabelsBuilder, MIN_TIMESTAMP, UNSET_START_TIMESTAMP};
+use emberkeep_proto::SampleColumns;
 use emberkeep_proto::histogram::Histogram as WireHistogram;
 
 use super::histogram::{count_parts, fill};
@@ -59,6 +60,20 @@ impl Rules<'_> {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether [`Rules::time`] has nothing against any sample.
+    pub(super) fn accept_times_of(&self, samples: &SampleColumns) -> bool {
+        let newest = self.now.saturating_add(AHEAD_MS_MAX);
+        let ends = |times: &[i64]| {
+            times
+                .iter()
+                .fold((i64::MAX, i64::MIN), |(min, max), &t| (min.min(t), max.max(t)))
+        };
+        let (min, max) = ends(&samples.timestamps);
+        let starts = &samples.start_timestamps;
+        let is_start = |start: &i64| *start == UNSET_START_TIMESTAMP || (MIN_TIMESTAMP..=newest).contains(start);
+        (samples.is_empty() || (min >= MIN_TIMESTAMP && max <= newest)) && starts.iter().all(is_start)
     }
 
     /// Fills `histogram` from the wire when it is valid.

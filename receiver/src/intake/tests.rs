@@ -2,13 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use emberkeep_model::{Labels, MIN_TIMESTAMP};
+use emberkeep_model::{Labels, MIN_TIMESTAMP, Sample};
 use emberkeep_proto::messages::{prometheus as v1, write_v2 as v2};
+use emberkeep_proto::write_v1;
+use std::collections::BTreeMap;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
+use crate::batch::Identity;
 use crate::clock_rule::AHEAD_MS_MAX;
 use crate::limits::Limits;
 
@@ -88,8 +92,34 @@ fn rules(limits: &Limits, batch_bytes_max: usize) -> Rules<'_> {
     }
 }
 
-fn judged(protocol: WriteProtocol, body: &[u8]) -> Result<Intake, IntakeError> {
+fn judged(protocol: WriteProtocol, body: &[u8]) -> Result<Intake<'_>, IntakeError> {
     judge(protocol, body, &rules(&Limits::default(), usize::MAX))
+}
+
+/// Against a table that knows nothing.
+fn judge<'a>(protocol: WriteProtocol, body: &'a [u8], rules: &Rules<'_>) -> Result<Intake<'a>, IntakeError> {
+    let (tenant, table) = (TenantId::default(), SeriesTable::new());
+    super::judge(request(&tenant, protocol, body, &table), rules)
+}
+
+/// Against a table that knows nothing.
+fn replay<'a>(protocol: WriteProtocol, body: &'a [u8], verdict: &Verdict) -> Result<Intake<'a>, IntakeError> {
+    let (tenant, table) = (TenantId::default(), SeriesTable::new());
+    super::replay(request(&tenant, protocol, body, &table), verdict)
+}
+
+fn request<'a, 't>(
+    tenant: &'t TenantId,
+    protocol: WriteProtocol,
+    body: &'a [u8],
+    table: &'t SeriesTable,
+) -> Request<'a, 't> {
+    Request {
+        tenant,
+        protocol,
+        body,
+        table,
+    }
 }
 
 /// One bucket, valid when its count is the count of all.
@@ -193,22 +223,37 @@ fn body_v2(requested: &[Sent]) -> Vec<u8> {
     v2::Request { symbols, timeseries }.encode_to_vec()
 }
 
-fn content(intake: &Intake) -> Vec<Taken> {
-    let series = intake.batch.series().map(|series| Taken {
-        labels: Labels::from_canonical(series.labels).unwrap(),
-        samples: series.samples.to_vec(),
-        histograms: series
-            .histogram_range()
-            .map(|i| {
-                let row = series.histograms.row(i);
-                let emberkeep_model::Counts::Integer { count, .. } = row.histogram().counts else {
-                    panic!("integer counts were sent")
-                };
-                (row.timestamp, count)
-            })
-            .collect(),
-        exemplars: series.exemplars.to_vec(),
-        help: series.metadata.map(|metadata| metadata.help.to_owned()),
+/// What was kept of a request none of whose series was known.
+fn content(intake: &Intake<'_>) -> Vec<Taken> {
+    let batch = &intake.batch;
+    let kept = batch.series().iter().filter(|series| !series.is_empty());
+    let series = kept.map(|series| {
+        let Identity::Unknown(number) = series.identity else {
+            panic!("the table knows no series")
+        };
+        let samples = batch.samples_of(series);
+        let mut run = emberkeep_model::Run::default();
+        samples.append_to(&mut run);
+        let others = batch.others_of(series);
+        let count_of = |canonical: emberkeep_model::HistogramRow<'_>| {
+            let emberkeep_model::Counts::Integer { count, .. } = canonical.histogram().counts else {
+                panic!("integer counts were sent")
+            };
+            (canonical.timestamp, count)
+        };
+        let histograms = others.map(|others| {
+            others
+                .histogram_range()
+                .map(|i| count_of(others.histograms.row(i)))
+                .collect()
+        });
+        Taken {
+            labels: region::Region::of(batch.unknown(number).1).to_labels(&mut LabelsBuilder::default()),
+            samples: run.iter().collect(),
+            histograms: histograms.unwrap_or_default(),
+            exemplars: others.map(|others| others.exemplars.to_vec()).unwrap_or_default(),
+            help: others.and_then(|others| Some(others.metadata?.help.to_owned())),
+        }
     });
     series.collect()
 }
@@ -290,7 +335,7 @@ proptest! {
         // Another clock or other limits at replay change nothing: they are not even asked.
         let again = replay(protocol, &body, &live.verdict).unwrap();
         prop_assert_eq!(content(&again), content(&live));
-        let families = |intake: &Intake| intake.batch.families().map(|(f, m)| (f.to_owned(), m.help.to_owned())).collect::<Vec<_>>();
+        let families = |intake: &Intake<'_>| intake.batch.families().map(|(f, m)| (f.to_owned(), m.help.to_owned())).collect::<Vec<_>>();
         prop_assert_eq!(families(&again), families(&live));
         if protocol == WriteProtocol::V1 {
             prop_assert_eq!(families(&live).len(), requested.iter().filter(|sent| sent.help.is_some()).count());
@@ -321,10 +366,113 @@ proptest! {
     }
 }
 
+/// Rows by series.
+type Held = BTreeMap<Labels, emberkeep_model::SeriesRuns>;
+
+fn held(table: &SeriesTable) -> Held {
+    let mut held = Held::new();
+    let visited = table.freeze().visit(|_, labels, series| {
+        assert!(
+            held.insert(labels.clone(), series.runs.clone()).is_none(),
+            "{labels} comes twice"
+        );
+        Ok::<(), ()>(())
+    });
+    visited.unwrap();
+    held
+}
+
+fn hold(naive: &mut Held, taken: &[Taken]) {
+    for series in taken {
+        let runs = naive.entry(series.labels.clone()).or_default();
+        for &sample in &series.samples {
+            runs.samples.push(sample);
+        }
+        for exemplar in &series.exemplars {
+            runs.exemplars.push(exemplar.clone());
+        }
+        for &(timestamp, count) in &series.histograms {
+            let mut histogram = Histogram::default();
+            let body = body_v1(&[Sent {
+                histograms: vec![(timestamp, count, count)],
+                ..floats(&[("__name__", "h")], &[])
+            }]);
+            let request = write_v1::Request::parse(&body).unwrap();
+            let wire = request.series().next().unwrap().histograms().next().unwrap();
+            histogram::fill(&mut histogram, &wire);
+            runs.histograms.push(timestamp, 0, &histogram);
+        }
+    }
+}
+
+proptest! {
+    /// Whatever came before, through which protocol, and whether the generation was rotated between recognition and append: a table holds
+    /// what a model holds that parses every label of every request.
+    #[test]
+    fn a_series_that_is_known_is_the_one_that_was_sent(
+        requests in vec((vec(sent(), 0..4), protocol(), 0_usize..3), 1..8),
+    ) {
+        let tenant = TenantId::default();
+        let tables = [SeriesTable::new(), SeriesTable::new()];
+        let mut naive = [Held::new(), Held::new()];
+        for (requested, protocol, rotation) in &requests {
+            let body = body(*protocol, requested);
+            let (recognised_by, appended_to) = [(0, 0), (1, 1), (0, 1)][*rotation];
+            let limits = Limits::default();
+            let live = super::judge(request(&tenant, *protocol, &body, &tables[recognised_by]), &rules(&limits, usize::MAX)).unwrap();
+            let expected = expected(requested, *protocol == WriteProtocol::V2);
+            prop_assert_eq!(live.verdict.refused_count() as usize, live.n_ahead + live.n_refused);
+            hold(&mut naive[appended_to], &expected);
+            tables[appended_to].append(&tenant, &live.batch, &tables[recognised_by], NOW);
+            let again = super::replay(request(&tenant, *protocol, &body, &tables[recognised_by]), &live.verdict).unwrap();
+            prop_assert_eq!(again.batch.counts(), live.batch.counts());
+        }
+        for (table, mut naive) in tables.iter().zip(naive) {
+            for runs in naive.values_mut() {
+                runs.settle();
+            }
+            let mut found = held(table);
+            // Some series have metadata and nothing else.
+            found.retain(|_, runs| !runs.is_empty());
+            naive.retain(|_, runs| !runs.is_empty());
+            prop_assert_eq!(bits(&found), bits(&naive));
+        }
+    }
+}
+
+/// NaN equals itself only by its bits.
+fn bits(held: &Held) -> String {
+    let run = |runs: &emberkeep_model::SeriesRuns| {
+        let samples: Vec<_> = runs
+            .samples
+            .iter()
+            .map(|s| (s.timestamp, s.value.to_bits(), s.start_timestamp))
+            .collect();
+        let histograms: Vec<_> = runs
+            .histograms
+            .iter()
+            .map(|row| (row.timestamp, row.canonical.to_vec()))
+            .collect();
+        let exemplars: Vec<_> = runs
+            .exemplars
+            .as_slice()
+            .iter()
+            .map(|e| (e.timestamp, e.value.to_bits(), e.labels.clone()))
+            .collect();
+        format!("{samples:?} {histograms:?} {exemplars:?}")
+    };
+    let lines: Vec<String> = held
+        .iter()
+        .map(|(labels, runs)| format!("{labels} {}", run(runs)))
+        .collect();
+    lines.join("\n")
+}
+
 #[test]
 fn a_refusal_names_the_series_and_the_reason() {
     let requested = [floats(&[("job", "x")], &[(NOW, 0, 0)])];
-    let intake = judged(WriteProtocol::V1, &body_v1(&requested)).unwrap();
+    let body = body_v1(&requested);
+    let intake = judged(WriteProtocol::V1, &body).unwrap();
     assert_eq!(
         intake.first_refusal.as_deref(),
         Some(r#"series {job="x"} has no metric name"#)
@@ -511,7 +659,8 @@ fn an_invalid_histogram_is_told_with_its_fault() {
         histograms: vec![(NOW, 3, 2)],
         ..floats(&[("__name__", "h")], &[])
     };
-    let intake = judged(WriteProtocol::V1, &body_v1(&[sent])).unwrap();
+    let body = body_v1(&[sent]);
+    let intake = judged(WriteProtocol::V1, &body).unwrap();
     assert_eq!(
         intake.first_refusal.unwrap(),
         format!(
@@ -559,7 +708,8 @@ fn a_start_timestamp_that_no_engine_can_hold_is_refused() {
         &[("__name__", "m")],
         &[(NOW, 1, i64::MIN), (NOW, 2, NOW), (NOW, 3, i64::MAX)],
     )];
-    let intake = judged(WriteProtocol::V2, &body_v2(&requested)).unwrap();
+    let body = body_v2(&requested);
+    let intake = judged(WriteProtocol::V2, &body).unwrap();
     assert_eq!((intake.batch.counts().samples, intake.n_refused), (1, 2));
 }
 

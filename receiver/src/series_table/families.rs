@@ -19,7 +19,7 @@ pub(super) struct Families {
 
 impl Families {
     /// Adds what a request holds, and returns by how many bytes it grew.
-    pub(super) fn append(&self, tenant: &TenantId, batch: &Batch, arrival: i64) -> usize {
+    pub(super) fn append(&self, tenant: &TenantId, batch: &Batch<'_>, arrival: i64) -> usize {
         let mut families = batch.families().peekable();
         if families.peek().is_none() {
             return 0;

@@ -3,10 +3,10 @@
 use emberkeep_model::{Exemplar, ExemplarRun, HistogramRun};
 
 use super::variants::Variants;
-use crate::batch::BatchSeries;
+use crate::batch::BatchOthers;
 
-/// What it costs to have anything beside floats.
-const OVERHEAD: usize = size_of::<Others>() + 16;
+/// What it costs to have anything beside floats: its slot, and the table's reserve.
+const OVERHEAD: usize = 2 * size_of::<(u32, Others)>();
 
 /// Rows that are not floats.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub(super) struct Others {
 
 impl Others {
     /// Adds what a request holds, and returns by how many bytes it grew.
-    pub(super) fn append(&mut self, batch: &BatchSeries<'_>, arrival: i64) -> usize {
+    pub(super) fn append(&mut self, batch: &BatchOthers<'_>, arrival: i64) -> usize {
         let is_new = self.histograms.is_empty() && self.exemplars.is_empty() && self.metadata.is_empty();
         let mut grown = if is_new { OVERHEAD } else { 0 };
         let before = self.histograms.heap_bytes();

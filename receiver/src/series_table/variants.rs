@@ -66,6 +66,15 @@ impl Variants {
         OVERHEAD + metadata.unit.len() + metadata.help.len()
     }
 
+    /// Adds all variants of another.
+    pub(super) fn merge(&mut self, other: &Variants) {
+        for (metadata, seen) in &other.seen {
+            let known = self.seen.entry(metadata.clone()).or_insert(*seen);
+            known.first = known.first.min(seen.first);
+            known.last = known.last.max(seen.last);
+        }
+    }
+
     /// All of them, in one order for equal content.
     pub(super) fn sorted(&self) -> Vec<SeenMetadata> {
         let mut all: Vec<_> = self

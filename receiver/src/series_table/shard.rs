@@ -1,0 +1,151 @@
+//! One shard of the table: spellings of series, and what arrived of them.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::arena::{Arena, Place};
+use super::others::Others;
+use super::region::Region;
+use super::rows::{Rows, Samples};
+use super::slots::{Slots, candidate};
+
+/// Lookups that are under way at once, so that their cache misses overlap.
+const AT_ONCE: usize = 16;
+
+/// Whose a spelling is, and of which version: the tenant's number in the table, and below it one bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Origin(pub(super) u32);
+
+/// One spelling of a series. Two spellings of one series are two entries; whoever reads joins them.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    place: Place,
+    key_len: u32,
+    /// Bytes of the normal region behind the key; 0 when the key is it.
+    region_len: u32,
+    origin: Origin,
+}
+
+/// One spelling to be found: its hash, where its bytes are, and the position of its series once found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lookup {
+    pub(crate) hash: u64,
+    /// Start and length in the bytes that all lookups of a request share.
+    pub(crate) key: (u32, u32),
+    pub(crate) found: Option<u32>,
+}
+
+impl Lookup {
+    pub(super) fn key_of<'a>(&self, keys: &'a [u8]) -> &'a [u8] {
+        let (start, len) = self.key;
+        &keys[start as usize..start as usize + len as usize]
+    }
+}
+
+/// A part of the table, by hash.
+#[derive(Debug)]
+pub(super) struct Shard {
+    slots: Slots,
+    entries: Vec<Entry>,
+    arena: Arena,
+    pub(super) rows: Rows,
+    /// Most series hold floats and nothing else.
+    pub(super) others: HashMap<u32, Others, RandomState>,
+}
+
+impl Shard {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: Slots::new(),
+            entries: Vec::new(),
+            arena: Arena::default(),
+            rows: Rows::new(),
+            others: HashMap::default(),
+        }
+    }
+
+    pub(super) fn n_series(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Finds those of the chosen lookups that are known. In steps for several at once: slot, entry, bytes.
+    pub(super) fn recognise(&self, origin: Origin, keys: &[u8], chosen: &[u32], lookups: &mut [Lookup]) {
+        for some in chosen.chunks(AT_ONCE) {
+            let mut homes = [0; AT_ONCE];
+            for (home, &i) in homes.iter_mut().zip(some) {
+                *home = self.slots.home(lookups[i as usize].hash);
+            }
+            let mut entries = [None; AT_ONCE];
+            for ((entry, home), &i) in entries.iter_mut().zip(homes).zip(some) {
+                let position = candidate(home, lookups[i as usize].hash);
+                *entry = position.and_then(|position| Some((position, *self.entries.get(position as usize)?)));
+            }
+            for (entry, &i) in entries.into_iter().zip(some) {
+                let lookup = &mut lookups[i as usize];
+                let key = lookup.key_of(keys);
+                lookup.found = match entry {
+                    Some((position, entry)) if self.is_it(&entry, origin, key) => Some(position),
+                    _ => self.find(origin, lookup.hash, key),
+                };
+            }
+        }
+    }
+
+    /// The position of a spelling.
+    pub(super) fn find(&self, origin: Origin, hash: u64, key: &[u8]) -> Option<u32> {
+        let is_it = |position: u32| self.is_it(&self.entries[position as usize], origin, key);
+        self.slots.find(hash, is_it)
+    }
+
+    #[inline]
+    fn is_it(&self, entry: &Entry, origin: Origin, key: &[u8]) -> bool {
+        entry.key_len as usize == key.len() && entry.origin == origin && self.arena.bytes(entry.place, key.len()) == key
+    }
+
+    /// The position of a spelling, a new one where it is not known, and by how many bytes the shard grew.
+    pub(super) fn find_or_insert(&mut self, origin: Origin, hash: u64, key: &[u8], region: &[u8]) -> (u32, usize) {
+        if let Some(position) = self.find(origin, hash, key) {
+            return (position, 0);
+        }
+        let number = |n: usize| u32::try_from(n).expect("a generation is flushed long before 4 G series");
+        let position = number(self.entries.len());
+        let apart: &[u8] = if key == region { &[] } else { region };
+        let before = self.entries.capacity();
+        let (place, mut grown) = self.arena.push(&[key, apart]);
+        self.entries.push(Entry {
+            place,
+            key_len: number(key.len()),
+            region_len: number(apart.len()),
+            origin,
+        });
+        grown += (self.entries.capacity() - before) * size_of::<Entry>();
+        grown += self.slots.insert(hash, position);
+        (position, grown)
+    }
+
+    /// The labels of a series.
+    pub(super) fn region(&self, position: u32) -> Region<'_> {
+        let entry = &self.entries[position as usize];
+        let key_len = entry.key_len as usize;
+        if entry.region_len == 0 {
+            return Region(self.arena.bytes(entry.place, key_len));
+        }
+        Region(&self.arena.bytes(entry.place, key_len + entry.region_len as usize)[key_len..])
+    }
+
+    pub(super) fn origin(&self, position: u32) -> Origin {
+        self.entries[position as usize].origin
+    }
+
+    /// All series with their labels.
+    pub(super) fn series(&self) -> impl Iterator<Item = (u32, Origin, Region<'_>)> {
+        (0..)
+            .zip(&self.entries)
+            .map(|(position, entry)| (position, entry.origin, self.region(position)))
+    }
+
+    /// The samples of a series of a frozen shard.
+    pub(super) fn samples(&self, position: u32) -> Samples<'_> {
+        self.rows.of_series(position)
+    }
+}
