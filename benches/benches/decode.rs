@@ -10,28 +10,39 @@ use anyhow::{Context, Result};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use emberkeep_benches::{Protocol, Requests, Workload};
 use emberkeep_proto::messages::{prometheus, write_v2 as messages_v2};
-use emberkeep_proto::{snappy, write_v1, write_v2};
+use emberkeep_proto::{SampleColumns, snappy, write_v1, write_v2};
 use prost::Message;
 
 const SAMPLES: usize = 2_000;
 const LIMIT: usize = 256 << 20;
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/corpus");
 
-/// Walks a request as a receiver does for series that it knows: label bytes and samples, no label parsed. Returns the number of samples.
-fn walk_v1(message: &[u8]) -> u64 {
-    let request = write_v1::Request::parse(message).expect("a well-formed request");
-    let mut samples = 0;
-    for series in request.series() {
-        black_box(series.label_region());
-        for sample in series.samples() {
-            black_box(sample);
-            samples += 1;
-        }
+/// What a receiver reads of series that it knows: the place of their label bytes, and the samples. No label is parsed.
+fn known_v1(message: &[u8], samples: &mut SampleColumns) -> usize {
+    samples.truncate(0);
+    let mut entries = write_v1::Entries::new(message);
+    while let Some(entry) = entries.next_entry(samples).expect("a well-formed request") {
+        black_box(&entry);
     }
-    samples
+    samples.len()
 }
 
-/// The same with each label parsed.
+/// The same of 2.0: the symbols once, then references and samples of each entry.
+fn known_v2(message: &[u8], samples: &mut SampleColumns) -> usize {
+    samples.truncate(0);
+    let symbols = write_v2::symbols(message).expect("a well-formed request");
+    let mut entries = write_v2::Entries::new(message, &symbols);
+    while let Some(entry) = entries.next_entry(samples).expect("a well-formed request") {
+        if let write_v2::Entry::Plain { refs, .. } = entry {
+            for reference in write_v2::packed_refs(refs) {
+                black_box(reference.expect("a varint"));
+            }
+        }
+    }
+    samples.len()
+}
+
+/// All of a request with each label parsed.
 fn walk_v1_labels(message: &[u8]) -> u64 {
     let request = write_v1::Request::parse(message).expect("a well-formed request");
     let mut samples = 0;
@@ -75,7 +86,13 @@ fn synthetic(criterion: &mut Criterion) {
             bencher.iter(|| snappy::decompress_capped(black_box(&block), LIMIT, &mut out));
         });
     }
-    group.bench_function("1.0/regions", |bencher| bencher.iter(|| walk_v1(black_box(&v1))));
+    let mut samples = SampleColumns::default();
+    group.bench_function("1.0/known", |bencher| {
+        bencher.iter(|| known_v1(black_box(&v1), &mut samples))
+    });
+    group.bench_function("2.0/known", |bencher| {
+        bencher.iter(|| known_v2(black_box(&v2), &mut samples))
+    });
     group.bench_function("1.0/labels", |bencher| bencher.iter(|| walk_v1_labels(black_box(&v1))));
     group.bench_function("2.0/labels", |bencher| bencher.iter(|| walk_v2_labels(black_box(&v2))));
     group.bench_function("1.0/prost", |bencher| {

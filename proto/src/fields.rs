@@ -60,8 +60,6 @@ pub(crate) struct Extent {
     to: usize,
     /// Their number.
     pub(crate) fields: usize,
-    /// Their bytes, keys and lengths included.
-    bytes: usize,
 }
 
 impl Extent {
@@ -73,13 +71,6 @@ impl Extent {
         }
         self.to = to;
         self.fields += fields;
-        self.bytes += to - from;
-    }
-
-    /// Whether no other field lies between them.
-    #[inline]
-    pub(crate) fn is_contiguous(&self) -> bool {
-        self.to - self.from == self.bytes
     }
 
     /// The part of `message` that they lie in.

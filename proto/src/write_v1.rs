@@ -96,7 +96,6 @@ pub struct Series<'a> {
     samples: Cursor<'a>,
     /// Where histograms and exemplars lie: few entries have any, so they share one place.
     others: Cursor<'a>,
-    contiguous: bool,
     n_samples: usize,
     n_histograms: usize,
     n_exemplars: usize,
@@ -142,7 +141,6 @@ impl<'a> Series<'a> {
         }
         Ok(Self {
             labels: labels.of(entry),
-            contiguous: labels.is_contiguous(),
             samples: samples.of(entry),
             others: others.of(entry),
             n_samples: samples.fields,
@@ -155,14 +153,6 @@ impl<'a> Series<'a> {
     #[inline]
     pub fn labels(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         repeated(self.labels, SERIES_LABELS, read_label)
-    }
-
-    /// The bytes that hold all label fields and nothing else, empty when there are none. Equal bytes are equal labels, so a series that was
-    /// seen before is found by them. `None` when other fields stand between the labels, as no known sender writes them.
-    #[must_use]
-    #[inline]
-    pub fn label_region(&self) -> Option<&'a [u8]> {
-        self.contiguous.then(|| self.labels.rest())
     }
 
     /// The float samples in the order of the wire.

@@ -32,7 +32,6 @@ pub(crate) fn walk_v1(body: &[u8]) -> Result<String, WireError> {
     for series in request.series() {
         counts[0] += 1;
         counts[1] += series.labels().count();
-        counts[2] += usize::from(series.label_region().is_some());
         let (samples, histograms) = (series.samples().count(), series.histograms().count());
         assert_eq!(
             samples,
@@ -75,7 +74,6 @@ pub(crate) fn walk_v2(body: &[u8]) -> Result<String, WireError> {
                 Err(found) => error = Some(found),
             }
         }
-        counts[2] += usize::from(series.label_refs().is_some());
         let (samples, histograms) = (series.samples().count(), series.histograms().count());
         assert_eq!(
             samples,

@@ -25,8 +25,6 @@ pub(super) const SAMPLE_START_TIMESTAMP: u32 = key(3, VARINT);
 pub struct Series<'r, 'a> {
     symbols: &'r Symbols<'a>,
     refs: Cursor<'a>,
-    /// The one packed field that holds all references, where it is one.
-    packed: Option<&'a [u8]>,
     samples: Cursor<'a>,
     /// Where histograms, exemplars and metadata lie: most entries have one of them at most, so they share one place.
     others: Cursor<'a>,
@@ -41,7 +39,6 @@ impl<'r, 'a> Series<'r, 'a> {
     #[inline]
     pub(super) fn scan(symbols: &'r Symbols<'a>, entry: Cursor<'a>) -> Result<Self, Malformed> {
         let (mut refs, mut samples, mut others) = (Extent::default(), Extent::default(), Extent::default());
-        let mut packed = Some(&[][..]);
         let (mut n_histograms, mut n_exemplars, mut has_metadata) = (0, 0, false);
         let mut fields = entry;
         loop {
@@ -49,13 +46,11 @@ impl<'r, 'a> Series<'r, 'a> {
             let Some(key) = fields.key()? else { break };
             match key {
                 SERIES_REFS_PACKED => {
-                    let content = fields.bytes()?;
-                    packed = (refs.fields == 0).then_some(content);
+                    fields.message()?;
                     refs.add(1, from, fields.offset());
                 }
                 SERIES_REFS => {
                     fields.varint()?;
-                    packed = None;
                     refs.add(1, from, fields.offset());
                 }
                 SERIES_SAMPLES => {
@@ -83,7 +78,6 @@ impl<'r, 'a> Series<'r, 'a> {
         Ok(Self {
             symbols,
             refs: refs.of(entry),
-            packed,
             samples: samples.of(entry),
             others: others.of(entry),
             n_samples: samples.fields,
@@ -103,14 +97,6 @@ impl<'r, 'a> Series<'r, 'a> {
     #[inline]
     pub fn refs(&self) -> impl Iterator<Item = u32> + use<'a> {
         refs(self.refs)
-    }
-
-    /// The packed references as they are on the wire, empty when there are none. Within one request, equal bytes are equal labels. `None` when
-    /// they are not in one packed field, as no known sender writes them.
-    #[must_use]
-    #[inline]
-    pub fn label_refs(&self) -> Option<&'a [u8]> {
-        self.packed
     }
 
     /// The float samples in the order of the wire.

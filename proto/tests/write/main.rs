@@ -6,6 +6,7 @@ mod histogram;
 mod spelling;
 mod v1;
 mod v2;
+mod walk;
 
 use emberkeep_proto::WireError;
 use prost::{DecodeError, Message};

@@ -1,7 +1,8 @@
 //! Remote write 1.0.
 
+use emberkeep_proto::SampleColumns;
 use emberkeep_proto::messages::prometheus as messages;
-use emberkeep_proto::write_v1::{Metadata, Request, Series};
+use emberkeep_proto::write_v1::{Entries, Entry, Metadata, Request, Series};
 use proptest::prelude::*;
 use prost::Message;
 
@@ -11,6 +12,7 @@ use crate::{both, row};
 
 /// Reads `body` with both decoders and compares what they found. Whether both took it.
 pub(crate) fn agree(body: &[u8]) -> bool {
+    crate::walk::agree_v1(body);
     let Some((expected, request)) = both::<messages::WriteRequest, _>(body, Request::parse(body)) else {
         return false;
     };
@@ -77,18 +79,6 @@ fn compare(series: &Series<'_>, expected: &messages::TimeSeries) {
         .map(|e| (expected_labels(&e.labels), e.value.to_bits(), e.timestamp))
         .collect();
     assert_eq!(exemplars, expected_exemplars);
-    if let Some(region) = series.label_region() {
-        let alone = messages::TimeSeries::decode(region).expect("a label region is a series of nothing but labels");
-        assert_eq!(expected_labels(&alone.labels), labels);
-        assert_eq!(
-            alone.encoded_len(),
-            messages::TimeSeries {
-                labels: alone.labels.clone(),
-                ..Default::default()
-            }
-            .encoded_len()
-        );
-    }
 }
 
 fn any_body() -> Bytes {
@@ -146,30 +136,25 @@ fn field(number: u8, content: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn labels_between_other_fields_have_no_region() {
+fn labels_and_then_samples_are_plain_and_anything_else_is_not() {
     let label = |name: &str| field(1, &field(1, name.as_bytes()));
     let sample = field(2, &[0x10, 7]);
     let unknown = [20 << 3, 1, 5];
-    for (parts, contiguous) in [
+    for (parts, plain) in [
         (vec![&label("a")[..], &label("b")], true),
-        (vec![&sample, &label("a"), &label("b"), &sample], true),
+        (vec![&label("a"), &sample, &sample], true),
+        (vec![&sample, &label("a")], false),
         (vec![&label("a"), &sample, &label("b")], false),
         (vec![&label("a"), &unknown, &label("b")], false),
     ] {
         let body = field(1, &parts.concat());
-        let request = Request::parse(&body).expect("well formed");
-        let series = request.series().next().expect("one series");
-        let both = [label("a"), label("b")].concat();
-        assert_eq!(series.label_region(), contiguous.then_some(&both[..]));
-        assert_eq!(series.labels().map(|(name, _)| name).collect::<Vec<_>>(), [b"a", b"b"]);
-        assert_eq!(series.samples().count(), series.n_samples());
+        crate::walk::agree_v1(&body);
+        let entry = Entries::new(&body).next_entry(&mut SampleColumns::default());
+        match entry.expect("well formed").expect("one series") {
+            Entry::Plain { region } => assert!(plain && parts.concat().starts_with(region), "{parts:x?}"),
+            _ => assert!(!plain, "{parts:x?}"),
+        }
     }
-    let empty = field(1, &[]);
-    let request = Request::parse(&empty).expect("well formed");
-    assert_eq!(
-        request.series().next().expect("one series").label_region(),
-        Some(&[][..])
-    );
 }
 
 #[test]

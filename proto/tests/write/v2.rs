@@ -1,8 +1,8 @@
 //! Remote write 2.0.
 
-use emberkeep_proto::WireError;
 use emberkeep_proto::messages::write_v2 as messages;
-use emberkeep_proto::write_v2::{Metadata, Request, Series, SymbolError};
+use emberkeep_proto::write_v2::{self, Entries, Entry, Metadata, Request, Series, SymbolError};
+use emberkeep_proto::{SampleColumns, WireError};
 use proptest::prelude::*;
 use prost::Message;
 
@@ -12,6 +12,7 @@ use crate::{both, row};
 
 /// Reads `body` with both decoders and compares what they found. Whether both took it.
 pub(crate) fn agree(body: &[u8]) -> bool {
+    crate::walk::agree_v2(body);
     let ours = Request::parse(body);
     if let Err(WireError::FirstSymbol) = ours {
         if let Ok(message) = messages::Request::decode(body) {
@@ -89,17 +90,6 @@ fn compare(series: &Series<'_, '_>, expected: &messages::TimeSeries, symbols: &[
         unit: text(metadata.unit_ref),
     });
     assert_eq!(series.metadata(), expected_metadata);
-    if let Some(packed) = series.label_refs() {
-        let field = [&[0x0a][..], &varint_of(packed.len()), packed].concat();
-        let alone = messages::TimeSeries::decode(field.as_slice()).expect("it is a packed field");
-        assert_eq!(alone.labels_refs, expected.labels_refs);
-    }
-}
-
-fn varint_of(len: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    prost::encoding::encode_varint(len as u64, &mut out);
-    out
 }
 
 type Label<'s> = (&'s [u8], &'s [u8]);
@@ -306,20 +296,26 @@ fn symbols_may_come_last() {
 }
 
 #[test]
-fn references_in_several_fields_have_no_region() {
-    for (series, region) in [
-        (vec![], Some(&[][..])),
-        (vec![0x0a, 2, 1, 2], Some(&[1, 2])),
-        (vec![0x0a, 2, 1, 2, 0x0a, 0], None),
-        (vec![0x08, 1, 0x08, 2], None),
-        (vec![0x0a, 1, 1, 0x08, 2], None),
-        (vec![0x08, 1, 0x0a, 1, 2], None),
+fn references_in_one_field_are_plain_and_anything_else_is_not() {
+    for (series, plain) in [
+        (vec![0x0a, 2, 1, 2], true),
+        (vec![], false),
+        (vec![0x0a, 2, 1, 2, 0x0a, 0], false),
+        (vec![0x08, 1, 0x08, 2], false),
+        (vec![0x0a, 1, 1, 0x08, 2], false),
+        (vec![0x08, 1, 0x0a, 1, 2], false),
     ] {
         let body = [&[0x2a, series.len() as u8][..], &series].concat();
-        let request = Request::parse(&body).expect("well formed");
-        let entry = request.series().next().expect("one series");
-        assert_eq!(entry.label_refs(), region, "{series:x?}");
-        let refs: Vec<_> = entry.refs().collect();
-        assert_eq!(refs, if series.is_empty() { vec![] } else { vec![1, 2] }, "{series:x?}");
+        crate::walk::agree_v2(&body);
+        let symbols = write_v2::symbols(&body).expect("well formed");
+        let entry = Entries::new(&body, &symbols).next_entry(&mut SampleColumns::default());
+        match entry.expect("well formed").expect("one series") {
+            Entry::Plain { refs, .. } => assert!(plain && refs == [1, 2], "{series:x?}"),
+            Entry::Series(entry) => {
+                assert!(!plain, "{series:x?}");
+                let refs: Vec<_> = entry.refs().collect();
+                assert_eq!(refs, if series.is_empty() { vec![] } else { vec![1, 2] }, "{series:x?}");
+            }
+        }
     }
 }
