@@ -29,6 +29,7 @@ pub(crate) struct Batch<'a> {
     metadata: Vec<MetadataRange>,
     families: Vec<(Range<usize>, MetadataRange)>,
     n_samples: usize,
+    n_metadata: usize,
 }
 
 /// One series entry of which something was accepted.
@@ -40,6 +41,8 @@ pub(crate) struct BatchSeries {
     samples: (u32, u32),
     /// Number of its ranges of other kinds.
     others: Option<u32>,
+    /// Number of its metadata.
+    metadata: Option<u32>,
 }
 
 /// Which series it is.
@@ -72,7 +75,6 @@ struct Unknown<'a> {
 struct OtherRanges {
     histograms: Range<usize>,
     exemplars: Range<usize>,
-    metadata: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -82,14 +84,13 @@ struct MetadataRange {
     help: Range<usize>,
 }
 
-/// What a series entry holds beside floats.
+/// Rows of a series entry that are not floats.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BatchOthers<'b> {
     pub(crate) histograms: &'b HistogramRun,
     /// Which histograms of the run.
     pub(crate) histogram_range: (usize, usize),
     pub(crate) exemplars: &'b [Exemplar],
-    pub(crate) metadata: Option<BatchMetadata<'b>>,
 }
 
 /// Metadata as it stands in the batch.
@@ -110,6 +111,7 @@ impl<'a> Batch<'a> {
             identity: Identity::Known(position),
             samples,
             others: None,
+            metadata: None,
         });
     }
 
@@ -133,6 +135,7 @@ impl<'a> Batch<'a> {
             identity,
             samples: (end, end),
             others: None,
+            metadata: None,
         });
     }
 
@@ -176,13 +179,18 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Sets the metadata of the series pushed last.
-    pub(crate) fn push_metadata(&mut self, metadata: BatchMetadata<'_>) {
+    /// Adds metadata that series may have, and returns its number.
+    pub(crate) fn push_metadata(&mut self, metadata: BatchMetadata<'_>) -> u32 {
         let metadata = self.push_texts(metadata);
         self.metadata.push(metadata);
-        let at = self.metadata.len() - 1;
-        if let Some(others) = self.others_of_last() {
-            others.metadata = Some(at);
+        number(self.metadata.len() - 1)
+    }
+
+    /// Gives the series pushed last the metadata with this number.
+    pub(crate) fn set_metadata(&mut self, metadata: u32) {
+        if let Some(series) = self.series.last_mut() {
+            series.metadata = Some(metadata);
+            self.n_metadata += 1;
         }
     }
 
@@ -222,8 +230,12 @@ impl<'a> Batch<'a> {
             histograms: &self.histograms,
             histogram_range: (ranges.histograms.start, ranges.histograms.end),
             exemplars: &self.exemplars[ranges.exemplars.clone()],
-            metadata: ranges.metadata.map(|at| self.texts(&self.metadata[at])),
         })
+    }
+
+    /// Metadata of series, by number.
+    pub(crate) fn metadata(&self) -> impl ExactSizeIterator<Item = BatchMetadata<'_>> {
+        self.metadata.iter().map(|metadata| self.texts(metadata))
     }
 
     /// Metadata of metric families.
@@ -251,7 +263,7 @@ impl<'a> Batch<'a> {
             samples: self.n_samples,
             histograms: self.histograms.len(),
             exemplars: self.exemplars.len(),
-            metadata: self.metadata.len() + self.families.len(),
+            metadata: self.n_metadata + self.families.len(),
         }
     }
 
@@ -294,7 +306,12 @@ impl<'a> Batch<'a> {
 impl BatchSeries {
     /// Whether nothing of it was accepted.
     pub(crate) fn is_empty(&self) -> bool {
-        self.samples.0 == self.samples.1 && self.others.is_none()
+        self.samples.0 == self.samples.1 && self.others.is_none() && self.metadata.is_none()
+    }
+
+    /// The number of its metadata.
+    pub(crate) fn metadata(&self) -> Option<u32> {
+        self.metadata
     }
 }
 

@@ -16,6 +16,7 @@ use emberkeep_wal::{AppendError, Protocol, Record};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::admission::Admission;
+use crate::buffers::Buffers;
 use crate::batch::Counts;
 use crate::clock_rule::ClockRule;
 use crate::generations::{Generation, Generations, Ticket};
@@ -36,6 +37,7 @@ pub(crate) struct Ingest {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) status: Arc<Status>,
     pub(crate) sources: Sources,
+    pub(crate) buffers: Buffers,
     /// Where a test holds a request between log append and head append.
     pub(crate) pause: Pause,
 }
@@ -88,7 +90,7 @@ impl Ingest {
         let declared = snappy::declared_len(&body).map_err(|e| IngestError::Malformed(e.to_string()))?;
         let _permit_to_decode = self.admit(declared.min(self.settings.decoded_bytes_max))?;
 
-        let mut decoded = Vec::new();
+        let mut decoded = self.buffers.take();
         snappy::decompress_capped(&body, self.settings.decoded_bytes_max, &mut decoded)
             .map_err(|e| IngestError::Malformed(e.to_string()))?;
         let arrival = self.clock.now_ms();

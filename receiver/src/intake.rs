@@ -20,6 +20,8 @@ use emberkeep_model::{Exemplar, Histogram, Labels, LabelsBuilder, MetricType, Te
 use emberkeep_proto::content::WriteProtocol;
 use emberkeep_proto::{WireError, write_v2};
 use emberkeep_wal::Verdict;
+use foldhash::quality::RandomState;
+use hashbrown::HashMap;
 
 use self::entry::{Entry, WireLabel, WireMetadata};
 use self::room::Room;
@@ -106,6 +108,16 @@ pub(crate) fn replay<'a>(request: Request<'a, '_>, verdict: &Verdict) -> Result<
     Walk::new(Judge::Recorded(verdict), verdict.clone()).request(request)
 }
 
+/// Type and references: within one request, equal ones are equal metadata.
+type MetadataKey = (i32, u32, u32);
+
+/// What became of the metadata of a series.
+enum Taken {
+    Refused,
+    /// Its number in the batch, if it says anything.
+    Kept(Option<u32>),
+}
+
 /// One walk over one request.
 struct Walk<'j, 'a> {
     intake: Intake<'a>,
@@ -120,6 +132,8 @@ struct Walk<'j, 'a> {
     labels: LabelsBuilder,
     exemplar_labels: LabelsBuilder,
     histogram: Histogram,
+    /// Metadata of plain entries that was accepted, with its number in the batch, if it says anything.
+    metadata_numbers: HashMap<MetadataKey, Option<u32>, RandomState>,
 }
 
 impl<'j, 'a> Walk<'j, 'a> {
@@ -142,6 +156,7 @@ impl<'j, 'a> Walk<'j, 'a> {
             labels: LabelsBuilder::default(),
             exemplar_labels: LabelsBuilder::default(),
             histogram: Histogram::default(),
+            metadata_numbers: HashMap::default(),
         }
     }
 
@@ -230,9 +245,11 @@ impl<'j, 'a> Walk<'j, 'a> {
                 (0, 0)
             };
             self.intake.batch.push_known(lookup.hash, position, kept);
-            if self.keeps_plain_samples && metadata.is_none() {
+            if self.keeps_plain_samples {
                 self.next = self.next.saturating_add(ordinals(carries.samples));
-                return Ok(());
+                if metadata.is_none_or(|metadata| self.repeats(metadata)) {
+                    return Ok(());
+                }
             }
         }
         let mut builder = std::mem::take(&mut self.labels);
@@ -249,7 +266,7 @@ impl<'j, 'a> Walk<'j, 'a> {
                         self.intake.batch.keep_samples(plain.samples);
                     }
                 }
-                self.plain_items(plain, metadata, canonical)
+                self.plain_items(plain, lookup, metadata, canonical)
             }
         };
         self.labels = builder;
@@ -263,21 +280,40 @@ impl<'j, 'a> Walk<'j, 'a> {
     fn plain_items(
         &mut self,
         plain: &Plain,
+        lookup: &Lookup,
         metadata: Option<write_v2::Metadata<'_>>,
         canonical: &[u8],
     ) -> Result<(), IntakeError> {
-        if self.keeps_plain_samples {
-            self.next = self.next.saturating_add(plain.samples.1 - plain.samples.0);
-        } else {
+        if !self.keeps_plain_samples {
             for at in plain.samples.0..plain.samples.1 {
                 let sample = self.intake.batch.samples.sample(at as usize);
                 self.sample(sample, canonical);
             }
+        } else if lookup.found.is_none() {
+            self.next = self.next.saturating_add(plain.samples.1 - plain.samples.0);
         }
-        match metadata {
-            Some(metadata) => self.series_metadata(entry::texts_of(&metadata), canonical),
-            None => Ok(()),
+        let Some(metadata) = metadata else { return Ok(()) };
+        if self.repeats(metadata) {
+            return Ok(());
         }
+        let taken = self.series_metadata(entry::texts_of(&metadata), canonical)?;
+        if let Taken::Kept(number) = taken {
+            self.metadata_numbers.insert(metadata_key(metadata), number);
+        }
+        Ok(())
+    }
+
+    /// Whether this metadata was accepted before in this request: then it is given to the series pushed last.
+    fn repeats(&mut self, metadata: write_v2::Metadata<'_>) -> bool {
+        let Some(&number) = self.metadata_numbers.get(&metadata_key(metadata)) else {
+            return false;
+        };
+        let ordinal = self.take_ordinal();
+        let is_refused = matches!(self.judge, Judge::Recorded(verdict) if verdict.is_refused(ordinal));
+        if let Some(number) = number.filter(|_| !is_refused) {
+            self.intake.batch.set_metadata(number);
+        }
+        true
     }
 
     fn series(&mut self, entry: &impl Entry<'a>) -> Result<(), IntakeError> {
@@ -383,10 +419,10 @@ impl<'j, 'a> Walk<'j, 'a> {
             self.histogram(&wire, canonical)?;
         }
         self.exemplars(entry, canonical)?;
-        match entry.metadata() {
-            Some(wire) => self.series_metadata(wire, canonical),
-            None => Ok(()),
+        if let Some(wire) = entry.metadata() {
+            self.series_metadata(wire, canonical)?;
         }
+        Ok(())
     }
 
     fn sample(&mut self, sample: emberkeep_proto::Sample, canonical: &[u8]) {
@@ -400,14 +436,21 @@ impl<'j, 'a> Walk<'j, 'a> {
         }
     }
 
-    fn series_metadata(&mut self, wire: Result<WireMetadata<'_>, String>, canonical: &[u8]) -> Result<(), IntakeError> {
+    fn series_metadata(
+        &mut self,
+        wire: Result<WireMetadata<'_>, String>,
+        canonical: &[u8],
+    ) -> Result<Taken, IntakeError> {
         let place = || format!("metadata of series {}", show(canonical));
-        if let Some(metadata) = self.metadata(wire, place)?
-            && !is_empty(metadata)
-        {
-            self.intake.batch.push_metadata(metadata);
+        let Some(metadata) = self.metadata(wire, place)? else {
+            return Ok(Taken::Refused);
+        };
+        if is_empty(metadata) {
+            return Ok(Taken::Kept(None));
         }
-        Ok(())
+        let number = self.intake.batch.push_metadata(metadata);
+        self.intake.batch.set_metadata(number);
+        Ok(Taken::Kept(Some(number)))
     }
 
     fn histogram(
@@ -613,6 +656,10 @@ fn within(found: usize, what: &'static str, limit: usize) -> Result<(), IntakeEr
 /// Senders of 2.0 put it beside every series that they know nothing about.
 fn is_empty(metadata: BatchMetadata<'_>) -> bool {
     metadata.metric_type == MetricType::Unknown && metadata.unit.is_empty() && metadata.help.is_empty()
+}
+
+fn metadata_key(metadata: write_v2::Metadata<'_>) -> MetadataKey {
+    (metadata.metric_type, metadata.help_ref, metadata.unit_ref)
 }
 
 /// A body is far shorter than 4 GiB, and every item takes bytes.

@@ -6,6 +6,7 @@
 
 mod admission;
 mod batch;
+mod buffers;
 pub mod cli;
 mod clock_rule;
 mod committer;

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::admission::Admission;
+use crate::buffers::Buffers;
 use crate::clock_rule::ClockRule;
 use crate::committer::Committer;
 use crate::error::ReceiverError;
@@ -182,6 +183,7 @@ impl Receiver {
             metrics,
             status: status.clone(),
             sources: Sources::default(),
+            buffers: Buffers::default(),
             pause,
         };
         let ingest = Arc::new(ingest);

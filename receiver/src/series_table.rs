@@ -14,6 +14,7 @@ mod interner;
 mod others;
 pub(crate) mod region;
 mod rows;
+mod seen;
 mod select;
 mod shard;
 mod slots;
@@ -32,6 +33,7 @@ use self::families::Families;
 pub(crate) use self::frozen::FrozenTable;
 use self::interner::Interner;
 pub(crate) use self::rows::Samples;
+use self::seen::VariantNumbers;
 pub(crate) use self::shard::Lookup;
 use self::shard::Shard;
 use self::tenants::Tenants;
@@ -55,6 +57,7 @@ pub(crate) enum SpelledAs {
 pub(crate) struct SeriesTable {
     shards: Vec<RwLock<Shard>>,
     symbols: RwLock<Interner>,
+    variants: RwLock<VariantNumbers>,
     tenants: Tenants,
     families: Families,
     bytes: AtomicUsize,
@@ -67,6 +70,7 @@ impl SeriesTable {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::new(Shard::new())).collect(),
             symbols: RwLock::new(Interner::new(HASHER.clone())),
+            variants: RwLock::default(),
             tenants: Tenants::default(),
             families: Families::default(),
             bytes: AtomicUsize::new(0),

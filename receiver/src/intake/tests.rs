@@ -5,7 +5,7 @@
 use emberkeep_model::{Labels, MIN_TIMESTAMP, Sample};
 use emberkeep_proto::messages::{prometheus as v1, write_v2 as v2};
 use emberkeep_proto::write_v1;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -252,7 +252,10 @@ fn content(intake: &Intake<'_>) -> Vec<Taken> {
             samples: run.iter().collect(),
             histograms: histograms.unwrap_or_default(),
             exemplars: others.map(|others| others.exemplars.to_vec()).unwrap_or_default(),
-            help: others.and_then(|others| Some(others.metadata?.help.to_owned())),
+            help: series.metadata().map(|number| {
+                let metadata = batch.metadata().nth(number as usize).unwrap();
+                metadata.help.to_owned()
+            }),
         }
     });
     series.collect()
@@ -366,14 +369,15 @@ proptest! {
     }
 }
 
-/// Rows by series.
-type Held = BTreeMap<Labels, emberkeep_model::SeriesRuns>;
+/// Rows and help texts by series.
+type Held = BTreeMap<Labels, (emberkeep_model::SeriesRuns, BTreeSet<String>)>;
 
 fn held(table: &SeriesTable) -> Held {
     let mut held = Held::new();
     let visited = table.freeze().visit(|_, labels, series| {
+        let helps = series.metadata.iter().map(|seen| seen.metadata.help.clone()).collect();
         assert!(
-            held.insert(labels.clone(), series.runs.clone()).is_none(),
+            held.insert(labels.clone(), (series.runs.clone(), helps)).is_none(),
             "{labels} comes twice"
         );
         Ok::<(), ()>(())
@@ -384,7 +388,8 @@ fn held(table: &SeriesTable) -> Held {
 
 fn hold(naive: &mut Held, taken: &[Taken]) {
     for series in taken {
-        let runs = naive.entry(series.labels.clone()).or_default();
+        let (runs, helps) = naive.entry(series.labels.clone()).or_default();
+        helps.extend(series.help.clone());
         for &sample in &series.samples {
             runs.samples.push(sample);
         }
@@ -428,13 +433,10 @@ proptest! {
             prop_assert_eq!(again.batch.counts(), live.batch.counts());
         }
         for (table, mut naive) in tables.iter().zip(naive) {
-            for runs in naive.values_mut() {
+            for (runs, _) in naive.values_mut() {
                 runs.settle();
             }
-            let mut found = held(table);
-            // Some series have metadata and nothing else.
-            found.retain(|_, runs| !runs.is_empty());
-            naive.retain(|_, runs| !runs.is_empty());
+            let found = held(table);
             prop_assert_eq!(bits(&found), bits(&naive));
         }
     }
@@ -442,7 +444,7 @@ proptest! {
 
 /// NaN equals itself only by its bits.
 fn bits(held: &Held) -> String {
-    let run = |runs: &emberkeep_model::SeriesRuns| {
+    let run = |(runs, helps): &(emberkeep_model::SeriesRuns, BTreeSet<String>)| {
         let samples: Vec<_> = runs
             .samples
             .iter()
@@ -459,7 +461,7 @@ fn bits(held: &Held) -> String {
             .iter()
             .map(|e| (e.timestamp, e.value.to_bits(), e.labels.clone()))
             .collect();
-        format!("{samples:?} {histograms:?} {exemplars:?}")
+        format!("{samples:?} {histograms:?} {exemplars:?} {helps:?}")
     };
     let lines: Vec<String> = held
         .iter()

@@ -37,6 +37,8 @@ impl SeriesTable {
         added += self.families.append(tenant, batch, arrival);
         let (arriving, grown) = self.prepare(tenant, batch, recognised_by);
         added += grown;
+        let (variants, grown) = self.number_variants(batch);
+        added += grown;
         let mut n_new = 0;
         let order = by_shard(arriving.places.iter().map(|(hash, _)| *hash));
         for (shard, chosen) in order.shards() {
@@ -58,8 +60,11 @@ impl SeriesTable {
                     }
                 };
                 added += shard.rows.append(position, batch.samples_of(series));
+                if let Some(metadata) = series.metadata() {
+                    added += shard.seen_with.see(position, variants[metadata as usize], arrival);
+                }
                 if let Some(others) = batch.others_of(series) {
-                    added += shard.others.entry(position).or_default().append(&others, arrival);
+                    added += shard.others.entry(position).or_default().append(&others);
                 }
             }
             n_new += shard.n_series() - n_before;
@@ -67,6 +72,22 @@ impl SeriesTable {
         self.n_series.fetch_add(n_new as u64, Ordering::Relaxed);
         self.bytes.fetch_add(added, Ordering::Relaxed);
         self.rows.fetch_add(batch.counts().total() as u64, Ordering::Relaxed);
+    }
+
+    /// The number that each variant of metadata has here, and by how many bytes the table grew for them.
+    fn number_variants(&self, batch: &Batch<'_>) -> (Vec<u32>, usize) {
+        let mut grown = 0;
+        let of_series = batch.metadata();
+        if of_series.len() == 0 {
+            return (Vec::new(), 0);
+        }
+        let mut variants = self.variants.write();
+        let numbers = of_series.map(|metadata| {
+            let (number, added) = variants.intern(metadata);
+            grown += added;
+            number
+        });
+        (numbers.collect(), grown)
     }
 
     /// Where each series of a batch belongs, and by how many bytes the table grew for its symbols.

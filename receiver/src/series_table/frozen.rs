@@ -5,9 +5,9 @@ use parking_lot::RwLockReadGuard;
 
 use super::SeriesTable;
 use super::families::Families;
+use super::seen::VariantNumbers;
 use super::shard::Shard;
 use super::tenants::number_of;
-use super::variants::Variants;
 
 impl SeriesTable {
     /// A frozen view for the flush; readers may read beside it. Only once no ticket of the generation is out.
@@ -19,6 +19,7 @@ impl SeriesTable {
         }
         FrozenTable {
             shards: self.shards.iter().map(|shard| shard.read()).collect(),
+            variants: self.variants.read(),
             tenants: self.tenants.names(),
             families: &self.families,
         }
@@ -29,6 +30,7 @@ impl SeriesTable {
 #[derive(Debug)]
 pub(crate) struct FrozenTable<'a> {
     shards: Vec<RwLockReadGuard<'a, Shard>>,
+    variants: RwLockReadGuard<'a, VariantNumbers>,
     tenants: Vec<TenantId>,
     families: &'a Families,
 }
@@ -92,7 +94,7 @@ impl FrozenTable<'_> {
     /// All that is held of one series.
     fn join(&self, spellings: &[At], series: &mut FrozenSeries) {
         series.runs.clear();
-        let mut variants: Option<Variants> = None;
+        series.metadata.clear();
         for at in spellings {
             let shard = &self.shards[at.shard as usize];
             shard.samples(at.position).append_to(&mut series.runs.samples);
@@ -100,10 +102,13 @@ impl FrozenTable<'_> {
                 let histograms = &others.histograms;
                 series.runs.histograms.append(histograms, 0..histograms.len());
                 series.runs.exemplars.append(&others.exemplars);
-                variants.get_or_insert_default().merge(&others.metadata);
             }
+            shard
+                .seen_with
+                .collect(at.position, &self.variants, &mut series.metadata);
         }
-        series.metadata = variants.map(|variants| variants.sorted()).unwrap_or_default();
+        // In one order for equal content.
+        series.metadata.sort_unstable_by(|a, b| a.metadata.cmp(&b.metadata));
         series.conflicts = series.runs.settle();
     }
 }

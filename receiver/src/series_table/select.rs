@@ -48,14 +48,17 @@ impl SeriesTable {
     pub(crate) fn metadata(&self, query: &HeadQuery, limit: usize) -> Option<Vec<MetadataEntry>> {
         let mut found = self.families.select(&query.tenant, &query.matchers);
         let mut builder = LabelsBuilder::default();
+        let variants = self.variants.read();
         for shard in &self.shards {
             let shard = shard.read();
             for position in self.matching(&shard, query) {
-                let Some(others) = shard.others.get(&position).filter(|others| !others.metadata.is_empty()) else {
+                let mut seen = Vec::new();
+                shard.seen_with.collect(position, &variants, &mut seen);
+                if seen.is_empty() {
                     continue;
-                };
+                }
                 let labels = shard.region(position).to_labels(&mut builder);
-                found.extend(others.metadata.sorted().into_iter().map(|seen| MetadataEntry {
+                found.extend(seen.into_iter().map(|seen| MetadataEntry {
                     family: labels.metric_name().to_owned(),
                     series: Some(labels.clone()),
                     seen,

@@ -7,6 +7,7 @@ use super::arena::{Arena, Place};
 use super::others::Others;
 use super::region::Region;
 use super::rows::{Rows, Samples};
+use super::seen::SeenWith;
 use super::slots::{Slots, candidate};
 
 /// Lookups that are under way at once, so that their cache misses overlap.
@@ -49,6 +50,7 @@ pub(super) struct Shard {
     entries: Vec<Entry>,
     arena: Arena,
     pub(super) rows: Rows,
+    pub(super) seen_with: SeenWith,
     /// Most series hold floats and nothing else.
     pub(super) others: HashMap<u32, Others, RandomState>,
 }
@@ -60,6 +62,7 @@ impl Shard {
             entries: Vec::new(),
             arena: Arena::default(),
             rows: Rows::new(),
+            seen_with: SeenWith::default(),
             others: HashMap::default(),
         }
     }

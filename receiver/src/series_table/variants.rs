@@ -20,7 +20,7 @@ struct Seen {
     last: i64,
 }
 
-/// The variants of one family or series.
+/// The variants of one family.
 #[derive(Debug, Default)]
 pub(super) struct Variants {
     seen: HashMap<Metadata, Seen, RandomState>,
@@ -28,7 +28,7 @@ pub(super) struct Variants {
 
 /// A variant that is not held yet. It hashes as [`Metadata`] does: the same fields in the same order.
 #[derive(PartialEq, Eq)]
-struct Borrowed<'a>(BatchMetadata<'a>);
+pub(super) struct Borrowed<'a>(pub(super) BatchMetadata<'a>);
 
 impl Hash for Borrowed<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -66,15 +66,6 @@ impl Variants {
         OVERHEAD + metadata.unit.len() + metadata.help.len()
     }
 
-    /// Adds all variants of another.
-    pub(super) fn merge(&mut self, other: &Variants) {
-        for (metadata, seen) in &other.seen {
-            let known = self.seen.entry(metadata.clone()).or_insert(*seen);
-            known.first = known.first.min(seen.first);
-            known.last = known.last.max(seen.last);
-        }
-    }
-
     /// All of them, in one order for equal content.
     pub(super) fn sorted(&self) -> Vec<SeenMetadata> {
         let mut all: Vec<_> = self
@@ -88,11 +79,6 @@ impl Variants {
             .collect();
         all.sort_by(|a, b| a.metadata.cmp(&b.metadata));
         all
-    }
-
-    /// Whether there is none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.seen.is_empty()
     }
 }
 
