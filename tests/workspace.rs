@@ -13,7 +13,7 @@ use serde_json::Value;
 const PREFIX: &str = "emberkeep-";
 
 /// Which crate may use which of ours, without the prefix. The package `emberkeep` itself is the empty name.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 15] = [
     ("proto", &[]),
     ("model", &[]),
     ("disk", &[]),
@@ -25,12 +25,16 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("compactor", &["proto", "model", "archive", "tsdb", "service"]),
     ("reader", &["proto", "model", "archive", "tsdb", "service"]),
     ("benches", EVERYTHING),
+    // The load generator shares no code with the server.
+    ("rwgen", &[]),
+    ("guard", EVERYTHING),
     ("fuzz", &[]),
     ("", &["receiver", "compactor", "reader", "service"]),
 ];
 
-/// What tests may use beyond [`EDGES`]: the system tests, fuzzing and the benches see everything, all others nothing more.
-const TEST_EDGES: [(&str, &[&str]); 2] = [("", EVERYTHING), ("fuzz", EVERYTHING)];
+/// What tests may use beyond [`EDGES`]: the system tests, fuzzing and the benches see everything, those of the load
+/// generator the codecs of blocks, as oracles; all others nothing more.
+const TEST_EDGES: [(&str, &[&str]); 3] = [("", EVERYTHING), ("fuzz", EVERYTHING), ("rwgen", &["model", "tsdb"])];
 
 const EVERYTHING: &[&str] = &[
     "proto",
@@ -62,10 +66,11 @@ const LIBRARIES: [(&str, &[&str]); 7] = [
             "compactor",
             "reader",
             "benches",
+            "guard",
             "",
         ],
     ),
-    ("axum", &["service", "receiver", "compactor", "reader"]),
+    ("axum", &["service", "receiver", "compactor", "reader", "guard"]),
     (
         "reqwest",
         &["archive", "receiver", "compactor", "reader", "benches", ""],

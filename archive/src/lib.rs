@@ -30,7 +30,7 @@ pub use names::FileKind;
 pub use object_store::ObjectStore;
 pub use part::{
     FamilyCursor, FamilyMetadata, FileSummary, MetadataCursor, PartInfo, PartReader, PartScan, PartSettings,
-    PartSummary, PartWriter, ScanKinds, ScanQuery, SeriesRows, TenantSummary, TimeSpan, part_number,
+    PartSummary, PartWriter, RunSlice, ScanKinds, ScanQuery, SeriesRows, TenantSummary, TimeSpan, part_number,
 };
 pub use store::StoreConfig;
 pub use ulid::Ulid;

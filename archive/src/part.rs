@@ -3,8 +3,12 @@
 //! Rows lie in the order tenant, labels, time, so one series is one contiguous run of rows of each kind, and the series table says which.
 //! What a part holds is never changed; a correction is another part.
 
+mod bounds;
+mod chunk;
+mod chunk_file;
 mod columns;
 pub mod decimal;
+mod delta;
 mod encoding;
 mod exemplar_batch;
 mod exemplar_columns;
@@ -13,27 +17,34 @@ mod file_writer;
 mod footer;
 mod histogram_batch;
 mod histogram_columns;
+mod hybrid;
 mod info;
 mod label_batch;
+mod label_pages;
 mod metadata_batch;
 mod metadata_cursor;
 mod metadata_pass;
 mod metadata_rows;
 mod page_header;
 mod part_file;
+mod place_column;
 mod reader;
 mod row_groups;
 mod row_kind;
 mod row_window;
+mod run_column;
+mod run_slice;
 mod sample_batch;
 mod sample_columns;
 mod scan;
 mod schema;
 mod series_batch;
 mod series_columns;
+mod series_ids;
 mod series_labels;
 mod series_pages;
 mod time_span;
+mod varint;
 mod writer;
 
 #[cfg(test)]
@@ -43,6 +54,7 @@ pub use family_cursor::{FamilyCursor, FamilyMetadata};
 pub use info::{FileSummary, PartInfo, PartSettings, PartSummary, TenantSummary, part_number};
 pub use metadata_cursor::MetadataCursor;
 pub use reader::PartReader;
+pub use run_slice::RunSlice;
 pub use scan::{PartScan, ScanKinds, ScanQuery, SeriesRows};
 pub use time_span::TimeSpan;
 pub use writer::PartWriter;

@@ -1,4 +1,4 @@
-//! Writing a level-0 part: 10,000 series of 40 samples, and the other way around 400 series of 1,000.
+//! Writing a level-0 part: 10,000 series of 40 samples, and the other way around 400 series of 1,000, and 100,000 of 4.
 //!
 //! Scale, columns, Parquet, ZSTD and checksum, into nothing: a disk is not measured here.
 
@@ -6,24 +6,18 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use emberkeep_archive::{PartSettings, PartWriter, Ulid};
+use emberkeep_archive::{PartSettings, PartWriter, RunSlice, Ulid};
 use emberkeep_benches::{Workload, parts};
-use emberkeep_model::{SeriesRuns, TenantId};
+use emberkeep_model::TenantId;
 
 fn flush(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("flush");
-    for (series, steps) in [(10_000, 40), (400, 1_000)] {
+    for (series, steps) in [(10_000, 40), (400, 1_000), (100_000, 4)] {
         let workload = Workload::new(1, series, 1_700_000_000_000);
         let sorted = parts::sorted(&workload).expect("valid labels");
         let all: Vec<_> = sorted
             .into_iter()
-            .map(|(labels, number)| {
-                let runs = SeriesRuns {
-                    samples: parts::run(&workload, number, 0..steps),
-                    ..SeriesRuns::default()
-                };
-                (labels, runs)
-            })
+            .map(|(labels, number)| (labels, parts::run(&workload, number, 0..steps)))
             .collect();
         let tenant = TenantId::default();
         group.throughput(Throughput::Elements(series as u64 * steps));
@@ -32,8 +26,9 @@ fn flush(criterion: &mut Criterion) {
                 let info = parts::part_info("bench".to_owned(), Ulid(1));
                 let writer = PartWriter::create(|_| Ok(std::io::sink()), info, PartSettings::default());
                 let mut writer = writer.expect("valid settings");
-                for (labels, runs) in &all {
-                    writer.push(&tenant, labels, runs, &[]).expect("series in order");
+                for (labels, run) in &all {
+                    let pushed = writer.push_slice(&tenant, labels, RunSlice::from(run), &[]);
+                    pushed.expect("series in order");
                 }
                 black_box(writer.finish().expect("a sink takes everything").0)
             });

@@ -1,4 +1,4 @@
-//! What benches, the load generator and side-by-side runs share: one synthetic workload, its requests and parts, and servers
+//! What benches and side-by-side runs share: one synthetic workload, its requests and parts, and servers
 //! in process.
 //!
 //! The workload and its requests are made without product code, so that a mistake of the product cannot hide in its own

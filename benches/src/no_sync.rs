@@ -20,6 +20,14 @@ impl FileSystem for NoSyncFs {
         Ok(Box::new(NoSyncFile(RealFs.open(path)?)))
     }
 
+    fn open_direct(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(NoSyncFile(RealFs.open_direct(path)?)))
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<Option<u64>> {
+        RealFs.free_bytes(path)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         RealFs.rename(from, to)
     }

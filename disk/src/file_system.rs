@@ -22,6 +22,21 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     /// Opens an existing file for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>>;
 
+    /// Opens an existing file for writes that reach the device without a copy in the page cache, where the file system can.
+    ///
+    /// Offset, length and memory of every write must be multiples of [`crate::DIRECT_BLOCK_BYTES`]; see
+    /// [`crate::DirectBuffer`]. Such a write is no more durable than any other before the file was synced. An
+    /// implementation that does not care may leave this to [`FileSystem::open`].
+    fn open_direct(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.open(path)
+    }
+
+    /// How many bytes this process can still write where `path` is; `None` where nobody can say.
+    fn free_bytes(&self, path: &Path) -> io::Result<Option<u64>> {
+        let _ = path;
+        Ok(None)
+    }
+
     /// Renames `from` to `to` and replaces what is there, as seen by every process either before or after.
     ///
     /// Durable only after the directories of both names were synced, that of `to` first.

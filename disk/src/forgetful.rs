@@ -9,7 +9,8 @@
 //!
 //! Tests steer it: [`ForgetfulFs::crash_at`] stops the code at any step, [`ForgetfulFs::crash`] gives what a machine would
 //! find after the power came back, [`ForgetfulFs::ignore_sync`] takes out chosen syncs, so that a test can show that each
-//! one is needed.
+//! one is needed. Faults that are no crash (a failing sync or call, a write that stops half-way, a full disk) are ordered by
+//! [`ForgetfulFs::fail_sync`] and its like.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,11 +19,13 @@ use std::time::{Duration, SystemTime};
 
 mod access;
 mod crash;
+mod faults;
 mod image;
 mod names;
 #[cfg(test)]
 mod tests;
 
+use faults::Faults;
 use image::Image;
 
 /// The unit in which a torn write is kept or lost, in bytes.
@@ -65,7 +68,7 @@ struct State {
     crash_at: Option<u64>,
     space: Option<u64>,
     syncs: Vec<(SyncKind, PathBuf)>,
-    failing_syncs: Vec<u64>,
+    faults: Faults,
     ignore: Option<SyncFilter>,
 }
 
@@ -143,7 +146,32 @@ impl ForgetfulFs {
     pub fn fail_sync(&self, n: u64) {
         let mut state = self.lock();
         let due = state.syncs.len() as u64 + n;
-        state.failing_syncs.push(due);
+        state.faults.fail_sync(due);
+    }
+
+    /// Makes the `n`-th mutating or syncing call from now (the first is 1) fail with this kind and without effect; a sync
+    /// fails as by [`Self::fail_sync`]. May be called for several.
+    pub fn fail_call(&self, n: u64, kind: io::ErrorKind) {
+        let mut state = self.lock();
+        let due = state.steps + n;
+        state.faults.fail_call(due, kind);
+    }
+
+    /// Makes the `n`-th write from now (the first is 1) write only its first `written` bytes and then fail with this kind,
+    /// whatever space there is; may be called for several.
+    pub fn shorten_write(&self, n: u64, written: usize, kind: io::ErrorKind) {
+        self.lock().faults.shorten_write(n, written, kind);
+    }
+
+    /// After `bytes` more bytes every write fails with this kind, also one into allocated space, as on copy-on-write file
+    /// systems and under quotas; the write that crosses the limit has written up to it.
+    pub fn limit_writes(&self, bytes: usize, kind: io::ErrorKind) {
+        self.lock().faults.limit_writes(Some((bytes, kind)));
+    }
+
+    /// Takes the limit of [`Self::limit_writes`] away.
+    pub fn unlimited_writes(&self) {
+        self.lock().faults.limit_writes(None);
     }
 
     /// From now on the syncs for which `filter` answers true return success and do nothing.
@@ -173,7 +201,13 @@ impl ForgetfulFs {
     fn step(&self) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.lock();
         state.steps += 1;
-        if state.is_crashed() { Err(crashed()) } else { Ok(state) }
+        if state.is_crashed() {
+            return Err(crashed());
+        }
+        match state.faults.of_call(state.steps) {
+            Some(error) => Err(error),
+            None => Ok(state),
+        }
     }
 
     fn sync(
@@ -184,10 +218,18 @@ impl ForgetfulFs {
     ) -> io::Result<()> {
         let filter = self.lock().ignore.clone();
         let is_ignored = filter.is_some_and(|filter| filter(kind, path));
-        let mut state = self.step()?;
+        let mut state = self.lock();
+        state.steps += 1;
+        if state.is_crashed() {
+            return Err(crashed());
+        }
         state.syncs.push((kind, path.to_path_buf()));
         let number = state.syncs.len() as u64;
-        if state.failing_syncs.contains(&number) {
+        if let Some(error) = state.faults.of_call(state.steps) {
+            apply(&mut state.image, SyncOutcome::Failed)?;
+            return Err(error);
+        }
+        if state.faults.fails_sync(number) {
             apply(&mut state.image, SyncOutcome::Failed)?;
             return Err(io::Error::other(format!(
                 "injected failure of the sync of `{}`",

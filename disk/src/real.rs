@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 
@@ -52,10 +53,7 @@ impl FileSystem for RealFs {
             .create_new(true)
             .open(path)
             .map_err(at("create", path))?;
-        Ok(Box::new(RealFile {
-            file,
-            path: path.into(),
-        }))
+        Ok(Box::new(RealFile::new(file, path)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
@@ -72,10 +70,25 @@ impl FileSystem for RealFs {
             }
             opened => opened.map_err(at("open", path))?,
         };
-        Ok(Box::new(RealFile {
-            file,
-            path: path.into(),
-        }))
+        Ok(Box::new(RealFile::new(file, path)))
+    }
+
+    fn open_direct(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(at("open", path))?;
+        let file = RealFile::new(file, path);
+        // A refusal (some network file systems, and those in memory) leaves a file like any other.
+        let is_direct = file.set_direct(true).is_ok();
+        file.is_direct.store(is_direct, Ordering::Relaxed);
+        Ok(Box::new(file))
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<Option<u64>> {
+        let found = rustix::fs::statvfs(path).map_err(|error| at("examine the file system of", path)(error.into()))?;
+        Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -141,11 +154,23 @@ impl FileSystem for RealFs {
 struct RealFile {
     file: fs::File,
     path: Arc<Path>,
+    /// Whether writes bypass the page cache.
+    is_direct: AtomicBool,
 }
 
 impl File for RealFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset).map_err(at("write", &self.path))
+        match self.file.write_all_at(bytes, offset) {
+            // Blocks larger than ours, or a file system that refuses only now: through the page cache then.
+            Err(error)
+                if error.kind() == io::ErrorKind::InvalidInput && self.is_direct.swap(false, Ordering::Relaxed) =>
+            {
+                self.set_direct(false)
+                    .and_then(|()| self.file.write_all_at(bytes, offset))
+            }
+            result => result,
+        }
+        .map_err(at("write", &self.path))
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -190,6 +215,20 @@ impl File for RealFile {
 }
 
 impl RealFile {
+    fn new(file: fs::File, path: &Path) -> Self {
+        Self {
+            file,
+            path: path.into(),
+            is_direct: AtomicBool::new(false),
+        }
+    }
+
+    fn set_direct(&self, is_direct: bool) -> io::Result<()> {
+        let mut flags = rustix::fs::fcntl_getfl(&self.file)?;
+        flags.set(OFlags::DIRECT, is_direct);
+        Ok(rustix::fs::fcntl_setfl(&self.file, flags)?)
+    }
+
     fn write_zeros(&self, len: u64) -> io::Result<()> {
         let zeros = [0_u8; ZEROS_BYTES];
         let mut offset = self.len()?;
@@ -199,5 +238,40 @@ impl RealFile {
             offset += count as u64;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::{DIRECT_BLOCK_BYTES, DirectBuffer, read_to_vec};
+
+    /// Whether or not the disk under the temporary directory can do it: the bytes are there, for every reader.
+    #[test]
+    fn direct_writes_are_read_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        RealFs.create_new(&path).unwrap().allocate(16384).unwrap();
+        let file = RealFs.open_direct(&path).unwrap();
+        let mut buffer = DirectBuffer::new(1);
+        buffer.fill(b"direct");
+        file.write_all_at(buffer.padded(DIRECT_BLOCK_BYTES), 4096).unwrap();
+        // Not aligned: falls back to the page cache, and stays there.
+        file.write_all_at(b"cached", 9000).unwrap();
+        file.sync_data().unwrap();
+        let bytes = read_to_vec(&RealFs, &path, 1 << 20).unwrap();
+        assert_eq!(bytes.len(), 16384);
+        assert_eq!(
+            (&bytes[4096..4102], &bytes[9000..9006]),
+            (&b"direct"[..], &b"cached"[..])
+        );
+        assert_eq!(bytes.iter().filter(|byte| **byte != 0).count(), 12);
+    }
+
+    #[test]
+    fn free_space_is_known() {
+        assert!(RealFs.free_bytes(&std::env::temp_dir()).unwrap().unwrap() > 0);
     }
 }

@@ -11,9 +11,9 @@ mod symbols;
 
 pub use entries::{Entries, Entry, packed_refs, symbols};
 pub use exemplar::Exemplar;
-pub use metadata::Metadata;
+pub use metadata::{Metadata, MetadataRefs};
 pub use series::Series;
-pub use symbols::{SymbolError, Symbols};
+pub use symbols::{SymbolError, SymbolLabel, Symbols};
 
 use crate::WireError;
 use crate::fields::repeated;

@@ -184,7 +184,7 @@ impl ReceiverFlags {
     }
 }
 
-/// Starts a receiver on the real disk, in production. None when it was told to end while it was still replaying.
+/// Starts a receiver on the real disk, in production. None when it was told to end meanwhile.
 ///
 /// # Errors
 /// As [`Receiver::start`].

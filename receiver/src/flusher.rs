@@ -1,8 +1,10 @@
 //! The flush loop: by time, by size, or when asked, the open generation is rotated, staged, and its segments removed.
 //!
-//! One task, so parts are staged in log order. A failure leaves generation and segments as they are and is tried again: the head
-//! grows to its bound, then writes get 503, and nothing is lost. A record that makes the flush fail for its content is found by
-//! flushing the records one by one, and set aside.
+//! One task, so parts are staged in log order. While the log of an earlier life is replayed, the generations of that come first and the
+//! open one waits; should replay fail, it is never flushed, because its part would stand before what is older.
+//!
+//! A failure leaves generation and segments as they are and is tried again: the head grows to its bound, then writes get 503, and nothing
+//! is lost. A record that makes the flush fail for its content is found by flushing the records one by one, and set aside.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -12,15 +14,17 @@ use std::time::Duration;
 use backon::BackoffBuilder;
 use emberkeep_model::TenantId;
 use emberkeep_wal::SegmentRange;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::admission::Admission;
 use crate::error::ReceiverError;
 use crate::flush::{Conflicts, Flush};
-use crate::generations::{Frozen, Generations};
+use crate::generations::{Frozen, Generation, Generations};
 use crate::metrics::{Metrics, TenantLabels};
 use crate::poison::without_poison;
+use crate::replay::Replayed;
+use crate::replay_state::ReplayState;
 use crate::settings::Settings;
 
 /// How often sizes are looked at.
@@ -43,12 +47,23 @@ pub(crate) struct Flusher {
     pub(crate) generations: Arc<Generations>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) admission: Admission,
-    /// Rotated and not staged, oldest first.
-    pub(crate) waiting: VecDeque<Frozen>,
+    /// Generations as they are replayed; none when that is over.
+    pub(crate) replayed: Option<mpsc::Receiver<Replayed>>,
+    pub(crate) replay: Arc<ReplayState>,
+    /// Frozen and not staged, oldest first.
+    pub(crate) waiting: VecDeque<Waiting>,
     /// Tenants with a line in the metric of conflicts.
     pub(crate) conflict_tenants: BTreeSet<TenantId>,
     /// Flushes in a row that failed for what they hold.
     pub(crate) content_failures: u32,
+}
+
+/// A frozen generation that is not staged.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    frozen: Frozen,
+    /// Given back when it has left the memory, so that replay goes on.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Flusher {
@@ -58,26 +73,34 @@ impl Flusher {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut asked: Vec<FlushRequest> = Vec::new();
+        let mut wants_rotation = false;
         let mut backoff = backoff();
         let mut not_before = Instant::now();
         while !*stop.borrow() {
-            let mut is_asked = false;
             tokio::select! {
                 Some(request) = requests.recv() => {
                     asked.push(request);
-                    is_asked = true;
+                    wants_rotation = true;
                 }
+                replayed = next(&mut self.replayed), if self.replayed.is_some() => self.take_replayed(replayed),
                 _ = look.tick() => {}
                 _ = stop.changed() => return,
             }
             self.observe();
             let now = Instant::now();
-            if is_asked || now >= due || self.generations.head_bytes().0 >= self.settings.flush_bytes {
+            let is_in_order = self.replayed.is_none() && self.replay.is_done();
+            let is_due = wants_rotation || now >= due || self.generations.head_bytes().0 >= self.settings.flush_bytes;
+            if is_in_order && is_due {
                 due = now + self.settings.flush_interval;
+                wants_rotation = false;
                 match self.generations.rotate().await {
-                    Ok(frozen) => self.waiting.push_back(frozen),
+                    Ok(frozen) => self.waiting.push_back(Waiting { frozen, turn: None }),
                     Err(error) => tracing::warn!(%error, "the write-ahead log does not rotate"),
                 }
+            }
+            if self.replayed.is_none() && !is_in_order {
+                // Replay failed: nobody will be told that everything is staged.
+                asked.clear();
             }
             if now < not_before || self.waiting.is_empty() {
                 continue;
@@ -85,9 +108,11 @@ impl Flusher {
             match self.stage_waiting(&stop).await {
                 Ok(()) => {
                     backoff = self::backoff();
-                    for request in asked.drain(..) {
-                        // Whoever asked may have gone.
-                        let _ = request.send(());
+                    if !wants_rotation {
+                        for request in asked.drain(..) {
+                            // Whoever asked may have gone.
+                            let _ = request.send(());
+                        }
                     }
                 }
                 Err(error) => {
@@ -97,6 +122,17 @@ impl Flusher {
                     not_before = Instant::now() + wait;
                 }
             }
+        }
+    }
+
+    /// Takes the next generation that was replayed, or the end of them.
+    fn take_replayed(&mut self, replayed: Option<Replayed>) {
+        match replayed {
+            Some(Replayed { frozen, turn }) => self.waiting.push_back(Waiting {
+                frozen,
+                turn: Some(turn),
+            }),
+            None => self.replayed = None,
         }
     }
 
@@ -124,7 +160,7 @@ impl Flusher {
     }
 
     async fn stage_waiting(&mut self, stop: &watch::Receiver<bool>) -> Result<(), ReceiverError> {
-        while let Some(frozen) = self.waiting.front().cloned() {
+        while let Some(frozen) = self.waiting.front().map(|waiting| waiting.frozen.clone()) {
             if *stop.borrow() {
                 return Err(ReceiverError::Failed("stopped before everything was staged".to_owned()));
             }
@@ -147,7 +183,7 @@ impl Flusher {
                     }
                     None => self.generations.forget(&frozen.generation),
                 }
-                self.waiting.pop_front();
+                self.leave(frozen.generation);
                 // From here on the staged part stands for the segments: a failure to remove them is made good by the next start.
                 let flush = self.flush.clone();
                 if let Err(error) = blocking(move || flush.trim(segments)).await {
@@ -155,10 +191,19 @@ impl Flusher {
                 }
             } else {
                 self.generations.forget(&frozen.generation);
-                self.waiting.pop_front();
+                self.leave(frozen.generation);
             }
         }
         Ok(())
+    }
+
+    /// The oldest generation is staged, or held nothing: its memory goes, and then its turn.
+    fn leave(&mut self, generation: Arc<Generation>) {
+        drop(generation);
+        if let Some(Waiting { frozen, turn }) = self.waiting.pop_front() {
+            drop(frozen);
+            drop(turn);
+        }
     }
 
     /// The flush failed for what the generation holds. The second time in a row its records are tried one by one.
@@ -168,8 +213,8 @@ impl Flusher {
             let (flush, metrics) = (self.flush.clone(), self.metrics.clone());
             let rest = blocking(move || without_poison(&flush, segments, &metrics)).await?;
             if let Some(front) = self.waiting.front_mut() {
-                let spoiled = std::mem::replace(&mut front.generation, rest);
-                self.generations.replace(&spoiled, &front.generation);
+                let spoiled = std::mem::replace(&mut front.frozen.generation, rest);
+                self.generations.replace(&spoiled, &front.frozen.generation);
             }
             self.content_failures = 0;
         }
@@ -187,6 +232,21 @@ impl Flusher {
         let log = g.wal().stats();
         m.wal_bytes.inner().store(log.body_bytes, Ordering::Relaxed);
         m.wal_syncs.inner().store(log.syncs, Ordering::Relaxed);
+        m.wal_written_bytes.inner().store(log.written_bytes, Ordering::Relaxed);
+        m.wal_groups.inner().store(log.groups, Ordering::Relaxed);
+        m.wal_queue_bytes
+            .set(i64::try_from(log.queued_bytes).unwrap_or(i64::MAX));
+        m.wal_longest_sync_seconds.set(log.longest_sync.as_secs_f64());
+        let seconds = m.wal_sync_seconds.inner();
+        seconds.store(log.sync_time.as_secs_f64().to_bits(), Ordering::Relaxed);
+    }
+}
+
+/// The next replayed generation; pends for ever when replay is over.
+async fn next(replayed: &mut Option<mpsc::Receiver<Replayed>>) -> Option<Replayed> {
+    match replayed {
+        Some(replayed) => replayed.recv().await,
+        None => std::future::pending().await,
     }
 }
 

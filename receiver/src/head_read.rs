@@ -1,7 +1,7 @@
 //! Reading the head: open generation, frozen generations and staged parts as one answer.
 //!
 //! Content first, position after: what is committed in between is in both. A staged part that is committed and removed while it is
-//! read makes the read start again. It must never give a partial answer.
+//! read makes the read start again. It must never give a partial answer, so there is none while the log of an earlier life is replayed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use emberkeep_model::{Labels, Metadata, MetadataEntry, SeenMetadata, SeriesRuns,
 use tokio::runtime::Handle;
 
 use crate::generations::{Content, Generations};
+use crate::replay_state::ReplayState;
 use crate::series_table::weigh;
 use crate::staging::StagedPart;
 use crate::status::Status;
@@ -28,6 +29,7 @@ pub(crate) struct ReceiverHead {
     pub(crate) staging: Arc<dyn ObjectStore>,
     pub(crate) generations: Arc<Generations>,
     pub(crate) status: Arc<Status>,
+    pub(crate) replay: Arc<ReplayState>,
     pub(crate) samples_max: usize,
     pub(crate) runtime: Handle,
 }
@@ -51,6 +53,8 @@ type Variants = BTreeMap<(String, Option<Labels>, Metadata), (i64, i64)>;
 
 impl Head for ReceiverHead {
     fn read(&self, query: &HeadQuery) -> Result<HeadAnswer, HeadError> {
+        // Before the content is taken: once replay is over, everything replayed is in what is taken later.
+        self.replay.check().map_err(|why| self.unavailable(why))?;
         for _ in 0..TRIES {
             match self.try_read(query) {
                 Ok(Found { series, metadata }) => {

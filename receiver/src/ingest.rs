@@ -16,8 +16,8 @@ use emberkeep_wal::{AppendError, Protocol, Record};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::admission::Admission;
-use crate::buffers::Buffers;
 use crate::batch::Counts;
+use crate::buffers::Buffers;
 use crate::clock_rule::ClockRule;
 use crate::generations::{Generation, Generations, Ticket};
 use crate::intake::{self, Intake, Rules};

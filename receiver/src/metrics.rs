@@ -65,10 +65,20 @@ pub(crate) struct Metrics {
     pub(crate) staging_bytes_max: Gauge<i64, AtomicI64>,
     pub(crate) staged_parts: Gauge<i64, AtomicI64>,
     pub(crate) fenced: Gauge<i64, AtomicI64>,
+    pub(crate) replay_running: Gauge<i64, AtomicI64>,
+    pub(crate) replay_done_bytes: Gauge<i64, AtomicI64>,
+    pub(crate) replay_size_bytes: Gauge<i64, AtomicI64>,
+    pub(crate) replay_seconds: Gauge<f64, AtomicU64>,
     pub(crate) replayed_records: Counter,
     pub(crate) replay_damage: Family<ReasonLabels, Counter>,
     pub(crate) wal_bytes: Counter,
     pub(crate) wal_syncs: Counter,
+    pub(crate) wal_sync_seconds: Counter<f64, AtomicU64>,
+    pub(crate) wal_longest_sync_seconds: Gauge<f64, AtomicU64>,
+    pub(crate) wal_written_bytes: Counter,
+    pub(crate) wal_groups: Counter,
+    pub(crate) wal_queue_bytes: Gauge<i64, AtomicI64>,
+    pub(crate) wal_queue_bytes_max: Gauge<i64, AtomicI64>,
 }
 
 impl Metrics {
@@ -180,8 +190,28 @@ impl Metrics {
             self.fenced.clone(),
         );
         r.register(
+            "replay_running",
+            "1 while the log of an earlier run is replayed and the head cannot be read",
+            self.replay_running.clone(),
+        );
+        r.register(
+            "replay_done_bytes",
+            "Bytes of that log that were read",
+            self.replay_done_bytes.clone(),
+        );
+        r.register(
+            "replay_size_bytes",
+            "Bytes of that log, preallocated ones included",
+            self.replay_size_bytes.clone(),
+        );
+        r.register(
+            "replay_seconds",
+            "How long the replay takes, or took",
+            self.replay_seconds.clone(),
+        );
+        r.register(
             "replayed_records",
-            "Records replayed at start",
+            "Records replayed since the start",
             self.replayed_records.clone(),
         );
         r.register(
@@ -191,13 +221,43 @@ impl Metrics {
         );
         r.register(
             "wal_bytes",
-            "Bytes written to the log since start",
+            "Bytes of request bodies written to the log since start",
             self.wal_bytes.clone(),
         );
         r.register(
             "wal_syncs",
             "fdatasync calls of the log since start",
             self.wal_syncs.clone(),
+        );
+        r.register(
+            "wal_sync_seconds",
+            "Time spent in fdatasync calls of the log since start",
+            self.wal_sync_seconds.clone(),
+        );
+        r.register(
+            "wal_longest_sync_seconds",
+            "The longest fdatasync of the log since start",
+            self.wal_longest_sync_seconds.clone(),
+        );
+        r.register(
+            "wal_written_bytes",
+            "Bytes of whole records written to the log since start, headers included",
+            self.wal_written_bytes.clone(),
+        );
+        r.register(
+            "wal_groups",
+            "Groups of records that shared one fdatasync since start",
+            self.wal_groups.clone(),
+        );
+        r.register(
+            "wal_queue_bytes",
+            "Bytes that wait for the log or are being written",
+            self.wal_queue_bytes.clone(),
+        );
+        r.register(
+            "wal_queue_limit_bytes",
+            "Bound of wal_queue_bytes",
+            self.wal_queue_bytes_max.clone(),
         );
     }
 
@@ -206,6 +266,8 @@ impl Metrics {
         self.head_bytes_max
             .set(i64::try_from(settings.head_bytes_max).unwrap_or(i64::MAX));
         self.in_flight_bytes_max
+            .set(i64::try_from(settings.inflight_bytes_max).unwrap_or(i64::MAX));
+        self.wal_queue_bytes_max
             .set(i64::try_from(settings.inflight_bytes_max).unwrap_or(i64::MAX));
         self.staging_bytes_max
             .set(i64::try_from(settings.staging_bytes_max).unwrap_or(i64::MAX));

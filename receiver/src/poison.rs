@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use emberkeep_archive::{ArchiveError, PartInfo, PartSettings, PartWriter, Ulid};
 use emberkeep_proto::snappy;
-use emberkeep_wal::{RecordView, RecoveryOptions, SegmentRange};
+use emberkeep_wal::{Purpose, RecordView, RecoveryOptions, SegmentRange};
 
 use crate::error::ReceiverError;
 use crate::flush::{Flush, write_rows};
 use crate::generations::Generation;
 use crate::intake;
 use crate::metrics::Metrics;
-use crate::replay::{report, wire_protocol};
+use crate::plan::report;
+use crate::replay::wire_protocol;
 
 /// Rebuilds a generation from its segments without the records that cannot be flushed. Blocking.
 pub(crate) fn without_poison(
@@ -38,12 +39,15 @@ pub(crate) fn without_poison(
     let options = RecoveryOptions {
         skip: &others,
         stop: None,
+        purpose: Purpose::Search,
     };
     let recovery = emberkeep_wal::recover(&*flush.fs, &flush.wal_path, wal_id, options, &mut |_, record| {
         let tried = catch_unwind(AssertUnwindSafe(|| flush_alone(&record, &rest)));
         tried.unwrap_or_else(|_| Err("its flush panics".to_owned()))
     })?;
-    report(&recovery, metrics);
+    for damage in &recovery.damage {
+        report(damage, metrics);
+    }
     Ok(rest)
 }
 

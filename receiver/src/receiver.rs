@@ -1,11 +1,12 @@
 //! One running receiver: its parts wired together, its start and its end.
 //!
-//! Start: identity, resumed staged parts, replay, log, loops; only then routes. End: no more writes, the loops stop, the log is synced
-//! and closed. What is not staged then is in the log, what is not committed is in staging: a start goes on from there.
+//! Start: identity, resumed staged parts, a look at the log, the new log, loops; only then routes. The old log is replayed behind that. End:
+//! no more writes, replay and loops stop, the log is synced and closed. What is not staged then is in the log, what is not committed is in
+//! staging: a start goes on from there.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -33,7 +34,9 @@ use crate::http;
 use crate::identity::Identity;
 use crate::ingest::{Ingest, Pause};
 use crate::metrics::Metrics;
-use crate::replay::{Replayed, replay};
+use crate::plan::Plan;
+use crate::replay::{Replay, TURNS};
+use crate::replay_state::ReplayState;
 use crate::settings::Settings;
 use crate::sources::Sources;
 use crate::staging::{self, StagedPart};
@@ -51,7 +54,7 @@ pub struct Components {
     pub on_fatal: Box<dyn Fn(&std::io::Error) + Send>,
     /// Open in production.
     pub pause: Pause,
-    /// Becomes true when a start that is still replaying must be given up.
+    /// Becomes true when a replay must be given up; also set by [`Receiver::shutdown`].
     pub stop: Arc<AtomicBool>,
 }
 
@@ -72,13 +75,16 @@ pub struct Receiver {
     head: Arc<ReceiverHead>,
     generations: Arc<Generations>,
     status: Arc<Status>,
+    replay: Arc<ReplayState>,
     requests: mpsc::Sender<FlushRequest>,
     stop: watch::Sender<bool>,
+    stop_replay: Arc<AtomicBool>,
     loops: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Receiver {
-    /// Opens the data directory, replays what is there, and starts the loops. The caller holds the directory's lock.
+    /// Opens the data directory and starts the loops; what is in the log is replayed behind, while writes are accepted. The caller holds
+    /// the directory's lock.
     ///
     /// # Errors
     /// The directory cannot be used; nothing was lost by trying.
@@ -93,7 +99,7 @@ impl Receiver {
             clock,
             on_fatal,
             pause,
-            stop,
+            stop: stop_replay,
         } = components;
         let metrics = Arc::new(Metrics::default());
         metrics.register(registry);
@@ -103,13 +109,9 @@ impl Receiver {
         let opened = {
             let (fs, settings) = (fs.clone(), settings.clone());
             let (clock_rule, metrics) = (clock_rule.clone(), metrics.clone());
-            blocking(move || open(fs, &settings, &clock_rule, &metrics, &stop)).await?
+            blocking(move || open(fs, &settings, &clock_rule, &metrics)).await?
         };
-        let Opened {
-            flush,
-            staged,
-            replayed,
-        } = opened;
+        let Opened { flush, staged, plan } = opened;
         let (receiver, wal_id) = {
             let identity = flush.identity.lock();
             (identity.receiver().to_owned(), identity.wal_id())
@@ -128,15 +130,13 @@ impl Receiver {
             fs.clone(),
             &settings.wal_path(),
             wal_id,
-            replayed.next_segment,
+            plan.next_segment,
             options,
             on_fatal,
         )?;
         let generations = Arc::new(Generations::new(wal, receiver.clone(), staged));
-        let waiting: VecDeque<_> = replayed.frozen.into_iter().collect();
-        for frozen in &waiting {
-            generations.adopt_replayed(frozen.generation.clone());
-        }
+        let replay = Arc::new(plan.state());
+        let (replayed, replays) = mpsc::channel(TURNS as usize);
 
         let (stop, stopped) = watch::channel(false);
         let (requests, requested) = mpsc::channel(8);
@@ -157,13 +157,27 @@ impl Receiver {
             generations: generations.clone(),
             metrics: metrics.clone(),
             admission: admission.clone(),
-            waiting,
+            replayed: Some(replays),
+            replay: replay.clone(),
+            waiting: VecDeque::new(),
             conflict_tenants: BTreeSet::new(),
             content_failures: 0,
+        };
+        let replaying = Replay {
+            plan,
+            flush: flush.clone(),
+            settings: settings.clone(),
+            generations: generations.clone(),
+            clock_rule: clock_rule.clone(),
+            metrics: metrics.clone(),
+            state: replay.clone(),
+            stop: stop_replay.clone(),
+            replayed,
         };
         let loops = vec![
             supervised("commit", committer.run(stopped.clone()), &status),
             supervised("flush", flusher.run(requested, stopped), &status),
+            supervised("replay", watched(replaying, replay.clone(), status.clone()), &status),
         ];
         metrics.bounds(&settings);
         let staging: Arc<dyn ObjectStore> = Arc::new(DirectoryStore::open(fs, settings.staging_path())?);
@@ -171,6 +185,7 @@ impl Receiver {
             staging,
             generations: generations.clone(),
             status: status.clone(),
+            replay: replay.clone(),
             samples_max: settings.head_read_samples_max,
             runtime: tokio::runtime::Handle::current(),
         });
@@ -193,8 +208,10 @@ impl Receiver {
             head,
             generations,
             status,
+            replay,
             requests,
             stop,
+            stop_replay,
             loops: Mutex::new(loops),
         }))
     }
@@ -218,7 +235,15 @@ impl Receiver {
         self.status.ready()
     }
 
-    /// Stages everything acknowledged so far; returns when it is staged, however long the disk takes.
+    /// Returns when the log of earlier lives is replayed: from then on the head can be read.
+    ///
+    /// # Errors
+    /// It cannot be replayed, and the head cannot be read in this life.
+    pub async fn replayed(&self) -> Result<(), ReceiverError> {
+        self.replay.over().await
+    }
+
+    /// Stages everything acknowledged so far; returns when it is staged, however long replay and the disk take.
     pub async fn flush(&self) {
         let (done, staged) = oneshot::channel();
         if self.requests.send(done).await.is_ok() {
@@ -236,6 +261,7 @@ impl Receiver {
         while self.ingest.admission.in_flight() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        self.replayed().await?;
         self.flush().await;
         while self.generations.staged_size().1 > 0 {
             let left = self.generations.staged_left.notified();
@@ -256,6 +282,7 @@ impl Receiver {
     /// Ends the loops and closes the log. Call it when no request is in flight any more.
     pub async fn shutdown(&self) {
         self.status.stop();
+        self.stop_replay.store(true, Ordering::Relaxed);
         let _ = self.stop.send(true);
         let loops = std::mem::take(&mut *self.loops.lock());
         for task in loops {
@@ -286,20 +313,30 @@ fn supervised(
     })
 }
 
+/// Replays in a thread of its own. When that fails, the head stays incomplete: no read may be answered, and nothing new is taken that could
+/// not be flushed in its turn.
+async fn watched(replay: Replay, state: Arc<ReplayState>, status: Arc<Status>) {
+    if let Err(error) = blocking(move || replay.run()).await {
+        let why = format!("the write-ahead log cannot be replayed: {error}");
+        tracing::error!(%error, "the write-ahead log cannot be replayed; nothing of it is lost, and no writes are taken");
+        status.die(why.clone());
+        state.fail(why);
+    }
+}
+
 /// What a start finds in the data directory.
 struct Opened {
     flush: Arc<Flush>,
     staged: Vec<StagedPart>,
-    replayed: Replayed,
+    plan: Plan,
 }
 
-/// Everything of a start that blocks: identity, staged parts, replay.
+/// Everything of a start that blocks: identity, staged parts, a look at the log.
 fn open(
     fs: Arc<dyn FileSystem>,
     settings: &Settings,
     clock_rule: &ClockRule,
     metrics: &Metrics,
-    stop: &AtomicBool,
 ) -> Result<Opened, ReceiverError> {
     for directory in [settings.storage_path.clone(), settings.wal_path()] {
         create_dir_all_durable(&*fs, &directory).map_err(ReceiverError::disk(directory))?;
@@ -312,10 +349,10 @@ fn open(
         wal_path: settings.wal_path(),
         identity: Arc::new(Mutex::new(identity)),
     };
-    let replayed = replay(&flush, settings.flush_bytes, &staged, clock_rule, metrics, stop)?;
+    let plan = Plan::make(&flush, &staged, clock_rule, metrics)?;
     Ok(Opened {
         flush: Arc::new(flush),
         staged,
-        replayed,
+        plan,
     })
 }

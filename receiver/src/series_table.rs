@@ -18,6 +18,7 @@ mod seen;
 mod select;
 mod shard;
 mod slots;
+mod sort;
 mod tenants;
 mod variants;
 

@@ -42,8 +42,9 @@ async fn start(files: &str, scratch: &Path) -> (Arc<Receiver>, Arc<dyn ObjectSto
     };
     let settings = Settings::new(scratch.join("data"));
     let mut registry = Registry::default();
-    let receiver = Receiver::start(components, settings, &mut registry).await;
-    (receiver.unwrap(), store)
+    let receiver = Receiver::start(components, settings, &mut registry).await.unwrap();
+    receiver.replayed().await.unwrap();
+    (receiver, store)
 }
 
 async fn read(receiver: &Receiver, kinds: HeadKinds, name: &str) -> HeadAnswer {

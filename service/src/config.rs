@@ -5,6 +5,7 @@
 //! secrets, so it is never shown.
 
 use std::fmt::{self, Debug};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,6 +46,11 @@ pub struct StorageConfig {
 pub struct WebConfig {
     /// `host:port` to listen on, as `--web.listen-address`.
     pub listen_address: Option<String>,
+    /// As `--web.max-connections`.
+    pub max_connections: Option<NonZeroUsize>,
+    /// As `--web.read-timeout`.
+    #[serde(default, deserialize_with = "duration::deserialize_optional")]
+    pub read_timeout: Option<Duration>,
 }
 
 /// `flush:` of the file.

@@ -3,6 +3,7 @@
 //! A binary flattens the groups it needs into its own command line and calls `resolve` on each with what the file
 //! says. The order is always flag, then file, then default. Names follow Prometheus: `--storage.path`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use clap::{Args, CommandFactory, Parser};
 
 use crate::config::{ConfigError, FileConfig, ObjstoreConfig, read_text};
 use crate::logs::{LogFormat, LogLevel};
+use crate::server::{DEFAULT_MAX_CONNECTIONS, DEFAULT_READ_TIMEOUT, WebSettings};
 use crate::{duration, version};
 
 /// Where local data lies when nothing is said.
@@ -133,22 +135,39 @@ impl ObjstoreFlags {
     }
 }
 
-/// `--web.listen-address`.
+/// `--web.listen-address`, `--web.max-connections` and `--web.read-timeout`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct WebFlags {
     /// Address to listen on, `host:port` or `:port` [default: 127.0.0.1:9201; compactor 9202, reader 9203].
     #[arg(id = "web.listen-address", long = "web.listen-address", value_name = "ADDRESS")]
     pub listen_address: Option<String>,
+    /// Most connections at a time; for one more the longest silent one is closed, or it waits when all are at work [default: 2048].
+    #[arg(id = "web.max-connections", long = "web.max-connections", value_name = "N", value_parser = at_least_one)]
+    pub max_connections: Option<NonZeroUsize>,
+    /// How long a connection may take for the whole head of a request, idle time before it included [default: 6m].
+    #[arg(id = "web.read-timeout", long = "web.read-timeout", value_name = "DURATION", value_parser = duration::parse)]
+    pub read_timeout: Option<Duration>,
+}
+
+fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "not a whole number from 1 on".to_owned())
 }
 
 impl WebFlags {
-    /// The address to listen on; `default` is that of the binary.
+    /// Where and how to listen; `default` is the address of the binary.
     #[must_use]
-    pub fn resolve(&self, file: &FileConfig, default: &str) -> String {
-        self.listen_address
-            .clone()
-            .or_else(|| file.web.listen_address.clone())
-            .unwrap_or_else(|| default.to_owned())
+    pub fn resolve(&self, file: &FileConfig, default: &str) -> WebSettings {
+        let address = self.listen_address.as_deref().or(file.web.listen_address.as_deref());
+        let max_connections = self.max_connections.or(file.web.max_connections);
+        let read_timeout = self.read_timeout.or(file.web.read_timeout);
+        WebSettings {
+            address: address.unwrap_or(default).to_owned(),
+            max_connections: max_connections.map_or(DEFAULT_MAX_CONNECTIONS, NonZeroUsize::get),
+            // None at all would cut off every connection at once.
+            read_timeout: read_timeout
+                .filter(|timeout| !timeout.is_zero())
+                .unwrap_or(DEFAULT_READ_TIMEOUT),
+        }
     }
 }
 
@@ -197,12 +216,12 @@ mod tests {
     const FILE: &str = "\
 storage: {path: from-file}
 objstore: {type: S3}
-web: {listen_address: 'file:1'}
+web: {listen_address: 'file:1', max_connections: 7, read_timeout: 8m}
 flush: {interval: 7m}
 log: {level: warn, format: json}
 ";
 
-    fn resolved(all: &All, file: &FileConfig) -> (LogLevel, LogFormat, PathBuf, Option<String>, String, Duration) {
+    fn resolved(all: &All, file: &FileConfig) -> (LogLevel, LogFormat, PathBuf, Option<String>, WebSettings, Duration) {
         let (level, format) = all.log.resolve(file);
         let objstore = all
             .objstore
@@ -230,7 +249,7 @@ log: {level: warn, format: json}
                 LogFormat::Logfmt,
                 "./data".into(),
                 None,
-                "default:1".to_owned(),
+                WebSettings::from("default:1"),
                 Duration::from_secs(300)
             )
         );
@@ -240,7 +259,11 @@ log: {level: warn, format: json}
             LogFormat::Json,
             "from-file".into(),
             Some("{type: S3}".to_owned()),
-            "file:1".to_owned(),
+            WebSettings {
+                address: "file:1".to_owned(),
+                max_connections: 7,
+                read_timeout: Duration::from_secs(480),
+            },
             Duration::from_secs(420),
         );
         assert_eq!(resolved(&nothing, &file), of_file);
@@ -252,6 +275,8 @@ log: {level: warn, format: json}
             "--objstore.config",
             "type: GCS",
             "--web.listen-address=:9",
+            "--web.max-connections=3",
+            "--web.read-timeout=1s",
             "--flush.interval=90s",
         ]);
         assert_eq!(
@@ -261,7 +286,11 @@ log: {level: warn, format: json}
                 LogFormat::Logfmt,
                 "from-flag".into(),
                 Some("type: GCS".to_owned()),
-                ":9".to_owned(),
+                WebSettings {
+                    address: ":9".to_owned(),
+                    max_connections: 3,
+                    read_timeout: Duration::from_secs(1),
+                },
                 Duration::from_secs(90)
             )
         );
@@ -295,6 +324,7 @@ log: {level: warn, format: json}
             &["--flush.interval=90"][..],
             &["--log.level=loud"],
             &["--storage.paht=x"],
+            &["--web.max-connections=0"],
             &["--objstore.config=a", "--objstore.config-file=b"],
         ] {
             All::try_parse_from([&["all"], arguments].concat()).unwrap_err();

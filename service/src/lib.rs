@@ -10,6 +10,7 @@ pub mod flags;
 pub mod lock;
 pub mod logs;
 pub mod metrics;
+mod open_files;
 pub mod opening;
 pub mod problem;
 mod process;

@@ -1,6 +1,6 @@
-//! Metrics of the process itself, under the names that every Prometheus client uses. Linux only; elsewhere absent.
+//! Metrics of the process itself: those that every Prometheus client has, under their names, and its connections.
 //!
-//! Read from `/proc` at each scrape. What cannot be read is left out: a metric never fails a scrape.
+//! Linux only; elsewhere absent. Read from `/proc` at each scrape. What cannot be read is left out: a metric never fails a scrape.
 
 use std::fs;
 
@@ -8,6 +8,8 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::server::counted;
 
 /// The kernel gives times to user space in hundredths of a second on every architecture that Rust supports.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -56,6 +58,26 @@ impl Collector for ProcessCollector {
             "Start time of the process since unix epoch in seconds",
             started,
         )?;
+        if let Some(connections) = counted() {
+            let mut gauge = |name, help, value| write_metric(&mut encoder, name, help, &ConstGauge::new(value));
+            gauge(
+                "emberkeep_http_connections",
+                "Open connections of the HTTP server",
+                connections.open,
+            )?;
+            gauge(
+                "emberkeep_http_connections_limit",
+                "Bound of http_connections",
+                connections.limit,
+            )?;
+            let made_room = ConstCounter::new(connections.made_room);
+            write_metric(
+                &mut encoder,
+                "emberkeep_http_connections_closed_for_others",
+                "Silent connections closed at the bound to make room for others",
+                &made_room,
+            )?;
+        }
         if let Some((user, system)) = stat_ticks(&stat, 14).zip(stat_ticks(&stat, 15)) {
             let seconds = ConstCounter::new((user + system) / TICKS_PER_SECOND);
             write_metric(

@@ -1,11 +1,15 @@
 //! Serving HTTP: binding with an error that helps, the routes that every server has, ending without dropping requests.
 //!
-//! Limits on bodies, time and concurrency are the routes' own matter. Ending means: no new connection, every request
-//! in flight is answered, idle connections are closed; after [`GRACE`] whatever still hangs is given up.
+//! Connections have a bound, and so has the time for a head and for taking an answer; limits on bodies and on concurrency are the
+//! routes' own matter. Ending means: no new connection, every request in flight is answered, idle connections are closed; after
+//! [`GRACE`] whatever still hangs is given up.
 
 mod connections;
+mod room;
+mod watched;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +22,71 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::metrics::{Exposition, Metrics};
+use crate::open_files;
 use crate::shutdown::Shutdown;
+
+pub(crate) use room::counted;
+
+/// Most connections when nothing is said.
+pub const DEFAULT_MAX_CONNECTIONS: usize = 2_048;
+
+/// Time for a head when nothing is said. Longer than clients keep idle connections (Go: five minutes), so that it is never the server
+/// that closes one under a request.
+pub const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(6 * 60);
 
 /// Longest time that requests in flight get when the process ends, out of [`crate::SHUTDOWN_BUDGET`].
 pub const GRACE: Duration = Duration::from_secs(7);
+
+/// Where a server listens and what it bears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSettings {
+    /// `host:port`, or `:port` for all addresses of the machine. Port 0 takes a free one.
+    pub address: String,
+    /// Most connections at a time. When one more comes, the one that has been silent for the longest time is closed; when a request is
+    /// at work on all of them, it waits.
+    pub max_connections: usize,
+    /// How long a connection may wait for the whole head of a request, idle time between requests included.
+    pub read_timeout: Duration,
+}
+
+impl From<&str> for WebSettings {
+    fn from(address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            max_connections: DEFAULT_MAX_CONNECTIONS,
+            read_timeout: DEFAULT_READ_TIMEOUT,
+        }
+    }
+}
+
+impl From<&String> for WebSettings {
+    fn from(address: &String) -> Self {
+        address.as_str().into()
+    }
+}
+
+impl From<&WebSettings> for WebSettings {
+    fn from(settings: &WebSettings) -> Self {
+        settings.clone()
+    }
+}
+
+/// A bound address, and how it is to be served.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    web: WebSettings,
+}
+
+impl Listener {
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+}
 
 /// Why a server cannot run.
 #[derive(Debug, Error)]
@@ -47,11 +112,24 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Listens on `host:port`, or on `:port` for all addresses of the machine. Port 0 takes a free one.
+/// Listens on an address. Takes as many file descriptors as the process may have, and no more connections than leave enough of them
+/// for files.
 ///
 /// # Errors
 /// [`ServerError::Bind`] with the address and what to do.
-pub async fn bind(address: &str) -> Result<TcpListener, ServerError> {
+pub async fn bind(web: impl Into<WebSettings>) -> Result<Listener, ServerError> {
+    let mut web = web.into();
+    if let Some(most) = open_files::raise().map(open_files::for_connections)
+        && most < web.max_connections
+    {
+        tracing::warn!(
+            connections = most,
+            wanted = web.max_connections,
+            "the limit of open files (`ulimit -n`) allows for fewer connections"
+        );
+        web.max_connections = most;
+    }
+    let address = web.address.as_str();
     let attempt = match address.strip_prefix(':') {
         // IPv6 takes IPv4 as well, where the machine has it at all.
         Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
@@ -62,10 +140,13 @@ pub async fn bind(address: &str) -> Result<TcpListener, ServerError> {
         },
         None => TcpListener::bind(address).await,
     };
-    attempt.map_err(|source| ServerError::Bind {
-        address: address.to_owned(),
-        source,
-    })
+    match attempt {
+        Ok(tcp) => Ok(Listener { tcp, web }),
+        Err(source) => Err(ServerError::Bind {
+            address: web.address,
+            source,
+        }),
+    }
 }
 
 /// `/-/healthy`, `/-/ready` and `/metrics`.
@@ -107,7 +188,7 @@ fn metrics_answer(metrics: &Metrics, headers: &HeaderMap) -> Response {
 }
 
 /// Serves in a task of its own, with [`GRACE`].
-pub fn spawn(listener: TcpListener, router: Router, shutdown: &Shutdown) -> JoinHandle<Result<Ended, ServerError>> {
+pub fn spawn(listener: Listener, router: Router, shutdown: &Shutdown) -> JoinHandle<Result<Ended, ServerError>> {
     let shutdown = shutdown.clone();
     tokio::spawn(async move { serve(listener, router, &shutdown, GRACE).await })
 }
@@ -126,7 +207,7 @@ pub enum Ended {
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     shutdown: &Shutdown,
     grace: Duration,

@@ -3,16 +3,20 @@
 //! One test binary, so that it is linked once. Peers are built by `tests/peers/build`; a missing one is a failure that says so.
 
 mod blocks;
+mod churn;
 mod compatibility;
 mod compliance;
 mod corpus;
 mod durability;
 mod exact;
+mod gauges;
 mod hostile;
 mod independent;
 mod limits;
+mod load;
 mod middle;
 mod otel;
+mod overload;
 mod partial;
 mod peers;
 mod process;
@@ -21,5 +25,6 @@ mod protocol;
 mod requests;
 mod roles;
 mod senders;
+mod stuck;
 mod upgrade;
 mod wire;

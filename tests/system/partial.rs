@@ -6,7 +6,7 @@ use emberkeep_proto::messages::{prometheus as v1, write_v2 as v2};
 use prost::Message;
 use v2::histogram::Count;
 
-use crate::process::Emberkeep;
+use crate::process::{Emberkeep, eventually};
 use crate::requests::Requests;
 use crate::wire::{self, LabelSet, V1_TYPE, V2_TYPE};
 
@@ -206,7 +206,9 @@ async fn the_good_part_of_a_request_is_durable_and_the_answer_says_what_is_not()
     );
 
     server = server.kill_and_restart()?;
-    let found = wire::read_samples(&client, &server.url("/api/v1/read"), 0, 1000, wire::everything()).await?;
+    // It takes writes before it has replayed its log; until then a read gets 503.
+    let url = server.url("/api/v1/read");
+    let found = eventually(|| wire::read_samples(&client, &url, 0, 1000, wire::everything())).await?;
     let labels: LabelSet = vec![("__name__".to_owned(), "good".to_owned())];
     ensure!(found.get(&labels).is_some_and(|s| s.len() as i64 == good), "{found:?}");
     let bad: Vec<_> = found.keys().filter(|l| l[0].1 != "good").collect();
@@ -248,7 +250,9 @@ async fn remote_write_1_keeps_the_good_part_likewise_and_counts_nothing() -> Res
         );
     }
     server = server.kill_and_restart()?;
-    let found = wire::read_samples(&client, &server.url("/api/v1/read"), 0, 1000, wire::everything()).await?;
+    // It takes writes before it has replayed its log; until then a read gets 503.
+    let url = server.url("/api/v1/read");
+    let found = eventually(|| wire::read_samples(&client, &url, 0, 1000, wire::everything())).await?;
     ensure!(found.len() == 1 && found.values().all(|s| s.len() == 3), "{found:?}");
     Ok(())
 }

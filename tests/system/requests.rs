@@ -30,6 +30,12 @@ impl Requests {
         u32::try_from(index).unwrap_or(u32::MAX)
     }
 
+    /// The position of a string that is not in the symbols yet.
+    pub(crate) fn fresh(&mut self, text: &str) -> u32 {
+        self.symbols.push(text.to_owned());
+        u32::try_from(self.symbols.len() - 1).unwrap_or(u32::MAX)
+    }
+
     /// References for pairs of names and values, in the order given.
     pub(crate) fn refs<S: AsRef<str>>(&mut self, pairs: &[(S, S)]) -> Vec<u32> {
         let refs = pairs.iter();

@@ -1,8 +1,11 @@
 //! How often replay was started and not finished, so that a record that kills the process does not do so for ever.
 //!
-//! After two starts that died in replay, the third goes carefully: it notes each position durably before it touches the
-//! record. A position noted last by two dead starts in a row is set aside. One death is not enough: a replay that is killed
-//! from outside (an impatient supervisor, the loss of power) dies at some record too, and that one is innocent.
+//! After two starts that died in replay, the third goes carefully: it notes each position before it touches the record. A position noted
+//! last by two dead starts in a row is set aside. One death is not enough: a replay that is killed from outside (an impatient supervisor,
+//! the loss of power) dies at some record too, and that one is innocent.
+//!
+//! A note outlives the process without a sync, and that is all that a record which kills the process needs; it costs one small write. Only
+//! when start after start dies and no two agree, as if the notes were lost, is each note synced, too: then the whole machine goes down.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,15 +13,17 @@ use std::path::{Path, PathBuf};
 use emberkeep_disk::{File, FileSystem, is_out_of_space, read_to_vec, replace_durable};
 
 use crate::format::checksum;
-use crate::{Position, WalError};
+use crate::{Position, Purpose, WalError};
 
-const FILE_NAME: &str = "replay-attempts";
 const MAGIC: [u8; 8] = *b"EKWALTRY";
 const VERSION: u32 = 1;
 const LEN: usize = 52;
 
 /// Starts that died in replay before the next one goes carefully.
 const CAREFUL_AFTER: u32 = 2;
+
+/// Starts that died before the next one syncs its notes.
+const SYNCED_AFTER: u32 = 6;
 
 /// What the file says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,8 +92,11 @@ pub(crate) struct Attempts<'a> {
 
 impl<'a> Attempts<'a> {
     /// Counts this start, durably.
-    pub(crate) fn begin(fs: &'a dyn FileSystem, wal_dir: &'a Path) -> Result<Self, WalError> {
-        let path = wal_dir.join(FILE_NAME);
+    pub(crate) fn begin(fs: &'a dyn FileSystem, wal_dir: &'a Path, purpose: Purpose) -> Result<Self, WalError> {
+        let path = wal_dir.join(match purpose {
+            Purpose::Replay => "replay-attempts",
+            Purpose::Search => "search-attempts",
+        });
         let before = match read_to_vec(fs, &path, LEN as u64) {
             Ok(bytes) => State::decode(&bytes).unwrap_or_default(),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
@@ -128,17 +136,37 @@ impl<'a> Attempts<'a> {
         self.condemned
     }
 
-    /// Notes, durably and only when going carefully, that the record at this position is about to be replayed.
+    /// Whether records are noted.
+    pub(crate) fn is_careful(&self) -> bool {
+        self.before.starts >= CAREFUL_AFTER
+    }
+
+    /// Notes, when going carefully, that the record at this position is about to be replayed.
     pub(crate) fn note(&mut self, position: Position) -> Result<(), WalError> {
-        if self.before.starts < CAREFUL_AFTER {
-            return Ok(());
+        self.write(Some(position))
+    }
+
+    /// No record is being replayed: what kills the process now is none of them.
+    pub(crate) fn rest(&mut self) -> Result<(), WalError> {
+        if self.now.noted.is_some() {
+            self.write(None)?;
         }
-        let Some(file) = &self.file else { return Ok(()) };
-        self.now.noted = Some(position);
+        Ok(())
+    }
+
+    fn write(&mut self, noted: Option<Position>) -> Result<(), WalError> {
+        let Some(file) = self.file.as_ref().filter(|_| self.is_careful()) else {
+            return Ok(());
+        };
+        self.now.noted = noted;
         // In place: the file lies within one sector, which a disk writes as a whole.
-        file.write_all_at(&self.now.encode(), 0)
-            .and_then(|()| file.sync_data())
-            .map_err(WalError::io("write", &self.path))
+        let written = file.write_all_at(&self.now.encode(), 0);
+        let noted = if self.before.starts >= SYNCED_AFTER {
+            written.and_then(|()| file.sync_data())
+        } else {
+            written
+        };
+        noted.map_err(WalError::io("write", &self.path))
     }
 
     /// Replay came to its end: the count starts anew, durably. If the removal could come undone, a position noted in this

@@ -23,6 +23,16 @@ impl Default for Options {
     }
 }
 
+/// What a recovery is made for. Deaths are counted apart for each, so that the two may run side by side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// A start reads back what an earlier process left.
+    #[default]
+    Replay,
+    /// A running process looks for a record that it cannot use.
+    Search,
+}
+
 /// Settings of a recovery.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RecoveryOptions<'a> {
@@ -31,4 +41,6 @@ pub struct RecoveryOptions<'a> {
     /// Checked before each record; once true, recovery ends with [`crate::WalError::Stopped`], and that start does not
     /// count as one that a record killed.
     pub stop: Option<&'a AtomicBool>,
+    /// What it is made for.
+    pub purpose: Purpose,
 }

@@ -44,6 +44,8 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     items: Vec<Item>,
+    /// Whether the writer sleeps: only then a caller pays for waking it.
+    is_awaited: bool,
     /// Weight of what waits and of the group being written: both hold memory.
     weight: usize,
     closed: Option<AppendError>,
@@ -79,23 +81,34 @@ impl Queue {
         }
         state.weight += weight;
         state.items.push(item);
+        let is_awaited = std::mem::take(&mut state.is_awaited);
         drop(state);
-        self.wake.notify_one();
+        if is_awaited {
+            self.wake.notify_one();
+        }
         Pending::queued(answer)
     }
 
-    /// Waits for items and takes all of them, with their weight; `None` once the queue is closed and empty.
-    pub(crate) fn take(&self) -> Option<(Vec<Item>, usize)> {
+    /// Waits for items, puts all of them into `items`, which is empty, and answers their weight; `None` once the queue is
+    /// closed and empty.
+    pub(crate) fn take(&self, items: &mut Vec<Item>) -> Option<usize> {
         let mut state = self.lock();
         while state.items.is_empty() {
             if state.closed.is_some() {
                 return None;
             }
+            state.is_awaited = true;
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let items = std::mem::take(&mut state.items);
-        let weight = items.iter().map(Item::weight).sum();
-        Some((items, weight))
+        // The two lists change places, so that neither is allocated again.
+        std::mem::swap(&mut state.items, items);
+        drop(state);
+        Some(items.iter().map(Item::weight).sum())
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().items.is_empty()
     }
 
     /// Gives the weight of a group back that was taken and answered.

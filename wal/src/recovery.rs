@@ -4,22 +4,57 @@
 //! and, by the names in `set-aside/`, knows it. It must never hand over a record whose checksum is wrong, never drop one whose
 //! checksum is right, and come to an end whatever a record does to the process.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use emberkeep_disk::{Entry, FileSystem};
+use emberkeep_disk::{File, FileSystem};
 
 use crate::attempts::Attempts;
 use crate::format::{self, RECORD_HEADER_LEN, SegmentHeader};
 use crate::scan::{Found, SegmentScan};
 use crate::set_aside::{SetAside, Stretch};
-use crate::trim::segments_of;
+use crate::survey::{Survey, Surveyed, survey};
 use crate::{Position, RecordView, RecoveryOptions, SegmentRange, WalError, WalId};
 
-pub use crate::set_aside::DamageKind;
+pub use crate::set_aside::{Damage, DamageKind};
 
-/// Takes the records of a recovery, in the order of the log. An error sets the record aside with that reason.
-type Visit<'v> = dyn FnMut(Position, RecordView<'_>) -> Result<(), String> + 'v;
+/// Takes the records of a recovery, in the order of the log.
+pub trait Visit {
+    /// Called before each segment is read, when no record is noted: it may wait, and a death in it is blamed on none. [`ControlFlow::Break`]
+    /// ends the recovery with [`WalError::Stopped`].
+    fn segment(&mut self, next: NextSegment) -> ControlFlow<()>;
+
+    /// Takes one record, and must have done all that can fail with it on return: a crash afterwards is blamed on the next one.
+    ///
+    /// # Errors
+    ///
+    /// What becomes of the record.
+    fn record(&mut self, position: Position, record: RecordView<'_>) -> Result<(), Refusal>;
+
+    /// Learns of a stretch that is not handed over, as soon as it is set aside.
+    fn damage(&mut self, damage: &Damage);
+}
+
+/// The segment that is read next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextSegment {
+    /// Its number.
+    pub number: u64,
+    /// Bytes of the surveyed segments before it, preallocated ones included.
+    pub bytes_before: u64,
+    /// Whether records are noted, because earlier starts died: whatever else could kill the process should wait meanwhile.
+    pub is_careful: bool,
+}
+
+/// Why a record was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Something is wrong with the record: it is set aside with this reason, and recovery goes on.
+    Poison(String),
+    /// Nothing is wrong with the record: recovery ends with [`WalError::Stopped`].
+    Stop,
+}
 
 /// What a recovery found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +63,7 @@ pub struct Recovery {
     pub records: u64,
     /// Bytes of these records, headers included.
     pub bytes: u64,
-    /// What was not handed over, in the order of the log but for tails, which are judged last.
+    /// What was not handed over, in the order of the log but for its torn end, which [`recover`] puts last and [`replay`] leaves out.
     pub damage: Vec<Damage>,
     /// The greatest segment number of any file, skipped and foreign ones included; new segments start above it.
     pub last_segment: Option<u64>,
@@ -40,65 +75,66 @@ pub struct Recovery {
     pub foreign: Vec<PathBuf>,
 }
 
-/// A stretch of the log that was not handed over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// The segment.
-    pub segment: u64,
-    /// Offset in the segment in bytes.
-    pub offset: u64,
-    /// Length in bytes.
-    pub length: u64,
-    /// What it is; as first judged, when it was seen before.
-    pub kind: DamageKind,
-    /// The copy.
-    pub set_aside: PathBuf,
-    /// Whether an earlier recovery set it aside; it is counted already then.
-    pub seen_before: bool,
-}
-
-/// Reads the log in `dir` and hands every valid record to `visit`, in order.
-///
-/// `visit` must have done all that can fail with a record when it returns: a crash after it returned is blamed on the
-/// next record. When this returns an error, what was visited so far must be thrown away.
+/// Surveys the log in `dir` and hands every valid record to `visit`, in order. An error of `visit` sets the record aside with that reason.
 ///
 /// # Errors
 ///
-/// [`WalError::TooNew`] before anything of that segment is visited, [`WalError::Stopped`], and [`WalError::Io`] when
-/// the disk cannot be read or has no space for what must be set aside.
+/// As [`survey`] and [`replay`].
 pub fn recover(
     fs: &dyn FileSystem,
     dir: &Path,
     id: WalId,
     options: RecoveryOptions<'_>,
-    visit: &mut Visit<'_>,
+    visit: &mut dyn FnMut(Position, RecordView<'_>) -> Result<(), String>,
 ) -> Result<Recovery, WalError> {
-    let segments = segments_of(fs, dir)?;
+    let survey = survey(fs, dir, id, options.skip)?;
+    let mut recovery = replay(fs, dir, id, &survey, options, &mut Plain(visit))?;
+    recovery.damage.extend(survey.torn);
+    Ok(recovery)
+}
+
+/// Hands every valid record of the surveyed segments to `visit`, in order. Segments that were made since the survey are not looked at.
+///
+/// # Errors
+///
+/// [`WalError::Stopped`], [`WalError::TooNew`], and [`WalError::Io`] when the disk cannot be read or has no space for what must be set
+/// aside. What was visited since the last segment that `visit` has closed for itself must then be thrown away.
+pub fn replay(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    id: WalId,
+    survey: &Survey,
+    options: RecoveryOptions<'_>,
+    visit: &mut dyn Visit,
+) -> Result<Recovery, WalError> {
     let mut recovery = Recovery {
-        last_segment: segments.last().map(|(number, _)| *number),
+        last_segment: survey.last_segment,
+        foreign: survey.foreign.clone(),
         ..Recovery::default()
     };
     let is_skipped = |number: u64| options.skip.iter().any(|range| range.contains(number));
-    let read: Vec<_> = segments
-        .into_iter()
-        .filter(|(number, _)| !is_skipped(*number))
-        .collect();
-    if read.is_empty() {
+    if survey.segments.iter().all(|segment| is_skipped(segment.number)) {
         return Ok(recovery);
     }
-    let set_aside = SetAside::open(fs, dir)?;
-    let attempts = Attempts::begin(fs, dir)?;
     let mut replay = Replay {
-        fs,
         dir,
         id,
         options,
-        set_aside,
-        attempts,
-        tails: Vec::new(),
+        set_aside: SetAside::open(fs, dir)?,
+        attempts: Attempts::begin(fs, dir, options.purpose)?,
+        torn: &survey.torn,
+        visit,
         recovery: &mut recovery,
     };
-    match replay.run(&read, visit) {
+    let mut bytes_before = 0;
+    let read = survey.segments.iter().try_for_each(|segment| {
+        if !is_skipped(segment.number) {
+            replay.segment(fs, segment, bytes_before)?;
+        }
+        bytes_before += segment.len;
+        Ok(())
+    });
+    match read {
         Ok(()) => replay.attempts.finish()?,
         Err(error) => {
             replay.attempts.withdraw();
@@ -108,166 +144,147 @@ pub fn recover(
     Ok(recovery)
 }
 
+/// A visitor that only wants records.
+struct Plain<'v>(&'v mut dyn FnMut(Position, RecordView<'_>) -> Result<(), String>);
+
+impl Visit for Plain<'_> {
+    fn segment(&mut self, _: NextSegment) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn record(&mut self, position: Position, record: RecordView<'_>) -> Result<(), Refusal> {
+        (self.0)(position, record).map_err(Refusal::Poison)
+    }
+
+    fn damage(&mut self, _: &Damage) {}
+}
+
 /// One run through the segments.
-struct Replay<'a> {
-    fs: &'a dyn FileSystem,
+struct Replay<'a, 'v> {
     dir: &'a Path,
     id: WalId,
     options: RecoveryOptions<'a>,
     set_aside: SetAside<'a>,
     attempts: Attempts<'a>,
-    /// Ends of segments that do not parse. Whether they are torn tails shows when all of the log was read.
-    tails: Vec<Stretch>,
+    /// The torn end of the log, which the survey has set aside and reports.
+    torn: &'a [Damage],
+    visit: &'v mut dyn Visit,
     recovery: &'a mut Recovery,
 }
 
-impl Replay<'_> {
-    fn run(&mut self, segments: &[(u64, Entry)], visit: &mut Visit<'_>) -> Result<(), WalError> {
-        for (number, entry) in segments {
-            self.read_segment(*number, &self.dir.join(&entry.name), visit)?;
+impl Replay<'_, '_> {
+    fn segment(&mut self, fs: &dyn FileSystem, segment: &Surveyed, bytes_before: u64) -> Result<(), WalError> {
+        let (number, path) = (segment.number, &segment.path);
+        self.attempts.rest()?;
+        let next = NextSegment {
+            number,
+            bytes_before,
+            is_careful: self.attempts.is_careful(),
+        };
+        if self.visit.segment(next).is_break() {
+            return Err(self.stopped());
         }
-        self.judge_tails(DamageKind::TornTail)
-    }
-
-    fn read_segment(&mut self, segment: u64, path: &Path, visit: &mut Visit<'_>) -> Result<(), WalError> {
-        let file = self.fs.open(path).map_err(WalError::io("open", path))?;
-        // A killed process leaves bytes in the page cache that no sync covered. What is handed over will be readable, and what is readable
-        // must survive.
-        file.sync_data().map_err(WalError::io("sync", path))?;
-        let (header, mut scan) = SegmentScan::open(file, self.id, segment).map_err(WalError::io("read", path))?;
-        match header {
-            SegmentHeader::Ours | SegmentHeader::Missing => {}
-            SegmentHeader::Newer { version } => {
-                return Err(WalError::TooNew {
-                    path: path.to_path_buf(),
-                    version,
-                    known: format::VERSION,
-                });
-            }
-            SegmentHeader::Foreign { id, segment: number } => {
-                tracing::warn!(path = %path.display(), %id, number, "segment of another log is left alone");
-                self.recovery.foreign.push(path.to_path_buf());
-                return Ok(());
-            }
+        let file = fs.open(path).map_err(WalError::io("open", path))?;
+        let (header, mut scan) = SegmentScan::open(file, self.id, number).map_err(WalError::io("read", path))?;
+        if let SegmentHeader::Newer { version } = header {
+            return Err(WalError::TooNew {
+                path: path.clone(),
+                version,
+                known: format::VERSION,
+            });
         }
         let range = self.recovery.segments.get_or_insert(SegmentRange {
-            from: segment,
-            to: segment,
+            from: number,
+            to: number,
         });
-        range.to = segment;
+        range.to = number;
         while let Some(found) = scan.next().map_err(WalError::io("read", path))? {
             match found {
-                Found::Record { offset, len } => {
-                    if self.options.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
-                        return Err(WalError::Stopped {
-                            path: self.dir.to_path_buf(),
-                        });
-                    }
-                    self.judge_tails(DamageKind::Damaged)?;
-                    self.replay(
-                        &mut scan,
-                        path,
-                        Stretch {
-                            segment,
-                            offset,
-                            len: len as u64,
-                        },
-                        visit,
-                    )?;
+                Found::Record { offset, len } => self.record(&mut scan, path, number, offset, len)?,
+                // The end of the log is known, so whatever else does not parse has something valid behind it.
+                Found::Damage { offset, len } | Found::Tail { offset, len } => {
+                    let stretch = Stretch {
+                        segment: number,
+                        offset,
+                        len,
+                    };
+                    self.damage(scan.file(), &stretch)?;
                 }
-                Found::Damage { offset, len } => {
-                    self.judge_tails(DamageKind::Damaged)?;
-                    let stretch = Stretch { segment, offset, len };
-                    self.put_damage(&scan, &stretch, DamageKind::Damaged)?;
-                }
-                Found::Tail { offset, len } => self.tails.push(Stretch { segment, offset, len }),
             }
         }
         Ok(())
     }
 
     /// Hands one record over, or sets it aside.
-    fn replay(
+    fn record(
         &mut self,
         scan: &mut SegmentScan,
         path: &Path,
-        stretch: Stretch,
-        visit: &mut Visit<'_>,
+        segment: u64,
+        offset: u64,
+        len: usize,
     ) -> Result<(), WalError> {
-        let position = Position {
-            segment: stretch.segment,
-            offset: stretch.offset,
+        if self.options.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(self.stopped());
+        }
+        let position = Position { segment, offset };
+        let stretch = Stretch {
+            segment,
+            offset,
+            len: len as u64,
         };
         if let Some((kind, path)) = self.set_aside.find(&stretch, &[DamageKind::Poison]) {
-            self.report(&stretch, kind, path, true);
+            self.report(stretch.damage(kind, path, true));
             return Ok(());
         }
-        let outcome = if self.attempts.condemned() == Some(position) {
-            Err("two starts in a row died while replaying it".to_owned())
+        let reason = if self.attempts.condemned() == Some(position) {
+            "two starts in a row died while replaying it".to_owned()
         } else {
             self.attempts.note(position)?;
-            let len = usize::try_from(stretch.len).unwrap_or(usize::MAX);
-            let bytes = scan.record(stretch.offset, len).map_err(WalError::io("read", path))?;
-            RecordView::decode(&bytes[RECORD_HEADER_LEN..]).and_then(|record| {
-                let arrival = record.arrival;
-                visit(position, record).map(|()| arrival)
-            })
+            let bytes = scan.record(offset, len).map_err(WalError::io("read", path))?;
+            let visited = match RecordView::decode(&bytes[RECORD_HEADER_LEN..]) {
+                Err(reason) => Err(Refusal::Poison(reason)),
+                Ok(record) => {
+                    let arrival = record.arrival;
+                    self.visit.record(position, record).map(|()| arrival)
+                }
+            };
+            match visited {
+                Ok(arrival) => {
+                    self.recovery.records += 1;
+                    self.recovery.bytes += stretch.len;
+                    self.recovery.newest_arrival = self.recovery.newest_arrival.max(Some(arrival));
+                    return Ok(());
+                }
+                Err(Refusal::Stop) => return Err(self.stopped()),
+                Err(Refusal::Poison(reason)) => reason,
+            }
         };
-        match outcome {
-            Ok(arrival) => {
-                self.recovery.records += 1;
-                self.recovery.bytes += stretch.len;
-                self.recovery.newest_arrival = self.recovery.newest_arrival.max(Some(arrival));
-            }
-            Err(reason) => {
-                tracing::error!(%position, reason, "record is set aside");
-                // The reason first: once the copy is there, the record is not looked at again.
-                self.set_aside.put_reason(&stretch, &reason)?;
-                let path = self.set_aside.put(scan.file(), &stretch, DamageKind::Poison)?;
-                self.report(&stretch, DamageKind::Poison, path, false);
-            }
+        tracing::error!(%position, reason, "record is set aside");
+        // The reason first: once the copy is there, the record is not looked at again.
+        self.set_aside.put_reason(&stretch, &reason)?;
+        let path = self.set_aside.put(scan.file(), &stretch, DamageKind::Poison)?;
+        self.report(stretch.damage(DamageKind::Poison, path, false));
+        Ok(())
+    }
+
+    fn damage(&mut self, file: &dyn File, stretch: &Stretch) -> Result<(), WalError> {
+        let is_torn = |torn: &Damage| (torn.segment, torn.offset) == (stretch.segment, stretch.offset);
+        if !self.torn.iter().any(is_torn) {
+            let damage = self.set_aside.keep_damage(file, stretch, DamageKind::Damaged)?;
+            self.report(damage);
         }
         Ok(())
     }
 
-    /// Sets the ends of earlier segments aside: as damage once something valid followed, as torn when nothing did.
-    fn judge_tails(&mut self, kind: DamageKind) -> Result<(), WalError> {
-        for stretch in std::mem::take(&mut self.tails) {
-            let path = self.dir.join(format::segment_name(stretch.segment));
-            let file = self.fs.open(&path).map_err(WalError::io("open", &path))?;
-            let (_, scan) = SegmentScan::open(file, self.id, stretch.segment).map_err(WalError::io("read", &path))?;
-            self.put_damage(&scan, &stretch, kind)?;
-        }
-        Ok(())
+    fn report(&mut self, damage: Damage) {
+        self.visit.damage(&damage);
+        self.recovery.damage.push(damage);
     }
 
-    fn put_damage(&mut self, scan: &SegmentScan, stretch: &Stretch, kind: DamageKind) -> Result<(), WalError> {
-        // What was torn when it was found is still torn when later starts have written more.
-        if let Some((kind, path)) = self
-            .set_aside
-            .find(stretch, &[DamageKind::Damaged, DamageKind::TornTail])
-        {
-            self.report(stretch, kind, path, true);
-            return Ok(());
+    fn stopped(&self) -> WalError {
+        WalError::Stopped {
+            path: self.dir.to_path_buf(),
         }
-        let path = self.set_aside.put(scan.file(), stretch, kind)?;
-        self.report(stretch, kind, path, false);
-        Ok(())
-    }
-
-    fn report(&mut self, stretch: &Stretch, kind: DamageKind, set_aside: PathBuf, seen_before: bool) {
-        let Stretch {
-            segment,
-            offset,
-            len: length,
-        } = *stretch;
-        self.recovery.damage.push(Damage {
-            segment,
-            offset,
-            length,
-            kind,
-            set_aside,
-            seen_before,
-        });
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct SegmentScan {
     id: WalId,
     segment: u64,
     offset: u64,
+    /// Known once something did not parse.
+    content_end: Option<u64>,
 }
 
 impl SegmentScan {
@@ -53,6 +55,7 @@ impl SegmentScan {
                 id,
                 segment,
                 offset,
+                content_end: None,
             },
         ))
     }
@@ -64,7 +67,13 @@ impl SegmentScan {
             self.offset = start + len as u64;
             return Ok(Some(Found::Record { offset: start, len }));
         }
-        if let Some(next) = self.find_record(start)? {
+        // First, because behind the last record of a segment there is most often nothing but preallocated zeros.
+        let end = self.end_of_content(start)?;
+        if end <= start {
+            self.offset = self.window.file_len;
+            return Ok(None);
+        }
+        if let Some(next) = self.find_record(start, end)? {
             self.offset = next;
             return Ok(Some(Found::Damage {
                 offset: start,
@@ -72,7 +81,7 @@ impl SegmentScan {
             }));
         }
         self.offset = self.window.file_len;
-        Ok(self.end_of_content(start)?.map(|end| Found::Tail {
+        Ok(Some(Found::Tail {
             offset: start,
             len: end - start,
         }))
@@ -87,6 +96,11 @@ impl SegmentScan {
     /// The file, to copy from.
     pub(crate) fn file(&self) -> &dyn File {
         &*self.window.file
+    }
+
+    /// The file, when the walk is over.
+    pub(crate) fn into_file(self) -> Box<dyn File> {
+        self.window.file
     }
 
     /// The length of the whole record at this offset, if there is one.
@@ -109,10 +123,10 @@ impl SegmentScan {
         Ok(bytes.get(..len).is_some_and(format::is_whole_record).then_some(len))
     }
 
-    /// The offset of the first whole record after `start`.
-    fn find_record(&mut self, start: u64) -> io::Result<Option<u64>> {
+    /// The offset of the first whole record after `start`; there is no byte but zeros from `end` on.
+    fn find_record(&mut self, start: u64, end: u64) -> io::Result<Option<u64>> {
         let mut offset = start + 1;
-        loop {
+        while offset < end {
             let bytes = self.window.at_least(offset, RECORD_HEADER_LEN)?;
             if bytes.len() < RECORD_HEADER_LEN {
                 return Ok(None);
@@ -128,22 +142,40 @@ impl SegmentScan {
                 }
             }
         }
+        Ok(None)
     }
 
-    /// The offset after the last byte from `start` on that is not zero.
-    fn end_of_content(&mut self, start: u64) -> io::Result<Option<u64>> {
-        let (mut offset, mut end) = (start, None);
+    /// The offset after the last byte of the file that is not zero; at most `start` when none from there on is.
+    fn end_of_content(&mut self, start: u64) -> io::Result<u64> {
+        if let Some(end) = self.content_end {
+            return Ok(end);
+        }
+        let (mut offset, mut end) = (start, 0);
         loop {
             let bytes = self.window.at_least(offset, 1)?;
             if bytes.is_empty() {
+                self.content_end = Some(end);
                 return Ok(end);
             }
-            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
-                end = Some(offset + last as u64 + 1);
+            if let Some(last) = last_nonzero(bytes) {
+                end = offset + last as u64 + 1;
             }
             offset += bytes.len() as u64;
         }
     }
+}
+
+/// The index of the last byte that is not zero. In blocks, which the compiler makes wide comparisons of: there may be many zeros.
+fn last_nonzero(bytes: &[u8]) -> Option<usize> {
+    const BLOCK: usize = 256;
+    let mut end = bytes.len();
+    for block in bytes.rchunks(BLOCK) {
+        if block.iter().fold(0, |all, byte| all | byte) != 0 {
+            return bytes[..end].iter().rposition(|byte| *byte != 0);
+        }
+        end -= block.len();
+    }
+    None
 }
 
 /// A stretch of the file in memory.
@@ -151,8 +183,11 @@ impl SegmentScan {
 struct Window {
     file: Box<dyn File>,
     file_len: u64,
+    /// Where in the file the buffer begins.
     start: u64,
-    bytes: Vec<u8>,
+    /// The first `filled` bytes are the file's; the rest is room that is not cleared for each load.
+    buffer: Vec<u8>,
+    filled: usize,
 }
 
 impl Window {
@@ -162,40 +197,57 @@ impl Window {
             file,
             file_len,
             start: 0,
-            bytes: Vec::new(),
+            buffer: Vec::new(),
+            filled: 0,
         })
     }
 
     /// The bytes from the offset on: at least `count` of them, fewer only where the file ends.
     fn at_least(&mut self, offset: u64, count: usize) -> io::Result<&[u8]> {
         let left = usize::try_from(self.file_len.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let end = self.start + self.bytes.len() as u64;
-        if !(self.start..=end).contains(&offset) || end - offset < count.min(left) as u64 {
+        let wanted = count.min(left);
+        let end = self.start + self.filled as u64;
+        if !(self.start..=end).contains(&offset) || end - offset < wanted as u64 {
             self.load(offset, count.max(WINDOW_BYTES).min(left))?;
         }
         // After loading, the offset is inside of what is held.
         let skip = usize::try_from(offset - self.start)
             .unwrap_or(usize::MAX)
-            .min(self.bytes.len());
-        Ok(&self.bytes[skip..])
+            .min(self.filled);
+        Ok(&self.buffer[skip..self.filled])
     }
 
+    /// Makes the buffer hold `count` bytes from the offset on; what it holds of them already is moved, not read again.
     fn load(&mut self, offset: u64, count: usize) -> io::Result<()> {
-        self.start = offset;
-        // A single huge record must not pin its size for the rest of the segment.
-        if self.bytes.capacity() > 2 * WINDOW_BYTES && count <= WINDOW_BYTES {
-            self.bytes = Vec::new();
-        }
-        self.bytes.clear();
-        self.bytes.resize(count, 0);
+        let held = offset
+            .checked_sub(self.start)
+            .and_then(|skip| usize::try_from(skip).ok())
+            .filter(|skip| *skip <= self.filled);
         let mut filled = 0;
+        if let Some(skip) = held {
+            self.buffer.copy_within(skip..self.filled, 0);
+            filled = self.filled - skip;
+        }
+        // Nothing is held while a read may fail in between.
+        (self.start, self.filled) = (offset, 0);
+        // A single huge record must not pin its size for the rest of the segment.
+        if self.buffer.len() > 2 * WINDOW_BYTES && count <= WINDOW_BYTES {
+            self.buffer.truncate(count.max(filled));
+            self.buffer.shrink_to_fit();
+        }
+        if self.buffer.len() < count {
+            self.buffer.resize(count, 0);
+        }
         while filled < count {
-            match self.file.read_at(&mut self.bytes[filled..], offset + filled as u64)? {
+            match self
+                .file
+                .read_at(&mut self.buffer[filled..count], offset + filled as u64)?
+            {
                 0 => break,
                 read => filled += read,
             }
         }
-        self.bytes.truncate(filled);
+        self.filled = filled;
         Ok(())
     }
 }

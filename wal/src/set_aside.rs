@@ -36,6 +36,23 @@ impl DamageKind {
     }
 }
 
+/// A stretch of the log that was not handed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The segment.
+    pub segment: u64,
+    /// Offset in the segment in bytes.
+    pub offset: u64,
+    /// Length in bytes.
+    pub length: u64,
+    /// What it is; as first judged, when it was seen before.
+    pub kind: DamageKind,
+    /// The copy.
+    pub set_aside: PathBuf,
+    /// Whether an earlier recovery set it aside; it is counted already then.
+    pub seen_before: bool,
+}
+
 /// A stretch of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stretch {
@@ -47,6 +64,18 @@ pub(crate) struct Stretch {
 impl Stretch {
     fn file_name(&self, suffix: &str) -> String {
         format!("{:020}-{}-{}.{suffix}", self.segment, self.offset, self.len)
+    }
+
+    /// The report of it.
+    pub(crate) fn damage(&self, kind: DamageKind, set_aside: PathBuf, seen_before: bool) -> Damage {
+        Damage {
+            segment: self.segment,
+            offset: self.offset,
+            length: self.len,
+            kind,
+            set_aside,
+            seen_before,
+        }
     }
 }
 
@@ -102,6 +131,20 @@ impl<'a> SetAside<'a> {
         })
     }
 
+    /// Keeps bytes that do not parse, unless they were kept before; then they stay what they were judged first. What was torn when it was
+    /// found is still torn when later starts have written more.
+    pub(crate) fn keep_damage(
+        &mut self,
+        file: &dyn File,
+        stretch: &Stretch,
+        kind: DamageKind,
+    ) -> Result<Damage, WalError> {
+        match self.find(stretch, &[DamageKind::Damaged, DamageKind::TornTail]) {
+            Some((kind, path)) => Ok(stretch.damage(kind, path, true)),
+            None => Ok(stretch.damage(kind, self.put(file, stretch, kind)?, false)),
+        }
+    }
+
     /// Copies a stretch of a segment; durable on return.
     pub(crate) fn put(&mut self, file: &dyn File, stretch: &Stretch, kind: DamageKind) -> Result<PathBuf, WalError> {
         self.create_dir()?;
@@ -127,9 +170,11 @@ impl<'a> SetAside<'a> {
 
     fn create_dir(&mut self) -> Result<(), WalError> {
         if !self.exists {
-            self.fs
-                .create_dir(&self.dir)
-                .map_err(WalError::io("create", &self.dir))?;
+            match self.fs.create_dir(&self.dir) {
+                // The search for a record that cannot be flushed, and a replay, may run side by side.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => created.map_err(WalError::io("create", &self.dir))?,
+            }
             self.fs
                 .sync_dir(self.wal_dir)
                 .map_err(WalError::io("sync", self.wal_dir))?;

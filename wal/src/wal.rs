@@ -5,74 +5,25 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use emberkeep_disk::{FileSystem, create_dir_all_durable};
 
+use crate::prepared::remove_leftover;
 use crate::queue::Queue;
+use crate::segment::Layout;
+use crate::spare::Spare;
+use crate::stats::Counters;
 use crate::trim::segments_of;
 use crate::writer::Writer;
-use crate::{AppendError, Options, PendingAppend, PendingRotation, Record, WalError, WalId};
+use crate::{AppendError, Options, PendingAppend, PendingRotation, Record, Stats, WalError, WalId};
 
 /// What callers and the writer thread share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) counters: Counters,
-}
-
-/// Counters since the start.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    records: AtomicU64,
-    bytes: AtomicU64,
-    refused_full: AtomicU64,
-    segments: AtomicU64,
-    syncs: AtomicU64,
-    sync_nanos: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn count_append(&self, record: &Record, is_written: bool) {
-        if is_written {
-            self.records.fetch_add(1, Ordering::Relaxed);
-            self.bytes.fetch_add(record.body.len() as u64, Ordering::Relaxed);
-        } else {
-            self.refused_full.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn count_segment(&self) {
-        self.segments.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_sync(&self, time: Duration) {
-        self.syncs.fetch_add(1, Ordering::Relaxed);
-        self.sync_nanos
-            .fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-}
-
-/// What the log did since its start, for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stats {
-    /// Records written.
-    pub records: u64,
-    /// Bytes of their bodies.
-    pub body_bytes: u64,
-    /// Appends refused for want of space or for their size.
-    pub refused: u64,
-    /// Segments created.
-    pub segments: u64,
-    /// Syncs of segments.
-    pub syncs: u64,
-    /// Time spent in them.
-    pub sync_time: Duration,
-    /// Bytes that wait or are being written right now.
-    pub queued_bytes: u64,
 }
 
 /// A log that accepts records. Dropping it closes it.
@@ -118,7 +69,18 @@ impl Wal {
             queue: Queue::new(options.queue_bytes),
             counters: Counters::default(),
         });
-        let writer = Writer::new(fs, dir.to_path_buf(), id, first_segment, options, Arc::clone(&shared));
+        remove_leftover(&*fs, dir).map_err(WalError::io("clean up", dir))?;
+        let layout = Layout::new(options.segment_bytes);
+        let spare = Spare::new(Arc::clone(&fs), dir.to_path_buf(), layout)
+            .map_err(WalError::io("start the preparer of", dir))?;
+        let writer = Writer::new(
+            fs,
+            dir.to_path_buf(),
+            id,
+            first_segment,
+            (layout, spare),
+            Arc::clone(&shared),
+        );
         let thread = std::thread::Builder::new()
             .name("wal-writer".to_owned())
             .spawn(move || writer.run(&*on_fatal))
@@ -151,16 +113,7 @@ impl Wal {
 
     /// What the log did since its start.
     pub fn stats(&self) -> Stats {
-        let counters = &self.shared.counters;
-        Stats {
-            records: counters.records.load(Ordering::Relaxed),
-            body_bytes: counters.bytes.load(Ordering::Relaxed),
-            refused: counters.refused_full.load(Ordering::Relaxed),
-            segments: counters.segments.load(Ordering::Relaxed),
-            syncs: counters.syncs.load(Ordering::Relaxed),
-            sync_time: Duration::from_nanos(counters.sync_nanos.load(Ordering::Relaxed)),
-            queued_bytes: self.shared.queue.weight() as u64,
-        }
+        self.shared.counters.stats(self.shared.queue.weight() as u64)
     }
 
     /// Refuses new calls with [`AppendError::Closed`], writes and answers what waits, and returns when that is done.

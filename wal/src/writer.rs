@@ -9,55 +9,39 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use emberkeep_disk::{FileSystem, is_out_of_space};
-use tokio::sync::oneshot;
+use emberkeep_disk::{DirectBuffer, FileSystem, is_out_of_space};
 
-use crate::format::{self, RECORD_HEADER_LEN, SEGMENT_HEADER_LEN};
+use crate::answer::{Answer, Answers};
+use crate::format::{self, RECORD_HEADER_LEN};
 use crate::queue::Item;
-use crate::segment::Segment;
+use crate::segment::{Layout, Segment};
+use crate::spare::Spare;
 use crate::wal::Shared;
-use crate::{AppendError, Options, Position, Record, SegmentRange, WalId};
+use crate::{AppendError, Position, Record, SegmentRange, WalId};
 
-/// Bodies up to this length are copied behind their header, so that the record takes one write; a longer one is written
-/// from where it is.
-const COPIED_BODY_BYTES: usize = 32 * 1024;
+/// Blocks that are written at a time: a megabyte, beyond which a longer write is no cheaper.
+const BUFFER_BLOCKS: usize = 256;
 
 /// The state of the writer thread.
 pub(crate) struct Writer {
     fs: Arc<dyn FileSystem>,
     dir: PathBuf,
     id: WalId,
-    options: Options,
+    layout: Layout,
     shared: Arc<Shared>,
     current: Option<Segment>,
     next_segment: u64,
+    spare: Spare,
     /// The open generation: its first segment number, and how many records it has.
     generation_from: u64,
     generation_records: u64,
-    /// Head of the record being written: frame, payload up to the body, and a short body.
-    scratch: Vec<u8>,
-}
-
-/// An answer that waits for the sync. Dropped instead of given, it tells its waiter that the log stopped.
-enum Answer {
-    Append(
-        oneshot::Sender<Result<Position, AppendError>>,
-        Result<Position, AppendError>,
-    ),
-    Rotate(
-        oneshot::Sender<Result<Option<SegmentRange>, AppendError>>,
-        Option<SegmentRange>,
-    ),
-}
-
-impl Answer {
-    fn give(self) {
-        // A waiter that went away needs no answer.
-        match self {
-            Self::Append(done, result) => drop(done.send(result)),
-            Self::Rotate(done, range) => drop(done.send(Ok(range))),
-        }
-    }
+    /// The end of the current segment.
+    buffer: DirectBuffer,
+    /// Header of the record being taken, and its payload up to the body.
+    head: Vec<u8>,
+    answers: Answers,
+    /// Space ran out in this group: what found none a moment ago finds none now.
+    is_full: bool,
 }
 
 /// Fails what waits when the thread ends by a panic, so that nobody waits for ever.
@@ -77,138 +61,206 @@ impl Writer {
         dir: PathBuf,
         id: WalId,
         first_segment: u64,
-        options: Options,
+        (layout, spare): (Layout, Spare),
         shared: Arc<Shared>,
     ) -> Self {
         Self {
             fs,
             dir,
             id,
-            options,
+            layout,
             shared,
             current: None,
             next_segment: first_segment,
+            spare,
             generation_from: first_segment,
             generation_records: 0,
-            scratch: Vec::new(),
+            buffer: DirectBuffer::new(BUFFER_BLOCKS),
+            head: Vec::new(),
+            answers: Answers::default(),
+            is_full: false,
         }
     }
 
     /// Runs until the queue is closed and empty, or until the disk fails.
     pub(crate) fn run(mut self, on_fatal: &dyn Fn(&io::Error)) {
         let _fail_on_panic = FailOnPanic(Arc::clone(&self.shared));
-        while let Some((items, weight)) = self.shared.queue.take() {
-            match self.write_group(items) {
-                Ok(answers) => {
+        let mut items = Vec::new();
+        while let Some(weight) = self.shared.queue.take(&mut items) {
+            match self.write_group(&mut items) {
+                Ok(()) => {
                     self.shared.queue.release(weight);
-                    answers.into_iter().for_each(Answer::give);
+                    self.answers.give(&self.shared.counters);
                 }
-                // The group's waiters were told by the drop of their senders. Nothing is accepted from here on.
+                // Nothing is accepted from here on.
                 Err(error) => {
+                    self.answers.abandon();
+                    items.clear();
                     self.shared.queue.fail();
                     on_fatal(&error);
                     return;
                 }
             }
         }
+        self.spare.remove();
     }
 
     /// Writes a group and syncs; an error is one after which nothing is known about the disk.
-    fn write_group(&mut self, items: Vec<Item>) -> io::Result<Vec<Answer>> {
-        let mut answers = Vec::with_capacity(items.len());
-        // A new segment is tried once per group: what found no space a moment ago finds none now.
-        let mut is_full = false;
-        for item in items {
-            answers.push(match item {
+    fn write_group(&mut self, items: &mut Vec<Item>) -> io::Result<()> {
+        self.is_full = false;
+        let mut left = items.len();
+        for item in items.drain(..) {
+            left -= 1;
+            match item {
                 Item::Append { record, done } => {
-                    let result = self.append(&record, is_full)?;
-                    is_full |= result == Err(AppendError::Full);
-                    self.shared.counters.count_append(&record, result.is_ok());
-                    Answer::Append(done, result)
+                    let result = self.append(&record)?;
+                    self.answers.push(Answer::Append {
+                        done,
+                        result,
+                        body_len: record.body.len() as u64,
+                        record_len: (self.head.len() + record.body.len()) as u64,
+                    });
                 }
-                Item::Rotate { done } => Answer::Rotate(done, self.rotate()?),
-            });
+                Item::Rotate { done } => {
+                    let range = self.rotate(left > 0)?;
+                    self.answers.push(Answer::Rotate { done, range });
+                }
+            }
         }
-        self.sync()?;
-        Ok(answers)
+        self.write()?;
+        self.sync()
     }
 
-    /// Writes one record. With `is_full` no new segment is tried.
-    fn append(&mut self, record: &Record, is_full: bool) -> io::Result<Result<Position, AppendError>> {
-        self.scratch.clear();
-        self.scratch.resize(RECORD_HEADER_LEN, 0);
-        record.encode_prefix(&mut self.scratch);
-        let payload_len = self.scratch.len() - RECORD_HEADER_LEN + record.body.len();
+    /// Takes one record; it is written with the rest of the group, or when the buffer is full.
+    fn append(&mut self, record: &Record) -> io::Result<Result<Position, AppendError>> {
+        self.head.clear();
+        self.head.resize(RECORD_HEADER_LEN, 0);
+        record.encode_prefix(&mut self.head);
+        let payload_len = self.head.len() - RECORD_HEADER_LEN + record.body.len();
         let Ok(payload_len) = u32::try_from(payload_len) else {
             return Ok(Err(AppendError::TooLarge));
         };
         let len = RECORD_HEADER_LEN as u64 + u64::from(payload_len);
         if !self.current.as_ref().is_some_and(|segment| segment.has_room(len)) {
-            if is_full {
+            self.leave_segment()?;
+            if self.is_full {
                 return Ok(Err(AppendError::Full));
             }
             if let Err(error) = self.open_segment(len) {
-                return full_or_fatal(error);
+                self.note_full(error)?;
+                return Ok(Err(AppendError::Full));
             }
         }
         let Some(segment) = &mut self.current else {
             return Ok(Err(AppendError::Full));
         };
         let position = segment.next_position();
-        let prefix = &self.scratch[RECORD_HEADER_LEN..];
+        let prefix = &self.head[RECORD_HEADER_LEN..];
         let header = format::record_header(&self.id, position, payload_len, prefix, &record.body);
-        self.scratch[..RECORD_HEADER_LEN].copy_from_slice(&header);
-        let mut body: &[u8] = &record.body;
-        if body.len() <= COPIED_BODY_BYTES {
-            self.scratch.extend_from_slice(body);
-            body = &[];
-        }
-        if let Err(error) = segment.write(&self.scratch, body) {
-            // What is whole in this segment stays; its torn end is cut off and the segment is never written again.
-            if is_out_of_space(&error) {
-                self.leave_segment()?;
-            }
-            return full_or_fatal(error);
+        self.head[..RECORD_HEADER_LEN].copy_from_slice(&header);
+        if let Err(error) = segment.append([&self.head, &record.body], &mut self.buffer) {
+            self.refuse_unwritten(error)?;
+            return Ok(Err(AppendError::Full));
         }
         self.generation_records += 1;
         Ok(Ok(position))
     }
 
-    /// Leaves the current segment and opens the next one, large enough for a record of `record_len` bytes.
+    /// Opens the next segment, large enough for a record of `record_len` bytes.
     fn open_segment(&mut self, record_len: u64) -> io::Result<()> {
-        self.leave_segment()?;
-        let number = self.next_segment;
-        // Also after a failure: a number is never used twice, and ranges may have gaps.
-        self.next_segment += 1;
-        let capacity = self.options.segment_bytes.max(SEGMENT_HEADER_LEN as u64 + record_len);
-        self.current = Some(Segment::create(&*self.fs, &self.dir, &self.id, number, capacity)?);
-        self.shared.counters.count_segment();
+        let (number, capacity) = (self.next_segment, self.layout.capacity(record_len));
+        let adopted = self.spare.adopt(number, capacity)?;
+        let is_prepared = adopted.is_some();
+        let file = match adopted {
+            Some(file) => file,
+            None => {
+                // Also after a failure: a number is never used twice, and ranges may have gaps.
+                self.next_segment += 1;
+                let file = Segment::create_file(&*self.fs, &self.dir, number, self.layout, capacity)?;
+                (file, capacity)
+            }
+        };
+        self.next_segment = number + 1;
+        self.current = Some(Segment::begin(
+            &self.dir,
+            &self.id,
+            number,
+            self.layout,
+            file,
+            &mut self.buffer,
+        ));
+        self.shared.counters.count_segment(is_prepared);
+        self.spare.begin(self.next_segment);
         Ok(())
     }
 
+    /// Writes what is in the buffer. What finds no space is refused, and the segment left.
+    fn write(&mut self) -> io::Result<()> {
+        let Some(segment) = &mut self.current else {
+            return Ok(());
+        };
+        match segment.write(&mut self.buffer) {
+            Ok(()) => {
+                self.spare.progress(segment.first_unwritten().offset);
+                Ok(())
+            }
+            Err(error) => self.refuse_unwritten(error),
+        }
+    }
+
+    /// After a failed write: what is whole in this segment stays; its torn end is cut off and it is never written again.
+    fn refuse_unwritten(&mut self, error: io::Error) -> io::Result<()> {
+        self.note_full(error)?;
+        if let Some(segment) = &self.current {
+            let from = segment.first_unwritten();
+            self.generation_records -= self.answers.refuse(from, AppendError::Full);
+        }
+        self.leave_written()
+    }
+
     fn leave_segment(&mut self) -> io::Result<()> {
+        self.write()?;
+        self.leave_written()
+    }
+
+    /// Leaves the segment; what is in the buffer and not in the file is dropped.
+    fn leave_written(&mut self) -> io::Result<()> {
+        let is_torn = self.current.as_ref().is_some_and(Segment::is_torn);
+        if !is_torn {
+            // The sync of a cut costs more: it commits the file system's journal.
+            self.sync()?;
+        }
         if let Some(segment) = &self.current {
             segment.cut()?;
         }
-        self.sync()?;
+        if is_torn {
+            self.sync()?;
+        }
         self.current = None;
         Ok(())
     }
 
     /// Closes the generation: every segment number since the last rotation, those without a record included, so that
     /// the ranges of all generations follow each other without a gap.
-    fn rotate(&mut self) -> io::Result<Option<SegmentRange>> {
-        if self.generation_records == 0 {
-            return Ok(None);
-        }
-        self.leave_segment()?;
-        let range = SegmentRange {
-            from: self.generation_from,
-            to: self.next_segment - 1,
+    fn rotate(&mut self, is_followed: bool) -> io::Result<Option<SegmentRange>> {
+        // What finds no space now does not count.
+        self.write()?;
+        let range = if self.generation_records == 0 {
+            None
+        } else {
+            self.leave_segment()?;
+            let range = SegmentRange {
+                from: self.generation_from,
+                to: self.next_segment - 1,
+            };
+            self.generation_from = self.next_segment;
+            self.generation_records = 0;
+            Some(range)
         };
-        self.generation_from = self.next_segment;
-        self.generation_records = 0;
-        Ok(Some(range))
+        if !is_followed && self.shared.queue.is_empty() {
+            self.spare.rest()?;
+        }
+        Ok(range)
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -222,13 +274,14 @@ impl Writer {
         }
         Ok(())
     }
-}
 
-/// No space is the caller's answer and the log goes on; anything else ends it.
-fn full_or_fatal<T>(error: io::Error) -> io::Result<Result<T, AppendError>> {
-    if is_out_of_space(&error) {
-        Ok(Err(AppendError::Full))
-    } else {
-        Err(error)
+    /// No space is the caller's answer and the log goes on; anything else ends it.
+    fn note_full(&mut self, error: io::Error) -> io::Result<()> {
+        if is_out_of_space(&error) {
+            self.is_full = true;
+            Ok(())
+        } else {
+            Err(error)
+        }
     }
 }

@@ -15,6 +15,12 @@ const POWERS: [f64; MAX_SCALE as usize + 1] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
 ];
 
+/// Values that are looked at together.
+const BLOCK: usize = 8;
+
+/// 1.5 * 2^52: a float of up to 2^51 that is added to it loses its fraction, and the sum's bits count up with the integer.
+const ROUNDING: f64 = 6_755_399_441_055_744.0;
+
 /// The value of a stored pair; `None` for a scale that no writer of ours uses.
 #[must_use]
 pub fn decode(unscaled: i64, scale: i8) -> Option<f64> {
@@ -56,16 +62,21 @@ pub fn unscaled(value: f64, scale: u8) -> Option<i64> {
 pub fn scale_of(values: &[f64]) -> u8 {
     let mut scale = 0;
     let mut largest = 0.0_f64;
-    for &value in values {
-        if unscaled(value, scale).is_none() {
-            match smallest_scale(value, scale + 1) {
-                // A value without a scale, or one too large for more digits than the run has now.
-                None if !value.is_finite() || smallest_scale(value, 0).is_none() => continue,
-                None => {}
-                Some(larger) => scale = larger,
+    for block in values.chunks(BLOCK) {
+        if all_unscaled(block, scale).is_none() {
+            for &value in block {
+                if unscaled(value, scale).is_none() {
+                    match smallest_scale(value) {
+                        None => continue,
+                        // Otherwise it is too large for more digits than the run has now.
+                        Some(smallest) => scale = scale.max(smallest),
+                    }
+                }
+                largest = largest.max(value.abs());
             }
+        } else {
+            largest = block.iter().fold(largest, |largest, value| largest.max(value.abs()));
         }
-        largest = largest.max(value.abs());
     }
     if largest * POWERS[usize::from(scale)] <= MAX_UNSCALED as f64 {
         return scale;
@@ -74,22 +85,80 @@ pub fn scale_of(values: &[f64]) -> u8 {
     (0..=MAX_SCALE).rev().max_by_key(|&scale| served(scale)).unwrap_or(0)
 }
 
-/// The smallest scale from `from` on that is exact for the value.
+/// Splits values into integers at this scale, which are appended, and those that have none. `place` is told in order how many have an
+/// integer and which value comes behind them that has none, if any.
+///
+/// # Panics
+/// When `scale` is larger than [`MAX_SCALE`].
+pub(super) fn split(values: &[f64], scale: u8, integers: &mut Vec<i64>, mut place: impl FnMut(u32, Option<f64>)) {
+    let mut exact = 0;
+    for block in values.chunks(BLOCK) {
+        if let Some(all) = all_unscaled(block, scale) {
+            integers.extend_from_slice(&all[..block.len()]);
+            exact += block.len() as u32;
+            continue;
+        }
+        for &value in block {
+            match unscaled(value, scale) {
+                Some(integer) => {
+                    integers.push(integer);
+                    exact += 1;
+                }
+                None => {
+                    place(exact, Some(value));
+                    exact = 0;
+                }
+            }
+        }
+    }
+    place(exact, None);
+}
+
+/// The integers of up to a block of values when all have one at this scale and none is large. Says what [`unscaled`] says of each, in
+/// instructions that the compiler can make of several at once.
+#[inline]
+fn all_unscaled(values: &[f64], scale: u8) -> Option<[i64; BLOCK]> {
+    let mut block = [0.0; BLOCK];
+    block[..values.len()].copy_from_slice(values);
+    let mut integers = [0; BLOCK];
+    let mut wrong = 0;
+    let mut look = |multiply: &dyn Fn(f64) -> f64, divide: &dyn Fn(f64) -> f64| {
+        for (integer, value) in integers.iter_mut().zip(block) {
+            let shifted = multiply(value);
+            let sum = shifted + ROUNDING;
+            *integer = sum.to_bits().wrapping_sub(ROUNDING.to_bits()).cast_signed();
+            wrong |= divide(sum - ROUNDING).to_bits() ^ value.to_bits();
+            // What is too large, and NaN, which comes out of every computation as it went in.
+            let is_small = shifted.abs() <= 2_251_799_813_685_248.0;
+            wrong |= u64::from(!is_small);
+        }
+    };
+    match scale {
+        0 => look(&|value| value, &|value| value),
+        _ => {
+            let power = POWERS[usize::from(scale)];
+            look(&|value| value * power, &|value| value / power);
+        }
+    }
+    (wrong == 0).then_some(integers)
+}
+
+/// The smallest scale that is exact for the value.
 ///
 /// A scale that is exact stays exact with more digits as long as the integer fits. So a look at the two largest scales that fit
 /// refuses a value without a decimal in two steps; two, because at the largest the rounding of the product may hide one.
-fn smallest_scale(value: f64, from: u8) -> Option<u8> {
-    if !value.is_finite() || from > MAX_SCALE {
+fn smallest_scale(value: f64) -> Option<u8> {
+    if !value.is_finite() {
         return None;
     }
     let magnitude = value.abs();
     let fitting = POWERS.partition_point(|power| magnitude * power <= MAX_UNSCALED as f64);
     let largest = u8::try_from(fitting.checked_sub(1)?).expect("there are 16 powers");
-    let refused = |scale: u8| scale < from || unscaled(value, scale).is_none();
-    if largest < from || (refused(largest) && largest.checked_sub(1).is_none_or(refused)) {
+    let refused = |scale: u8| unscaled(value, scale).is_none();
+    if refused(largest) && largest.checked_sub(1).is_none_or(refused) {
         return None;
     }
-    (from..=largest).find(|&scale| unscaled(value, scale).is_some())
+    (0..=largest).find(|&scale| unscaled(value, scale).is_some())
 }
 
 #[cfg(test)]
@@ -107,6 +176,12 @@ mod tests {
     fn any_bits() -> impl Strategy<Value = f64> {
         prop_oneof![
             any::<u64>().prop_map(f64::from_bits),
+            prop::sample::select(vec![
+                f64::NAN,
+                f64::INFINITY,
+                -0.0,
+                f64::from_bits(0x7ff0_0000_0000_0002)
+            ]),
             any::<i64>().prop_map(|n| n as f64),
             any::<i16>().prop_map(f64::from)
         ]
@@ -131,6 +206,27 @@ mod tests {
             for value in values {
                 prop_assert_eq!(stored(value, scale).to_bits(), value.to_bits());
             }
+        }
+
+        #[test]
+        fn a_block_says_what_each_value_says(values in prop::collection::vec(prop_oneof![any_bits(), decimal().prop_map(|d| d.0)], 0..20), scale in 0..=MAX_SCALE) {
+            for block in values.chunks(BLOCK) {
+                let each: Option<Vec<i64>> = block.iter().map(|&value| unscaled(value, scale)).collect();
+                if let Some(all) = all_unscaled(block, scale) {
+                    prop_assert_eq!(Some(all[..block.len()].to_vec()), each);
+                } else {
+                    let is_small = |value: &f64| (value * POWERS[usize::from(scale)]).abs() <= (1_i64 << 51) as f64;
+                    prop_assert!(each.is_none() || !block.iter().all(is_small), "refused {block:?} at {scale}");
+                }
+            }
+            let (mut integers, mut order) = (Vec::new(), Vec::new());
+            split(&values, scale, &mut integers, |exact, raw| {
+                order.extend(std::iter::repeat_n(None, exact as usize));
+                order.extend(raw.map(|raw| Some(raw.to_bits())));
+            });
+            let expected: Vec<_> = values.iter().map(|v| unscaled(*v, scale).is_none().then_some(v.to_bits())).collect();
+            prop_assert_eq!(order, expected);
+            prop_assert_eq!(integers, values.iter().filter_map(|v| unscaled(*v, scale)).collect::<Vec<_>>());
         }
 
         #[test]

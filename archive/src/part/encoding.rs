@@ -1,18 +1,17 @@
 //! How the columns of each file are encoded, compressed and cut into pages (`docs/formats/parts.md`).
 
+use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 
 use super::PartSettings;
+use super::run_column::DICTIONARY_BYTES;
 use super::schema::*;
 use crate::{ArchiveError, FileKind};
 
-/// Larger dictionaries are given up, because a reader holds a whole one for each open part.
-const DICTIONARY_BYTES: usize = 128 << 10;
-
 /// Of the ids there is one per series, and giving them up would cost eight bytes per sample.
-const ID_DICTIONARY_BYTES: usize = 4 << 20;
+pub(super) const ID_DICTIONARY_BYTES: usize = 4 << 20;
 
 /// Of lists and maps the encoder counts elements, not rows: pages are to end with the write that fills them all the same.
 const WHOLE_WRITE: usize = 1 << 20;
@@ -20,47 +19,21 @@ const WHOLE_WRITE: usize = 1 << 20;
 const LABEL_NAMES: [&str; 3] = [LABELS, "key_value", "key"];
 const LABEL_VALUES: [&str; 3] = [LABELS, "key_value", "value"];
 
+/// The columns of a file, as Parquet has them.
+pub(super) fn columns(kind: FileKind) -> SchemaDescriptor {
+    let converted = ArrowSchemaConverter::new().convert(of(kind, u64::MAX));
+    converted.expect("every type of the schema is one of Parquet")
+}
+
 /// The properties of a file's writer.
 pub(super) fn properties(kind: FileKind, settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
     match kind {
-        FileKind::Samples => samples(settings),
-        FileKind::Series => series(settings),
+        // Their pages come encoded.
+        FileKind::Samples | FileKind::Series => Ok(common(settings, WHOLE_WRITE, WHOLE_WRITE)?.build()),
         FileKind::Histograms => histograms(settings),
         FileKind::Exemplars => exemplars(settings),
         FileKind::Metadata => metadata(settings),
     }
-}
-
-fn samples(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
-    // A page ends with the write that fills it, for every column alike: batches are smaller than a page, and the encoder must
-    // not cut them further (`write_batch_size`).
-    let builder = common(settings, settings.sample_page_rows, settings.sample_page_rows)?
-        .set_max_row_group_row_count(Some(settings.sample_group_rows))
-        .set_column_dictionary_page_size_limit(column(&[SERIES_ID]), ID_DICTIONARY_BYTES);
-    // Engines disagree on what a minimum is when there are NaN.
-    let builder = without_statistics(builder, &[&[RAW_VALUE]]);
-    Ok(delta(builder, &[TIMESTAMP, UNSCALED]).build())
-}
-
-fn series(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
-    let builder = common(settings, settings.series_page_rows, WHOLE_WRITE)?
-        .set_max_row_group_row_count(Some(settings.series_group_rows))
-        .set_column_dictionary_enabled(column(&[SERIES_ID]), false);
-    let builder = without_statistics(builder, &[&LABEL_NAMES, &LABEL_VALUES]);
-    let rows = [
-        SAMPLES_ROW_START,
-        SAMPLES_ROW_COUNT,
-        HISTOGRAMS_ROW_START,
-        HISTOGRAMS_ROW_COUNT,
-        EXEMPLARS_ROW_START,
-        EXEMPLARS_ROW_COUNT,
-    ];
-    let mut builder = delta(delta(builder, &[MIN_TIME, MAX_TIME]), &rows);
-    // What is a few bytes for each page gains nothing, and costs a reader a context for each column and open part.
-    for name in [TENANT, PART].into_iter().chain(rows) {
-        builder = builder.set_column_compression(column(&[name]), Compression::UNCOMPRESSED);
-    }
-    Ok(builder.build())
 }
 
 fn histograms(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {

@@ -1,4 +1,4 @@
-//! One file of a part while it is written. It comes into being with its first row, so a kind that nobody sent costs nothing.
+//! One file of histograms, exemplars or metadata while it is written. It comes into being with its first row, so a kind that nobody sent costs nothing.
 
 use std::io::Write;
 
@@ -60,15 +60,11 @@ impl<W: Write + Send> FileWriter<W> {
         batch: Result<RecordBatch, ParquetError>,
     ) -> Result<(), ArchiveError> {
         let batch = batch.map_err(write_error)?;
-        let (group_rows, bytes) = match self.kind {
-            FileKind::Samples => (settings.sample_group_rows, 0),
-            FileKind::Series => (settings.series_group_rows, 0),
-            // Rows of any size: encoding can make thousands of buckets so small that a reader could not hold what comes out of a page.
-            _ => (settings.sample_group_rows, batch.get_array_memory_size()),
-        };
+        // Rows of any size: encoding can make thousands of buckets so small that a reader could not hold what comes out of a page.
+        let bytes = batch.get_array_memory_size();
         let group_bytes = self.group_bytes + bytes;
         let writer = self.open(open, settings)?;
-        let is_full = writer.in_progress_rows() + batch.num_rows() > group_rows
+        let is_full = writer.in_progress_rows() + batch.num_rows() > settings.sample_group_rows
             || writer.in_progress_size() > settings.group_bytes
             || group_bytes > settings.group_bytes;
         if is_full && writer.in_progress_rows() > 0 {
@@ -105,7 +101,7 @@ impl<W: Write + Send> FileWriter<W> {
 }
 
 /// Of what the encoder can complain about while writing, only the file below it is not our own mistake.
-fn write_error(error: ParquetError) -> ArchiveError {
+pub(super) fn write_error(error: ParquetError) -> ArchiveError {
     match error {
         ParquetError::External(source) => match source.downcast::<std::io::Error>() {
             Ok(io) => ArchiveError::Write(*io),

@@ -54,10 +54,11 @@ pub struct PartSettings {
     pub group_bytes: usize,
 }
 
+/// Those of a flush, which is to be fast: what it writes is soon merged.
 impl Default for PartSettings {
     fn default() -> Self {
         Self {
-            zstd_level: 3,
+            zstd_level: 1,
             sample_page_rows: 16 << 10,
             sample_group_rows: 1 << 20,
             series_page_rows: 512,

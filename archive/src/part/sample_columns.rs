@@ -1,94 +1,205 @@
-//! Rows of `samples` on their way into the encoder, column by column.
+//! Rows of `samples` while they are written: one page of every column is open, and the pages of one row group are kept.
 
-use std::sync::Arc;
+use std::ops::Range;
 
-use arrow::array::{ArrayRef, Float64Array, Int8Array, Int64Array};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
-use arrow::record_batch::RecordBatch;
+use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
+use parquet::schema::types::SchemaDescriptor;
 
-use emberkeep_model::{Run, UNSET_START_TIMESTAMP};
+use emberkeep_model::UNSET_START_TIMESTAMP;
 
-use super::{columns, decimal, schema};
+use super::bounds::Bounds;
+use super::chunk::{ChunkWriter, DataPage, Packer};
+use super::chunk_file::Chunks;
+use super::encoding::ID_DICTIONARY_BYTES;
+use super::hybrid::Levels;
+use super::run_column::RunColumn;
+use super::{RunSlice, decimal, delta};
 
-/// Rows not yet handed to the encoder; all of one tenant.
-#[derive(Debug, Default)]
+/// A series with at most so many rows is never cut by the end of a page.
+const WHOLE_ROWS: usize = 4096;
+
+/// The columns of a row group.
 pub(super) struct SampleColumns {
-    series_ids: Vec<i64>,
+    packer: Packer,
+    page_rows: usize,
+    tenants: RunColumn,
+    parts: RunColumn,
+    series_ids: RunColumn,
+    timestamps: ChunkWriter,
+    unscaled: ChunkWriter,
+    scales: RunColumn,
+    raw_values: ChunkWriter,
+    start_timestamps: RunColumn,
+    group_rows: usize,
+    page: OpenPage,
+}
+
+/// What of the open page is not in a run.
+#[derive(Default)]
+struct OpenPage {
     timestamps: Vec<i64>,
-    /// 0 where the value is raw.
+    /// Of those rows that have one.
     unscaled: Vec<i64>,
-    scales: Vec<i8>,
-    /// Row and value of what has no decimal; rare, so not a column.
-    raw: Vec<(usize, f64)>,
-    /// Empty as long as none is set.
-    start_timestamps: Vec<i64>,
+    has_unscaled: Levels,
+    /// Of the others, PLAIN.
+    raw: Vec<u8>,
+    content: Vec<u8>,
 }
 
 impl SampleColumns {
-    pub(super) fn len(&self) -> usize {
-        self.timestamps.len()
+    /// `columns` are those of the file; a page has `page_rows` rows or somewhat more.
+    pub(super) fn new(columns: &SchemaDescriptor, page_rows: usize, zstd_level: i32) -> Result<Self, ParquetError> {
+        let chunk = |i| ChunkWriter::new(columns.column(i));
+        let runs = |i| RunColumn::new(columns.column(i), chunk(i));
+        Ok(Self {
+            packer: Packer::new(zstd_level)?,
+            page_rows,
+            tenants: runs(0),
+            parts: runs(1),
+            series_ids: runs(2).with_dictionary_bytes(ID_DICTIONARY_BYTES),
+            timestamps: chunk(3),
+            unscaled: chunk(4),
+            scales: runs(5),
+            // Engines disagree on what a minimum is when there are NaN.
+            raw_values: chunk(6).without_statistics(),
+            start_timestamps: runs(7),
+            group_rows: 0,
+            page: OpenPage::default(),
+        })
     }
 
-    /// Adds rows `rows` of a run whose scale is known.
-    pub(super) fn push(&mut self, series_id: i64, scale: u8, run: &Run, rows: std::ops::Range<usize>) {
-        let before = self.len();
-        let count = rows.len();
-        self.series_ids.resize(before + count, series_id);
-        self.scales
-            .resize(before + count, i8::try_from(scale).expect("a scale is at most 15"));
-        self.timestamps.extend_from_slice(&run.timestamps[rows.clone()]);
-        self.unscaled.reserve(count);
-        for (i, &value) in run.values[rows.clone()].iter().enumerate() {
-            match decimal::unscaled(value, scale) {
-                Some(unscaled) => self.unscaled.push(unscaled),
-                None => {
-                    self.unscaled.push(0);
-                    self.raw.push((before + i, value));
-                }
+    /// Rows of the row group.
+    pub(super) fn rows(&self) -> usize {
+        self.group_rows + self.page.timestamps.len()
+    }
+
+    /// Bytes of the pages of the row group that have ended.
+    pub(super) fn bytes(&self) -> usize {
+        let runs = [
+            &self.tenants,
+            &self.parts,
+            &self.series_ids,
+            &self.scales,
+            &self.start_timestamps,
+        ];
+        let chunks = [&self.timestamps, &self.unscaled, &self.raw_values];
+        runs.map(RunColumn::bytes).iter().sum::<usize>() + chunks.map(ChunkWriter::bytes).iter().sum::<usize>()
+    }
+
+    /// The first of a run's rows from `from` on that go into the open page. A page never ends inside a series that is short enough.
+    pub(super) fn fitting(&self, run: RunSlice<'_>, from: usize) -> Range<usize> {
+        if run.len() <= WHOLE_ROWS {
+            return from..run.len();
+        }
+        from..run.len().min(from + self.page_rows - self.page.timestamps.len())
+    }
+
+    /// Adds rows of a run whose scale is known, and ends the page when it is full; true then.
+    pub(super) fn push(
+        &mut self,
+        tenant: &[u8],
+        part: i64,
+        series_id: i64,
+        scale: u8,
+        run: RunSlice<'_>,
+        rows: Range<usize>,
+    ) -> Result<bool, ParquetError> {
+        let count = u32::try_from(rows.len()).expect("a page has fewer than 2^32 rows");
+        self.tenants.push_text(tenant, count);
+        self.parts.push_number(part, count);
+        self.series_ids.push_new_number(series_id, count);
+        self.scales.push_number(i64::from(scale), count);
+        self.push_starts(run.start_timestamps, &rows);
+        let page = &mut self.page;
+        page.timestamps.extend_from_slice(&run.timestamps[rows.clone()]);
+        decimal::split(&run.values[rows], scale, &mut page.unscaled, |exact, raw| {
+            page.has_unscaled.push_many(true, exact);
+            if let Some(raw) = raw {
+                page.has_unscaled.push(false);
+                page.raw.extend_from_slice(&raw.to_le_bytes());
+            }
+        });
+        let is_full = page.timestamps.len() >= self.page_rows;
+        if is_full {
+            self.end_page()?;
+        }
+        Ok(is_full)
+    }
+
+    fn push_starts(&mut self, starts: &[i64], rows: &Range<usize>) {
+        let column = &mut self.start_timestamps;
+        let count = |rows: usize| u32::try_from(rows).expect("a page has fewer than 2^32 rows");
+        let Some(starts) = starts.get(rows.clone()).filter(|_| !starts.is_empty()) else {
+            return column.push_nulls(count(rows.len()));
+        };
+        for same in starts.chunk_by(|a, b| a == b) {
+            match same[0] {
+                UNSET_START_TIMESTAMP => column.push_nulls(count(same.len())),
+                start => column.push_number(start, count(same.len())),
             }
         }
-        if !run.start_timestamps.is_empty() {
-            self.start_timestamps.resize(before, UNSET_START_TIMESTAMP);
-            self.start_timestamps.extend_from_slice(&run.start_timestamps[rows]);
-        } else if !self.start_timestamps.is_empty() {
-            self.start_timestamps.resize(before + count, UNSET_START_TIMESTAMP);
+    }
+
+    fn end_page(&mut self) -> Result<(), ParquetError> {
+        let (page, packer) = (&mut self.page, &mut self.packer);
+        let rows = page.has_unscaled.count();
+        if rows == 0 {
+            return Ok(());
         }
+        self.tenants.end_page(packer)?;
+        self.parts.end_page(packer)?;
+        self.series_ids.end_page(packer)?;
+        self.scales.end_page(packer)?;
+        self.start_timestamps.end_page(packer)?;
+
+        page.content.clear();
+        delta::put(&mut page.content, &page.timestamps);
+        let (encoding, bounds) = (Encoding::DELTA_BINARY_PACKED, Bounds::of_numbers(&page.timestamps));
+        let times = DataPage::required(rows, encoding, &page.content, bounds);
+        self.timestamps.push(times, packer)?;
+
+        page.content.clear();
+        page.has_unscaled.put(&mut page.content);
+        delta::put(&mut page.content, &page.unscaled);
+        let raw = page.has_unscaled.zeros();
+        let unscaled = DataPage {
+            nulls: raw,
+            ..DataPage::required(rows, encoding, &page.content, Bounds::of_numbers(&page.unscaled))
+        };
+        self.unscaled.push(unscaled, packer)?;
+
+        page.content.clear();
+        page.has_unscaled.put_inverted(&mut page.content);
+        page.content.extend_from_slice(&page.raw);
+        let raw_values = DataPage {
+            nulls: rows - raw,
+            ..DataPage::required(rows, Encoding::PLAIN, &page.content, Bounds::Nothing)
+        };
+        self.raw_values.push(raw_values, packer)?;
+
+        self.group_rows += page.timestamps.len();
+        page.timestamps.clear();
+        page.unscaled.clear();
+        page.has_unscaled.clear();
+        page.raw.clear();
+        Ok(())
     }
 
-    /// The rows as Arrow columns; none are left.
-    pub(super) fn take_batch(&mut self, tenant: &str, part: i64) -> Result<RecordBatch, ParquetError> {
-        let rows = self.len();
-        let (unscaled_valid, raw_value) = raw_columns(std::mem::take(&mut self.raw), rows);
-        let unscaled = Int64Array::new(std::mem::take(&mut self.unscaled).into(), unscaled_valid);
-        let columns: Vec<ArrayRef> = vec![
-            columns::tenants(tenant, rows),
-            columns::parts(part, rows),
-            columns::numbers(&mut self.series_ids),
-            columns::times(&mut self.timestamps),
-            Arc::new(unscaled),
-            Arc::new(Int8Array::from(std::mem::take(&mut self.scales))),
-            Arc::new(raw_value),
-            columns::start_times(&mut self.start_timestamps, rows),
-        ];
-        Ok(RecordBatch::try_new(Arc::clone(&schema::SAMPLES), columns)?)
+    /// Ends the row group; no rows are left.
+    pub(super) fn take_group(&mut self) -> Result<Chunks, ParquetError> {
+        self.end_page()?;
+        self.group_rows = 0;
+        let packer = &mut self.packer;
+        Ok(vec![
+            self.tenants.close(packer)?,
+            self.parts.close(packer)?,
+            self.series_ids.close(packer)?,
+            self.timestamps.close(None, packer)?,
+            self.unscaled.close(None, packer)?,
+            self.scales.close(packer)?,
+            self.raw_values.close(None, packer)?,
+            self.start_timestamps.close(packer)?,
+        ])
     }
-}
-
-/// Which rows have an unscaled value (none given = all), and the raw values of the others.
-fn raw_columns(raw: Vec<(usize, f64)>, rows: usize) -> (Option<NullBuffer>, Float64Array) {
-    if raw.is_empty() {
-        return (None, Float64Array::new_null(rows));
-    }
-    let mut is_raw = vec![false; rows];
-    let mut values = vec![0.0; rows];
-    for (row, value) in raw {
-        is_raw[row] = true;
-        values[row] = value;
-    }
-    let is_raw = BooleanBuffer::from(is_raw);
-    (
-        Some(NullBuffer::new(!&is_raw)),
-        Float64Array::new(values.into(), Some(NullBuffer::new(is_raw))),
-    )
 }

@@ -1,47 +1,46 @@
-//! Rows of `series` on their way into the encoder.
+//! Rows of `series` while they are written: one page of every column is open, and the pages of one row group are kept.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringBuilder};
-use arrow::record_batch::RecordBatch;
+use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
+use parquet::schema::types::SchemaDescriptor;
 
 use emberkeep_model::Labels;
 
-use super::columns::{self, LabelColumn};
-use super::{TimeSpan, schema};
+use super::TimeSpan;
+use super::bounds::Bounds;
+use super::chunk::{ChunkWriter, DataPage, Packer};
+use super::chunk_file::Chunks;
+use super::delta;
+use super::label_pages::LabelPages;
+use super::run_column::RunColumn;
 
-/// Rows not yet handed to the encoder; all of one tenant.
-#[derive(Debug, Default)]
+/// A page ends before its time when its labels are so many bytes.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// Columns of times and of row numbers.
+const NUMBERS: usize = 8;
+
+/// The columns of a row group.
 pub(super) struct SeriesColumns {
+    packer: Packer,
+    page_rows: usize,
+    tenants: RunColumn,
+    parts: RunColumn,
+    series_ids: ChunkWriter,
+    metric_names: RunColumn,
+    labels: LabelPages,
+    numbers: [ChunkWriter; NUMBERS],
+    group_rows: usize,
+    page: OpenPage,
+}
+
+#[derive(Default)]
+struct OpenPage {
     series_ids: Vec<i64>,
-    metric_names: StringBuilder,
-    labels: LabelColumn,
-    min_times: Vec<i64>,
-    max_times: Vec<i64>,
-    samples: RowColumns,
-    histograms: RowColumns,
-    exemplars: RowColumns,
-}
-
-/// Where the rows of one kind lie.
-#[derive(Debug, Default)]
-struct RowColumns {
-    starts: Vec<i64>,
-    counts: Vec<i64>,
-}
-
-impl RowColumns {
-    fn push(&mut self, rows: &Range<u64>) {
-        let number = |n: u64| i64::try_from(n).expect("a file has fewer than 2^63 rows");
-        self.starts.push(number(rows.start));
-        self.counts.push(number(rows.end - rows.start));
-    }
-
-    fn take(&mut self) -> [ArrayRef; 2] {
-        [columns::numbers(&mut self.starts), columns::numbers(&mut self.counts)]
-    }
+    numbers: [Vec<i64>; NUMBERS],
+    content: Vec<u8>,
 }
 
 /// Where the rows of a series lie in each file; without any, where they would.
@@ -53,37 +52,116 @@ pub(super) struct RowsByKind {
 }
 
 impl SeriesColumns {
-    pub(super) fn len(&self) -> usize {
-        self.series_ids.len()
+    /// `columns` are those of the file.
+    pub(super) fn new(columns: &SchemaDescriptor, page_rows: usize, zstd_level: i32) -> Result<Self, ParquetError> {
+        // What is a few bytes for each page gains nothing, and costs a reader a context for each column and open part.
+        let unpacked = |i| ChunkWriter::unpacked(columns.column(i));
+        let packed = |i| ChunkWriter::new(columns.column(i));
+        Ok(Self {
+            packer: Packer::new(zstd_level)?,
+            page_rows,
+            tenants: RunColumn::new(columns.column(0), unpacked(0)),
+            parts: RunColumn::new(columns.column(1), unpacked(1)),
+            // Hashes cannot be compressed.
+            series_ids: unpacked(2),
+            metric_names: RunColumn::new(columns.column(3), packed(3)),
+            labels: LabelPages::new(packed(4), packed(5)),
+            numbers: std::array::from_fn(|i| if i < 2 { packed(6 + i) } else { unpacked(6 + i) }),
+            group_rows: 0,
+            page: OpenPage::default(),
+        })
     }
 
-    /// Adds a series with its oldest and newest time.
-    pub(super) fn push(&mut self, series_id: i64, labels: &Labels, times: TimeSpan, rows: &RowsByKind) {
-        self.series_ids.push(series_id);
-        self.metric_names.append_value(labels.metric_name());
-        self.labels.push(labels);
-        self.min_times.push(times.min_time);
-        self.max_times.push(times.max_time);
-        self.samples.push(&rows.samples);
-        self.histograms.push(&rows.histograms);
-        self.exemplars.push(&rows.exemplars);
+    /// Rows of the row group.
+    pub(super) fn rows(&self) -> usize {
+        self.group_rows + self.page.series_ids.len()
     }
 
-    /// The rows as Arrow columns; none are left.
-    pub(super) fn take_batch(&mut self, tenant: &str, part: i64) -> Result<RecordBatch, ParquetError> {
-        let rows = self.len();
-        let mut columns = vec![
-            columns::tenants(tenant, rows),
-            columns::parts(part, rows),
-            columns::numbers(&mut self.series_ids),
-            Arc::new(self.metric_names.finish()),
-            self.labels.take()?,
-            columns::times(&mut self.min_times),
-            columns::times(&mut self.max_times),
+    /// Bytes of the pages of the row group that have ended.
+    pub(super) fn bytes(&self) -> usize {
+        let runs = [&self.tenants, &self.parts, &self.metric_names];
+        let numbers = self.numbers.iter().map(ChunkWriter::bytes).sum::<usize>();
+        runs.map(RunColumn::bytes).iter().sum::<usize>() + self.series_ids.bytes() + self.labels.bytes() + numbers
+    }
+
+    /// Adds a series with its oldest and newest time, and ends the page when it is full; true then.
+    pub(super) fn push(
+        &mut self,
+        tenant: &[u8],
+        part: i64,
+        series_id: i64,
+        labels: &Labels,
+        times: TimeSpan,
+        rows: &RowsByKind,
+    ) -> Result<bool, ParquetError> {
+        self.tenants.push_text(tenant, 1);
+        self.parts.push_number(part, 1);
+        self.page.series_ids.push(series_id);
+        self.metric_names.push_text(metric_name(labels), 1);
+        self.labels.push(labels.as_bytes());
+        let signed = |n: u64| n.cast_signed();
+        let start_and_count = |rows: &Range<u64>| [signed(rows.start), signed(rows.end - rows.start)];
+        let [[a, b], [c, d], [e, f]] = [&rows.samples, &rows.histograms, &rows.exemplars].map(start_and_count);
+        let numbers = [times.min_time, times.max_time, a, b, c, d, e, f];
+        for (column, number) in self.page.numbers.iter_mut().zip(numbers) {
+            column.push(number);
+        }
+        let is_full = self.page.series_ids.len() >= self.page_rows || self.labels.page_bytes() >= PAGE_BYTES;
+        if is_full {
+            self.end_page()?;
+        }
+        Ok(is_full)
+    }
+
+    fn end_page(&mut self) -> Result<(), ParquetError> {
+        let (page, packer) = (&mut self.page, &mut self.packer);
+        let rows = u32::try_from(page.series_ids.len()).expect("a page has fewer than 2^32 rows");
+        if rows == 0 {
+            return Ok(());
+        }
+        self.tenants.end_page(packer)?;
+        self.parts.end_page(packer)?;
+        self.metric_names.end_page(packer)?;
+        self.labels.end_page(packer)?;
+        page.content.clear();
+        page.content
+            .extend(page.series_ids.iter().flat_map(|id| id.to_le_bytes()));
+        let bounds = Bounds::of_numbers(&page.series_ids);
+        let ids = DataPage::required(rows, Encoding::PLAIN, &page.content, bounds);
+        self.series_ids.push(ids, packer)?;
+        self.group_rows += page.series_ids.len();
+        page.series_ids.clear();
+        for (column, numbers) in self.numbers.iter_mut().zip(&mut page.numbers) {
+            page.content.clear();
+            delta::put(&mut page.content, numbers);
+            let bounds = Bounds::of_numbers(numbers);
+            let data = DataPage::required(rows, Encoding::DELTA_BINARY_PACKED, &page.content, bounds);
+            column.push(data, packer)?;
+            numbers.clear();
+        }
+        Ok(())
+    }
+
+    /// Ends the row group; no rows are left.
+    pub(super) fn take_group(&mut self) -> Result<Chunks, ParquetError> {
+        self.end_page()?;
+        self.group_rows = 0;
+        let packer = &mut self.packer;
+        let mut chunks = vec![
+            self.tenants.close(packer)?,
+            self.parts.close(packer)?,
+            self.series_ids.close(None, packer)?,
+            self.metric_names.close(packer)?,
         ];
-        columns.extend(self.samples.take());
-        columns.extend(self.histograms.take());
-        columns.extend(self.exemplars.take());
-        Ok(RecordBatch::try_new(Arc::clone(&schema::SERIES), columns)?)
+        self.labels.close(packer, &mut chunks)?;
+        for column in &mut self.numbers {
+            chunks.push(column.close(None, packer)?);
+        }
+        Ok(chunks)
     }
+}
+
+fn metric_name(labels: &Labels) -> &[u8] {
+    let name = Labels::METRIC_NAME.as_bytes();
+    emberkeep_model::canonical_value_of(labels.as_bytes(), name).unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod damage;
+mod fallback;
 mod golden;
 mod histograms;
 mod kinds;

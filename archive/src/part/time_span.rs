@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use emberkeep_model::{ExemplarRun, SeenMetadata, SeriesRuns, TimeRange};
+use emberkeep_model::{ExemplarRun, HistogramRun, SeenMetadata, TimeRange};
 
 /// The oldest and the newest moment, milliseconds since 1970; both are inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,10 +25,9 @@ impl TimeSpan {
     }
 
     /// Of settled floats and histograms; none without any.
-    pub(super) fn of_samples(runs: &SeriesRuns) -> Option<Self> {
+    pub(super) fn of_samples(floats: &[i64], histograms: &HistogramRun) -> Option<Self> {
         let of_times = |times: &[i64]| Self::new(*times.first()?, *times.last()?);
-        let floats = of_times(&runs.samples.timestamps);
-        Self::join(floats, of_times(runs.histograms.timestamps()))
+        Self::join(of_times(floats), of_times(histograms.timestamps()))
     }
 
     /// Of settled exemplars; none without any.

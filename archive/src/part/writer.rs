@@ -1,28 +1,30 @@
 //! Writing a level-0 part: series by series in row order, in one pass, with memory bounded by a row group of each file and the metadata of
 //! one tenant.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 
-use emberkeep_model::{
-    ExemplarRun, HistogramRun, Labels, Run, SeenMetadata, SeriesRuns, TenantId, fingerprint, series_id,
-};
+use parquet::errors::ParquetError;
 
+use emberkeep_model::{ExemplarRun, HistogramRun, Labels, SeenMetadata, SeriesRuns, TenantId};
+
+use super::chunk_file::ChunkFile;
 use super::exemplar_columns::ExemplarColumns;
-use super::file_writer::{FileWriter, Open};
+use super::file_writer::{FileWriter, Open, write_error};
 use super::footer::Footer;
 use super::histogram_columns::HistogramColumns;
 use super::metadata_rows::MetadataRows;
 use super::sample_columns::SampleColumns;
 use super::series_columns::{RowsByKind, SeriesColumns};
-use super::{PartInfo, PartSettings, PartSummary, TimeSpan, decimal, part_number};
+use super::series_ids::SeriesIds;
+use super::{PartInfo, PartSettings, PartSummary, RunSlice, TenantSummary, TimeSpan, decimal, encoding, part_number};
 use crate::{ArchiveError, FileKind, FileSummary};
 
-/// Rows of `samples` that go to the encoder at once, and so by how much a page may be larger than asked.
-const SAMPLE_BATCH_ROWS: usize = 4096;
+/// Rows of a page of `samples`, at least: a series of so many is never cut, so a page may be larger than asked by as much.
+const LEAST_SAMPLE_PAGE_ROWS: usize = 4096;
 
-/// Rows of `series`, `histograms`, `exemplars` and `metadata` that go to the encoder at once.
+/// Rows of `histograms`, `exemplars` and `metadata` that go to the encoder at once.
 const BATCH_ROWS: usize = 256;
 
 /// Bytes of rows of any size that go to the encoder at once, unless one row is larger.
@@ -40,17 +42,30 @@ pub struct PartWriter<'a, W: Write + Send> {
     histograms: HistogramColumns,
     exemplars: ExemplarColumns,
     metadata: MetadataRows,
-    /// The tenant at work, and its last series; rows must come in order.
-    last: Option<(TenantId, Option<Labels>)>,
-    /// Ids given in this part, so that no two series share one.
-    ids: HashSet<i64>,
-    id_of: fn(&TenantId, &Labels) -> i64,
+    /// Rows must come in order.
+    last: Option<OpenTenant>,
+    ids: SeriesIds,
+    id_of: Option<fn(&TenantId, &Labels) -> i64>,
     summary: PartSummary,
 }
 
+/// The tenant at work, what it has so far, and its last series.
+struct OpenTenant {
+    tenant: TenantId,
+    labels: Option<Labels>,
+    summary: TenantSummary,
+}
+
+/// All rows of one series.
+struct Rows<'a> {
+    samples: RunSlice<'a>,
+    histograms: &'a HistogramRun,
+    exemplars: &'a ExemplarRun,
+}
+
 struct Files<W: Write + Send> {
-    samples: FileWriter<W>,
-    series: FileWriter<W>,
+    samples: ChunkFile<W>,
+    series: ChunkFile<W>,
     histograms: FileWriter<W>,
     exemplars: FileWriter<W>,
     metadata: FileWriter<W>,
@@ -79,30 +94,35 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
             .series_page_rows
             .min(settings.histogram_page_rows)
             .min(settings.other_page_rows);
-        if settings.sample_page_rows < SAMPLE_BATCH_ROWS || least < BATCH_ROWS {
-            let reason = format!("pages need at least {SAMPLE_BATCH_ROWS} rows of samples and {BATCH_ROWS} of others");
+        if settings.sample_page_rows < LEAST_SAMPLE_PAGE_ROWS || least < BATCH_ROWS {
+            let reason =
+                format!("pages need at least {LEAST_SAMPLE_PAGE_ROWS} rows of samples and {BATCH_ROWS} of others");
             return Err(ArchiveError::Invalid(reason));
         }
+        let (columns, level) = (encoding::columns, settings.zstd_level);
+        let invalid = |error: ParquetError| ArchiveError::Invalid(error.to_string());
+        let samples = SampleColumns::new(&columns(FileKind::Samples), settings.sample_page_rows, level);
+        let series = SeriesColumns::new(&columns(FileKind::Series), settings.series_page_rows, level);
         let mut writer = Self {
             open: Box::new(open),
             part: part_number(info.ulid),
             info,
             settings,
             files: Files {
-                samples: FileWriter::new(FileKind::Samples),
-                series: FileWriter::new(FileKind::Series),
+                samples: ChunkFile::new(FileKind::Samples),
+                series: ChunkFile::new(FileKind::Series),
                 histograms: FileWriter::new(FileKind::Histograms),
                 exemplars: FileWriter::new(FileKind::Exemplars),
                 metadata: FileWriter::new(FileKind::Metadata),
             },
-            samples: SampleColumns::default(),
-            series: SeriesColumns::default(),
+            samples: samples.map_err(invalid)?,
+            series: series.map_err(invalid)?,
             histograms: HistogramColumns::default(),
             exemplars: ExemplarColumns::default(),
             metadata: MetadataRows::default(),
             last: None,
-            ids: HashSet::new(),
-            id_of: |tenant, labels| series_id(fingerprint(tenant, labels)),
+            ids: SeriesIds::new(),
+            id_of: None,
             summary: PartSummary {
                 rows: 0,
                 series: 0,
@@ -122,7 +142,7 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
     /// Replaces the hash behind series ids, so that a test can make them collide.
     #[cfg(test)]
     pub(super) fn with_ids(mut self, id_of: fn(&TenantId, &Labels) -> i64) -> Self {
-        self.id_of = id_of;
+        self.id_of = Some(id_of);
         self
     }
 
@@ -138,32 +158,74 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
         runs: &SeriesRuns,
         metadata: &[SeenMetadata],
     ) -> Result<(), ArchiveError> {
-        let of_samples = TimeSpan::of_samples(runs);
-        let of_exemplars = TimeSpan::of_exemplars(&runs.exemplars);
+        // A slice knows nothing of the other kinds; without any, it says the same.
+        if !runs.histograms.is_empty() || !runs.exemplars.is_empty() {
+            require_settled(labels, runs.is_settled())?;
+        }
+        let rows = Rows {
+            samples: RunSlice::from(&runs.samples),
+            histograms: &runs.histograms,
+            exemplars: &runs.exemplars,
+        };
+        self.push_rows(tenant, labels, &rows, metadata)
+    }
+
+    /// Adds one series of which this part has floats alone, and perhaps metadata; as [`PartWriter::push`], from wherever they lie.
+    ///
+    /// # Errors
+    /// As [`PartWriter::push`].
+    pub fn push_slice(
+        &mut self,
+        tenant: &TenantId,
+        labels: &Labels,
+        samples: RunSlice<'_>,
+        metadata: &[SeenMetadata],
+    ) -> Result<(), ArchiveError> {
+        let rows = Rows {
+            samples,
+            histograms: &HistogramRun::default(),
+            exemplars: &ExemplarRun::default(),
+        };
+        self.push_rows(tenant, labels, &rows, metadata)
+    }
+
+    fn push_rows(
+        &mut self,
+        tenant: &TenantId,
+        labels: &Labels,
+        rows: &Rows<'_>,
+        metadata: &[SeenMetadata],
+    ) -> Result<(), ArchiveError> {
+        let of_samples = TimeSpan::of_samples(rows.samples.timestamps, rows.histograms);
+        let of_exemplars = TimeSpan::of_exemplars(rows.exemplars);
         let Some(times) = of_samples.or(of_exemplars).or_else(|| TimeSpan::of_seen(metadata)) else {
             return Err(ArchiveError::Invalid(format!("series {labels} has nothing")));
         };
-        if !runs.is_settled() {
-            return Err(ArchiveError::Invalid(format!(
-                "the rows of series {labels} are not settled"
-            )));
-        }
+        require_settled(labels, rows.samples.is_settled())?;
         self.advance(tenant, Some(labels))?;
 
-        let mut id = (self.id_of)(tenant, labels);
-        while !self.ids.insert(id) {
-            id = id.wrapping_add(1) & i64::MAX;
-        }
+        let asked = match self.id_of {
+            Some(id_of) => id_of(tenant, labels),
+            None => self.ids.asked(tenant, labels),
+        };
+        let id = self.ids.give(asked);
         let row = self.summary.series;
-        let rows = self.count(tenant, runs);
-        self.series.push(id, labels, times, &rows);
-        if self.series.len() >= BATCH_ROWS {
-            self.write_series()?;
+        let places = self.count(rows, of_samples, of_exemplars);
+        if self.series.rows() >= self.settings.series_group_rows {
+            self.end_series_group()?;
         }
-        self.push_samples(id, &runs.samples)?;
-        self.push_histograms(id, &runs.histograms)?;
-        self.push_exemplars(id, &runs.exemplars)?;
-        self.metadata.push(labels.metric_name(), Some((row, id)), metadata);
+        let pushed = self
+            .series
+            .push(tenant.as_str().as_bytes(), self.part, id, labels, times, &places);
+        if pushed.map_err(write_error)? && self.series.bytes() > self.settings.group_bytes {
+            self.end_series_group()?;
+        }
+        self.push_samples(tenant, id, rows.samples)?;
+        self.push_histograms(id, rows.histograms)?;
+        self.push_exemplars(id, rows.exemplars)?;
+        if !metadata.is_empty() {
+            self.metadata.push(labels.metric_name(), Some((row, id)), metadata);
+        }
         Ok(())
     }
 
@@ -192,6 +254,8 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
     /// [`ArchiveError::Write`] when writing fails.
     pub fn finish(mut self) -> Result<(PartSummary, Vec<(FileKind, W)>), ArchiveError> {
         self.end_tenant()?;
+        self.end_samples_group()?;
+        self.end_series_group()?;
         let mut summary = self.summary;
         for tenant in summary.tenants.values() {
             summary.min_time = summary.min_time.min(tenant.min_time);
@@ -206,7 +270,10 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
             metadata,
         } = self.files;
         let mut closed: Vec<(FileSummary, W)> = Vec::new();
-        for file in [samples, series, histograms, exemplars, metadata] {
+        for file in [samples, series] {
+            closed.extend(file.close(footer)?);
+        }
+        for file in [histograms, exemplars, metadata] {
             closed.extend(file.close(footer)?);
         }
         let mut files = Vec::new();
@@ -218,14 +285,13 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
     }
 
     /// Counts a series; where its rows will lie.
-    fn count(&mut self, tenant: &TenantId, runs: &SeriesRuns) -> RowsByKind {
-        let (all, of_tenant) = (&mut self.summary, tenant.as_str().to_owned());
-        let of_tenant = all.tenants.entry(of_tenant).or_default();
-        if let Some(times) = TimeSpan::of_samples(runs) {
+    fn count(&mut self, rows: &Rows<'_>, times: Option<TimeSpan>, of_exemplars: Option<TimeSpan>) -> RowsByKind {
+        let all = &mut self.summary;
+        let of_tenant = &mut self.last.as_mut().expect("a tenant is at work").summary;
+        if let Some(times) = times {
             of_tenant.min_time = of_tenant.min_time.min(times.min_time);
             of_tenant.max_time = of_tenant.max_time.max(times.max_time);
         }
-        let of_exemplars = TimeSpan::of_exemplars(&runs.exemplars);
         of_tenant.exemplar_times = TimeSpan::join(of_tenant.exemplar_times, of_exemplars);
         of_tenant.series += 1;
         all.series += 1;
@@ -236,23 +302,27 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
             start..*all
         };
         RowsByKind {
-            samples: add(&mut all.rows, &mut of_tenant.samples, runs.samples.len()),
-            histograms: add(&mut all.histograms, &mut of_tenant.histograms, runs.histograms.len()),
-            exemplars: add(&mut all.exemplars, &mut of_tenant.exemplars, runs.exemplars.len()),
+            samples: add(&mut all.rows, &mut of_tenant.samples, rows.samples.len()),
+            histograms: add(&mut all.histograms, &mut of_tenant.histograms, rows.histograms.len()),
+            exemplars: add(&mut all.exemplars, &mut of_tenant.exemplars, rows.exemplars.len()),
         }
     }
 
-    /// A batch never ends inside a series that fits into one, so that pages end with series.
-    fn push_samples(&mut self, id: i64, run: &Run) -> Result<(), ArchiveError> {
-        let scale = decimal::scale_of(&run.values);
-        if self.samples.len() + run.len() > SAMPLE_BATCH_ROWS {
-            self.write_samples()?;
-        }
-        for start in (0..run.len()).step_by(SAMPLE_BATCH_ROWS) {
-            let end = run.len().min(start + SAMPLE_BATCH_ROWS);
-            self.samples.push(id, scale, run, start..end);
-            if self.samples.len() >= SAMPLE_BATCH_ROWS {
-                self.write_samples()?;
+    fn push_samples(&mut self, tenant: &TenantId, id: i64, run: RunSlice<'_>) -> Result<(), ArchiveError> {
+        let scale = decimal::scale_of(run.values);
+        let mut from = 0;
+        while from < run.len() {
+            let rows = self.samples.fitting(run, from);
+            if self.samples.rows() > 0 && self.samples.rows() + rows.len() > self.settings.sample_group_rows {
+                self.end_samples_group()?;
+                continue;
+            }
+            from = rows.end;
+            let pushed = self
+                .samples
+                .push(tenant.as_str().as_bytes(), self.part, id, scale, run, rows);
+            if pushed.map_err(write_error)? && self.samples.bytes() > self.settings.group_bytes {
+                self.end_samples_group()?;
             }
         }
         Ok(())
@@ -284,60 +354,69 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
         Ok(())
     }
 
-    /// Checks the order; batches hold one tenant, so a new one ends them.
+    /// Checks the order; batches of some kinds hold one tenant, so a new one ends them.
     fn advance(&mut self, tenant: &TenantId, labels: Option<&Labels>) -> Result<(), ArchiveError> {
         match &mut self.last {
-            Some((last_tenant, last_labels)) if last_tenant == tenant => {
+            Some(last) if last.tenant == *tenant => {
                 let Some(labels) = labels else {
                     return Ok(());
                 };
-                if let Some(last_labels) = last_labels.as_ref().filter(|last| **last >= *labels) {
+                if let Some(last_labels) = last.labels.as_ref().filter(|last| **last >= *labels) {
                     return Err(ArchiveError::Invalid(format!(
                         "series {labels} comes after {last_labels}"
                     )));
                 }
-                *last_labels = Some(labels.clone());
+                last.labels = Some(labels.clone());
                 return Ok(());
             }
-            Some((last_tenant, _)) if *last_tenant > *tenant => {
+            Some(last) if last.tenant > *tenant => {
                 return Err(ArchiveError::Invalid(format!(
-                    "tenant `{tenant}` comes after `{last_tenant}`"
+                    "tenant `{tenant}` comes after `{}`",
+                    last.tenant
                 )));
             }
             Some(_) => self.end_tenant()?,
             None => {}
         }
-        self.last = Some((tenant.clone(), labels.cloned()));
+        self.last = Some(OpenTenant {
+            tenant: tenant.clone(),
+            labels: labels.cloned(),
+            summary: TenantSummary::default(),
+        });
         Ok(())
     }
 
-    /// Writes what is left of the tenant at work.
+    /// Writes what is left of the tenant at work, of the kinds that have batches.
     fn end_tenant(&mut self) -> Result<(), ArchiveError> {
-        self.write_samples()?;
-        self.write_series()?;
         self.write_histograms()?;
         self.write_exemplars()?;
-        self.write_metadata()
+        self.write_metadata()?;
+        if let Some(last) = self.last.take() {
+            self.summary
+                .tenants
+                .insert(last.tenant.as_str().to_owned(), last.summary);
+        }
+        Ok(())
     }
 
-    fn write_samples(&mut self) -> Result<(), ArchiveError> {
-        let (Some((tenant, _)), true) = (&self.last, self.samples.len() > 0) else {
+    fn end_samples_group(&mut self) -> Result<(), ArchiveError> {
+        if self.samples.rows() == 0 {
             return Ok(());
-        };
-        let batch = self.samples.take_batch(tenant.as_str(), self.part);
-        self.files.samples.write(&mut *self.open, &self.settings, batch)
+        }
+        let chunks = self.samples.take_group();
+        self.files.samples.write(&mut *self.open, &self.settings, chunks)
     }
 
-    fn write_series(&mut self) -> Result<(), ArchiveError> {
-        let (Some((tenant, _)), true) = (&self.last, self.series.len() > 0) else {
+    fn end_series_group(&mut self) -> Result<(), ArchiveError> {
+        if self.series.rows() == 0 {
             return Ok(());
-        };
-        let batch = self.series.take_batch(tenant.as_str(), self.part);
-        self.files.series.write(&mut *self.open, &self.settings, batch)
+        }
+        let chunks = self.series.take_group();
+        self.files.series.write(&mut *self.open, &self.settings, chunks)
     }
 
     fn write_histograms(&mut self) -> Result<(), ArchiveError> {
-        let (Some((tenant, _)), true) = (&self.last, self.histograms.len() > 0) else {
+        let (Some(OpenTenant { tenant, .. }), true) = (&self.last, self.histograms.len() > 0) else {
             return Ok(());
         };
         let batch = self.histograms.take_batch(tenant.as_str(), self.part);
@@ -345,7 +424,7 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
     }
 
     fn write_exemplars(&mut self) -> Result<(), ArchiveError> {
-        let (Some((tenant, _)), true) = (&self.last, self.exemplars.len() > 0) else {
+        let (Some(OpenTenant { tenant, .. }), true) = (&self.last, self.exemplars.len() > 0) else {
             return Ok(());
         };
         let batch = self.exemplars.take_batch(tenant.as_str(), self.part);
@@ -353,7 +432,7 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
     }
 
     fn write_metadata(&mut self) -> Result<(), ArchiveError> {
-        let Some((tenant, _)) = &self.last else {
+        let Some(OpenTenant { tenant, summary, .. }) = &mut self.last else {
             return Ok(());
         };
         let mut metadata = std::mem::take(&mut self.metadata);
@@ -365,10 +444,18 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
             let batch = metadata.batch(start..count.min(start + BATCH_ROWS), tenant.as_str(), self.part);
             self.files.metadata.write(&mut *self.open, &self.settings, batch)?;
         }
-        let of_tenant = self.summary.tenants.entry(tenant.as_str().to_owned()).or_default();
-        of_tenant.metadata_times = Some(times);
-        of_tenant.metadata += count as u64;
+        summary.metadata_times = Some(times);
+        summary.metadata += count as u64;
         self.summary.metadata += count as u64;
         Ok(())
+    }
+}
+
+fn require_settled(labels: &Labels, is_settled: bool) -> Result<(), ArchiveError> {
+    match is_settled {
+        true => Ok(()),
+        false => Err(ArchiveError::Invalid(format!(
+            "the rows of series {labels} are not settled"
+        ))),
     }
 }

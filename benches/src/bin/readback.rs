@@ -32,7 +32,7 @@ struct Flags {
     #[arg(long)]
     end: i64,
     /// Regular expression of the metric names.
-    #[arg(long, default_value = "bench_.+")]
+    #[arg(long, default_value = ".+")]
     metrics: String,
     /// Number of samples that there must be.
     #[arg(long)]

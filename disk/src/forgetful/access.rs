@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::image::{DirImage, FileImage, Node, NodeId};
-use super::{ForgetfulFs, SyncKind, SyncOutcome};
-use crate::{Entry, EntryKind, File, FileSystem};
+use super::{ForgetfulFs, State, SyncKind, SyncOutcome};
+use crate::{DIRECT_BLOCK_BYTES, Entry, EntryKind, File, FileSystem};
 
 impl FileSystem for ForgetfulFs {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
@@ -26,6 +26,24 @@ impl FileSystem for ForgetfulFs {
             Node::File(_) => Ok(self.handle(node, path)),
             Node::Directory(_) => Err(io::ErrorKind::IsADirectory.into()),
         }
+    }
+
+    /// Strict: a write that is not aligned fails, where the real one falls back to the page cache.
+    fn open_direct(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let state = self.read()?;
+        let node = state.image.find(path)?;
+        match state.image.node(node) {
+            Node::File(_) => Ok(Box::new(ForgetfulFile {
+                is_direct: true,
+                ..self.file(node, path)
+            })),
+            Node::Directory(_) => Err(io::ErrorKind::IsADirectory.into()),
+        }
+    }
+
+    fn free_bytes(&self, _path: &Path) -> io::Result<Option<u64>> {
+        let state = self.read()?;
+        Ok(state.space.map(|space| space.saturating_sub(state.image.used_space())))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -102,11 +120,16 @@ fn entry(name: OsString, node: &Node) -> Entry {
 
 impl ForgetfulFs {
     fn handle(&self, node: NodeId, path: &Path) -> Box<dyn File> {
-        Box::new(ForgetfulFile {
+        Box::new(self.file(node, path))
+    }
+
+    fn file(&self, node: NodeId, path: &Path) -> ForgetfulFile {
+        ForgetfulFile {
             fs: self.clone(),
             node,
             path: path.to_path_buf(),
-        })
+            is_direct: false,
+        }
     }
 }
 
@@ -116,12 +139,20 @@ struct ForgetfulFile {
     fs: ForgetfulFs,
     node: NodeId,
     path: PathBuf,
+    is_direct: bool,
 }
 
 impl ForgetfulFile {
     /// Lets `change` act on the file within `limit`, the greatest length that space allows.
     fn change(&self, change: impl FnOnce(&mut FileImage, usize) -> io::Result<()>) -> io::Result<()> {
-        let mut state = self.fs.step()?;
+        self.change_in(&mut *self.fs.step()?, change)
+    }
+
+    fn change_in(
+        &self,
+        state: &mut State,
+        change: impl FnOnce(&mut FileImage, usize) -> io::Result<()>,
+    ) -> io::Result<()> {
         let limit = state.len_limit(state.image.file(self.node).live.len());
         let now = state.now();
         let file = state.image.file_mut(self.node);
@@ -144,7 +175,17 @@ impl ForgetfulFile {
 
 impl File for ForgetfulFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.change(|file, limit| file.write(bytes, offset, limit))
+        let block = DIRECT_BLOCK_BYTES as u64;
+        let is_aligned = offset.is_multiple_of(block)
+            && bytes.len().is_multiple_of(DIRECT_BLOCK_BYTES)
+            && bytes.as_ptr().addr().is_multiple_of(DIRECT_BLOCK_BYTES);
+        if self.is_direct && !is_aligned {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut state = self.fs.step()?;
+        let (allowed, error) = state.faults.of_write(bytes.len());
+        self.change_in(&mut state, |file, limit| file.write(&bytes[..allowed], offset, limit))?;
+        error.map_or(Ok(()), Err)
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {

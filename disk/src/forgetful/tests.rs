@@ -8,7 +8,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Entry, EntryKind, File, FileSystem, RealFs};
+use crate::{DIRECT_BLOCK_BYTES, Entry, EntryKind, File, FileSystem, RealFs};
 
 const A: &str = "/a";
 
@@ -181,6 +181,70 @@ fn space_runs_out_and_comes_back() {
     fs.unlimited_space();
     other.allocate(11).unwrap();
     assert_eq!(fs.used_space(), 11);
+}
+
+#[test]
+fn chosen_writes_stop_half_way() {
+    let fs = ForgetfulFs::new();
+    let file = fs.create_new(Path::new(A)).unwrap();
+    fs.shorten_write(2, 3, io::ErrorKind::Other);
+    file.write_all_at(b"whole", 0).unwrap();
+    assert_eq!(file.write_all_at(b"short", 5).unwrap_err().kind(), io::ErrorKind::Other);
+    assert_eq!(read(&fs, A).unwrap(), b"wholesho");
+    file.write_all_at(b"rt", 8).unwrap();
+    assert_eq!(read(&fs, A).unwrap(), b"wholeshort");
+}
+
+#[test]
+fn writes_into_allocated_space_can_run_out_too() {
+    let fs = ForgetfulFs::new();
+    let file = fs.create_new(Path::new(A)).unwrap();
+    file.allocate(10).unwrap();
+    fs.limit_writes(5, io::ErrorKind::StorageFull);
+    file.write_all_at(b"abc", 0).unwrap();
+    for (bytes, expected) in [(&b"defg"[..], &b"abcde\0\0\0\0\0"[..]), (b"x", b"abcde\0\0\0\0\0")] {
+        assert_eq!(
+            file.write_all_at(bytes, 3).unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
+        assert_eq!(read(&fs, A).unwrap(), expected);
+    }
+    fs.unlimited_writes();
+    file.write_all_at(b"defg", 3).unwrap();
+}
+
+#[test]
+fn a_chosen_call_fails_without_effect() {
+    let fs = ForgetfulFs::new();
+    fs.fail_call(2, io::ErrorKind::PermissionDenied);
+    let file = fs.create_new(Path::new(A)).unwrap();
+    assert_eq!(file.allocate(5).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    assert!(file.is_empty().unwrap());
+    file.write_all_at(b"lost", 0).unwrap();
+    fs.sync_dir(Path::new("/")).unwrap();
+    fs.fail_call(1, io::ErrorKind::Other);
+    file.sync_data().unwrap_err();
+    file.sync_data().unwrap();
+    assert_eq!(
+        read(&fs.crash(CrashMode::LoseAll), A).unwrap(),
+        [0; 4],
+        "a failed sync drops the pages"
+    );
+}
+
+#[test]
+fn direct_writes_must_be_aligned() {
+    let fs = ForgetfulFs::new();
+    fs.create_new(Path::new(A)).unwrap();
+    let file = fs.open_direct(Path::new(A)).unwrap();
+    let mut buffer = crate::DirectBuffer::new(2);
+    buffer.fill(b"aligned");
+    let block = buffer.padded(DIRECT_BLOCK_BYTES);
+    file.write_all_at(block, 4096).unwrap();
+    for (bytes, offset) in [(&block[..7], 0), (block, 512), (&block[1..], 0)] {
+        let refused = file.write_all_at(bytes, offset).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+    }
 }
 
 #[test]

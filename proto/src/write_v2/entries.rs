@@ -4,7 +4,7 @@
 //! are read at once; its references are neither checked nor followed here. Symbols may stand anywhere in a request, so they are collected
 //! before the first entry is given out.
 
-use super::metadata::{self, Metadata};
+use super::metadata::MetadataRefs;
 use super::series::{
     self, SAMPLE_START_TIMESTAMP, SAMPLE_TIMESTAMP, SAMPLE_VALUE, SERIES_METADATA, SERIES_REFS_PACKED, SERIES_SAMPLES,
 };
@@ -24,7 +24,7 @@ pub enum Entry<'r, 'a> {
         /// The packed references as they are on the wire, not checked.
         refs: &'a [u8],
         /// Metadata of the series, checked.
-        metadata: Option<Metadata<'a>>,
+        metadata: Option<MetadataRefs>,
     },
     /// Any other entry, checked whole.
     Series(Series<'r, 'a>),
@@ -97,7 +97,7 @@ impl<'r, 'a> Entries<'r, 'a> {
 
     /// References and metadata of a plain entry, whose samples are then in `samples`; nothing for any other, whatever is the matter with it.
     #[inline]
-    fn plain(&self, entry: Cursor<'a>, samples: &mut SampleColumns) -> Option<(&'a [u8], Option<Metadata<'a>>)> {
+    fn plain(&self, entry: Cursor<'a>, samples: &mut SampleColumns) -> Option<(&'a [u8], Option<MetadataRefs>)> {
         let mut fields = entry;
         if !fields.take_key(SERIES_REFS_PACKED) {
             return None;
@@ -115,7 +115,7 @@ impl<'r, 'a> Entries<'r, 'a> {
         let mut metadata = None;
         if fields.take_key(SERIES_METADATA) {
             let message = fields.message().ok();
-            metadata = message.and_then(|message| metadata::read_checked(self.symbols, message));
+            metadata = message.and_then(MetadataRefs::read);
             if metadata.is_none() {
                 samples.truncate(before);
                 return None;

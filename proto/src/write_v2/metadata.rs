@@ -4,7 +4,6 @@
 
 use super::symbols::{SymbolError, Symbols};
 use crate::error::Malformed;
-use crate::shape;
 use crate::wire::{Cursor, VARINT, key};
 
 const TYPE: u32 = key(1, VARINT);
@@ -27,44 +26,72 @@ pub struct Metadata<'a> {
     pub unit: Result<&'a [u8], SymbolError>,
 }
 
+/// The same, with its texts not looked for yet. Within one request, equal ones are equal metadata.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct MetadataRefs {
+    /// As [`Metadata::metric_type`].
+    pub metric_type: i32,
+    /// As [`Metadata::help_ref`].
+    pub help_ref: u32,
+    /// As [`Metadata::unit_ref`].
+    pub unit_ref: u32,
+}
+
+impl MetadataRefs {
+    /// What the references stand for.
+    #[must_use]
+    pub fn resolve<'a>(self, symbols: &Symbols<'a>) -> Metadata<'a> {
+        Metadata {
+            metric_type: self.metric_type,
+            help_ref: self.help_ref,
+            unit_ref: self.unit_ref,
+            help: text(symbols, self.help_ref),
+            unit: text(symbols, self.unit_ref),
+        }
+    }
+
+    /// One message that was not checked before; nothing when it is not well formed, or holds what nobody sends.
+    #[inline]
+    pub(super) fn read(mut fields: Cursor<'_>) -> Option<Self> {
+        let mut refs = Self::default();
+        while let Some(key) = fields.key().ok()? {
+            let value = match key {
+                TYPE | HELP_REF | UNIT_REF => fields.varint().ok()?,
+                _ => return None,
+            };
+            match key {
+                // 32 bits each: longer varints are cut, as every protobuf library does.
+                TYPE => refs.metric_type = value as i32,
+                HELP_REF => refs.help_ref = value as u32,
+                _ => refs.unit_ref = value as u32,
+            }
+        }
+        Some(refs)
+    }
+
+    /// The fields of a message that was checked before, over those of an earlier one.
+    fn read_onto(mut self, mut fields: Cursor<'_>) -> Result<Self, Malformed> {
+        while let Some(key) = fields.key()? {
+            match key {
+                TYPE => self.metric_type = fields.varint()? as i32,
+                HELP_REF => self.help_ref = fields.varint()? as u32,
+                UNIT_REF => self.unit_ref = fields.varint()? as u32,
+                other => fields.skip(other)?,
+            }
+        }
+        Ok(self)
+    }
+}
+
 impl<'a> Metadata<'a> {
     /// Merges the messages of one series, as protobuf says of a message that is there several times: of each field the last one holds.
     pub(super) fn read(symbols: &Symbols<'a>, messages: impl Iterator<Item = Cursor<'a>>) -> Option<Self> {
-        let mut merged = None;
+        let mut merged: Option<MetadataRefs> = None;
         for message in messages {
-            merged = Some(read_onto(merged.unwrap_or_default(), message).ok()?);
+            merged = Some(merged.unwrap_or_default().read_onto(message).ok()?);
         }
-        let (metric_type, help_ref, unit_ref) = merged?;
-        Some(Self {
-            metric_type,
-            help_ref,
-            unit_ref,
-            help: text(symbols, help_ref),
-            unit: text(symbols, unit_ref),
-        })
+        merged.map(|refs| refs.resolve(symbols))
     }
-}
-
-/// One message that was not checked before; nothing when it is not well formed.
-pub(super) fn read_checked<'a>(symbols: &Symbols<'a>, message: Cursor<'a>) -> Option<Metadata<'a>> {
-    shape::check(message, shape::METADATA_V2).ok()?;
-    Metadata::read(symbols, std::iter::once(message))
-}
-
-/// Type, reference of the help text and of the unit.
-type Fields = (i32, u32, u32);
-
-fn read_onto((mut metric_type, mut help, mut unit): Fields, mut fields: Cursor<'_>) -> Result<Fields, Malformed> {
-    while let Some(key) = fields.key()? {
-        match key {
-            // 32 bits each: longer varints are cut, as every protobuf library does.
-            TYPE => metric_type = fields.varint()? as i32,
-            HELP_REF => help = fields.varint()? as u32,
-            UNIT_REF => unit = fields.varint()? as u32,
-            other => fields.skip(other)?,
-        }
-    }
-    Ok((metric_type, help, unit))
 }
 
 /// An absent reference reads as 0, and symbol 0 is empty by the specification. So 0 is the empty text even where the whole table is absent:

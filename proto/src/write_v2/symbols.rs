@@ -23,6 +23,9 @@ pub enum SymbolError {
     },
 }
 
+/// Name and value of a label, or why they cannot be had.
+pub type SymbolLabel<'a> = Result<(&'a [u8], &'a [u8]), SymbolError>;
+
 /// The symbols of a request. Borrows the body and owns four bytes for each symbol, of which the body holds two at least: at most twice the
 /// body, as much again that a growing list keeps in reserve, and at the moment in which it moves the half of that once more.
 #[derive(Debug, Clone)]
@@ -98,7 +101,7 @@ impl<'a> Symbols<'a> {
     pub fn packed_labels<'p>(
         &'p self,
         refs: &'p [u8],
-    ) -> Result<impl Iterator<Item = Result<(&'a [u8], &'a [u8]), SymbolError>> + use<'p, 'a>, crate::WireError> {
+    ) -> Result<impl Iterator<Item = SymbolLabel<'a>> + use<'p, 'a>, crate::WireError> {
         shape::check_packed_varints(Cursor::new(refs))?;
         // Checked, so no item is an error.
         Ok(self.labels(super::packed_refs(refs).flatten()))
@@ -106,10 +109,7 @@ impl<'a> Symbols<'a> {
 
     /// What label references, names and values in turn, stand for. Ends after the first error.
     #[inline]
-    pub(super) fn labels(
-        &self,
-        mut refs: impl Iterator<Item = u32>,
-    ) -> impl Iterator<Item = Result<(&'a [u8], &'a [u8]), SymbolError>> {
+    pub(super) fn labels(&self, mut refs: impl Iterator<Item = u32>) -> impl Iterator<Item = SymbolLabel<'a>> {
         let mut failed = false;
         std::iter::from_fn(move || {
             if failed {

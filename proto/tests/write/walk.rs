@@ -100,7 +100,7 @@ fn walk_v2(body: &[u8], symbols: &write_v2::Symbols<'_>) -> Result<Vec<Entry2>, 
             write_v2::Entry::Plain { refs, metadata } => {
                 let labels = symbols.packed_labels(refs)?.map(|label| label.map(owned)).collect();
                 let rows = (from..samples.len()).map(|i| row(samples.sample(i))).collect();
-                series.push((labels, rows, metadata.map(|m| format!("{m:?}"))));
+                series.push((labels, rows, metadata.map(|m| format!("{:?}", m.resolve(symbols)))));
             }
             write_v2::Entry::Series(other) => {
                 assert_eq!(

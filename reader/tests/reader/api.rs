@@ -190,11 +190,25 @@ async fn a_head_that_is_down_is_unavailable() {
     };
     let heads = vec![HeadSource::Local(Arc::new(down))];
     let url = serve(archive.reader(heads, ReaderSettings::default())).await;
-    let (status, answer) = get(&url, "labels").await;
-    assert_eq!(
-        (status, &answer["errorType"]),
-        (StatusCode::SERVICE_UNAVAILABLE, &json!("unavailable"))
-    );
+    for path in [
+        "series?match[]=up",
+        "labels",
+        "label/job/values",
+        "metadata",
+        "query_exemplars?query=up",
+        "status/cardinality",
+    ] {
+        let (status, answer) = get(&url, path).await;
+        assert_eq!(
+            (status, &answer["errorType"]),
+            (StatusCode::SERVICE_UNAVAILABLE, &json!("unavailable")),
+            "{path}"
+        );
+        assert!(
+            answer["error"].as_str().unwrap().contains("replaying"),
+            "{path}: {answer}"
+        );
+    }
 }
 
 /// A head that does not answer until the sender is gone.

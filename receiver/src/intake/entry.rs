@@ -18,7 +18,7 @@ pub(super) struct WireExemplar<L> {
 }
 
 /// Metadata of the wire; texts are perhaps not UTF-8.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct WireMetadata<'a> {
     pub(super) metric_type: i32,
     pub(super) unit: &'a [u8],

@@ -3,10 +3,10 @@
 //! Three tight loops instead of one that does everything: scan, look up, judge. It must not judge anything itself; what it allocates is
 //! bounded by the limits of a request, looked at while it grows.
 
-use emberkeep_proto::write_v2::Symbols;
+use emberkeep_proto::write_v2::{MetadataRefs, Symbols};
 use emberkeep_proto::{SampleColumns, WireError, write_v1, write_v2};
 
-use super::entry::WireLabel;
+use super::entry::{WireLabel, WireMetadata, texts_of};
 use super::{IntakeError, Request};
 use crate::batch::Spelling;
 use crate::series_table::{KnownSymbols, Lookup, SpelledAs, SpellingHash};
@@ -60,7 +60,7 @@ pub(super) struct Scan<'r, 'a, E> {
     pub(super) samples: SampleColumns,
     pub(super) others: Vec<E>,
     /// Of plain entries, version 2.0.
-    pub(super) metadata: Vec<write_v2::Metadata<'a>>,
+    pub(super) metadata: Vec<MetadataRefs>,
     /// Of families, version 1.0.
     pub(super) families: Vec<write_v1::Metadata<'a>>,
     pub(super) labels: PlainLabels<'r, 'a>,
@@ -87,6 +87,14 @@ impl<'a> PlainLabels<'_, 'a> {
                 Box::new(labels.map(|label| label.map_err(|error| error.to_string())))
             }
         })
+    }
+
+    /// Metadata with its texts, or why there are none. Version 1.0 has none here.
+    pub(super) fn texts(&self, refs: MetadataRefs) -> Result<WireMetadata<'a>, String> {
+        match self {
+            Self::Regions => Ok(WireMetadata::default()),
+            Self::Refs(symbols) => texts_of(&refs.resolve(symbols)),
+        }
     }
 
     /// By what the table is to know them.
@@ -118,7 +126,7 @@ impl<'r, 'a, E> Scan<'r, 'a, E> {
         }
     }
 
-    fn push_plain(&mut self, spelling: (u32, u32), from: usize, metadata: Option<write_v2::Metadata<'a>>) {
+    fn push_plain(&mut self, spelling: (u32, u32), from: usize, metadata: Option<MetadataRefs>) {
         let metadata = metadata.map(|metadata| {
             self.metadata.push(metadata);
             number(self.metadata.len() - 1)
@@ -149,7 +157,7 @@ impl<'r, 'a, E> Scan<'r, 'a, E> {
             + self.lookups.len() * size_of::<Lookup>()
             + self.samples.bytes()
             + self.others.len() * size_of::<E>()
-            + self.metadata.len() * size_of::<write_v2::Metadata<'_>>()
+            + self.metadata.len() * size_of::<MetadataRefs>()
             + self.families.len() * size_of::<write_v1::Metadata<'_>>()
     }
 }

@@ -2,11 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use emberkeep_model::{Labels, MIN_TIMESTAMP, Sample};
+use emberkeep_model::{Exemplar, Labels, LabelsBuilder, MIN_TIMESTAMP, Sample};
 use emberkeep_proto::messages::{prometheus as v1, write_v2 as v2};
-use emberkeep_proto::write_v1;
-use std::collections::{BTreeMap, BTreeSet};
-
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
@@ -15,6 +12,10 @@ use super::*;
 use crate::batch::Identity;
 use crate::clock_rule::AHEAD_MS_MAX;
 use crate::limits::Limits;
+use crate::series_table::region;
+
+mod bounds;
+mod known;
 
 const NOW: i64 = 1_800_000_000_000;
 
@@ -369,107 +370,6 @@ proptest! {
     }
 }
 
-/// Rows and help texts by series.
-type Held = BTreeMap<Labels, (emberkeep_model::SeriesRuns, BTreeSet<String>)>;
-
-fn held(table: &SeriesTable) -> Held {
-    let mut held = Held::new();
-    let visited = table.freeze().visit(|_, labels, series| {
-        let helps = series.metadata.iter().map(|seen| seen.metadata.help.clone()).collect();
-        assert!(
-            held.insert(labels.clone(), (series.runs.clone(), helps)).is_none(),
-            "{labels} comes twice"
-        );
-        Ok::<(), ()>(())
-    });
-    visited.unwrap();
-    held
-}
-
-fn hold(naive: &mut Held, taken: &[Taken]) {
-    for series in taken {
-        let (runs, helps) = naive.entry(series.labels.clone()).or_default();
-        helps.extend(series.help.clone());
-        for &sample in &series.samples {
-            runs.samples.push(sample);
-        }
-        for exemplar in &series.exemplars {
-            runs.exemplars.push(exemplar.clone());
-        }
-        for &(timestamp, count) in &series.histograms {
-            let mut histogram = Histogram::default();
-            let body = body_v1(&[Sent {
-                histograms: vec![(timestamp, count, count)],
-                ..floats(&[("__name__", "h")], &[])
-            }]);
-            let request = write_v1::Request::parse(&body).unwrap();
-            let wire = request.series().next().unwrap().histograms().next().unwrap();
-            histogram::fill(&mut histogram, &wire);
-            runs.histograms.push(timestamp, 0, &histogram);
-        }
-    }
-}
-
-proptest! {
-    /// Whatever came before, through which protocol, and whether the generation was rotated between recognition and append: a table holds
-    /// what a model holds that parses every label of every request.
-    #[test]
-    fn a_series_that_is_known_is_the_one_that_was_sent(
-        requests in vec((vec(sent(), 0..4), protocol(), 0_usize..3), 1..8),
-    ) {
-        let tenant = TenantId::default();
-        let tables = [SeriesTable::new(), SeriesTable::new()];
-        let mut naive = [Held::new(), Held::new()];
-        for (requested, protocol, rotation) in &requests {
-            let body = body(*protocol, requested);
-            let (recognised_by, appended_to) = [(0, 0), (1, 1), (0, 1)][*rotation];
-            let limits = Limits::default();
-            let live = super::judge(request(&tenant, *protocol, &body, &tables[recognised_by]), &rules(&limits, usize::MAX)).unwrap();
-            let expected = expected(requested, *protocol == WriteProtocol::V2);
-            prop_assert_eq!(live.verdict.refused_count() as usize, live.n_ahead + live.n_refused);
-            hold(&mut naive[appended_to], &expected);
-            tables[appended_to].append(&tenant, &live.batch, &tables[recognised_by], NOW);
-            let again = super::replay(request(&tenant, *protocol, &body, &tables[recognised_by]), &live.verdict).unwrap();
-            prop_assert_eq!(again.batch.counts(), live.batch.counts());
-        }
-        for (table, mut naive) in tables.iter().zip(naive) {
-            for (runs, _) in naive.values_mut() {
-                runs.settle();
-            }
-            let found = held(table);
-            prop_assert_eq!(bits(&found), bits(&naive));
-        }
-    }
-}
-
-/// NaN equals itself only by its bits.
-fn bits(held: &Held) -> String {
-    let run = |(runs, helps): &(emberkeep_model::SeriesRuns, BTreeSet<String>)| {
-        let samples: Vec<_> = runs
-            .samples
-            .iter()
-            .map(|s| (s.timestamp, s.value.to_bits(), s.start_timestamp))
-            .collect();
-        let histograms: Vec<_> = runs
-            .histograms
-            .iter()
-            .map(|row| (row.timestamp, row.canonical.to_vec()))
-            .collect();
-        let exemplars: Vec<_> = runs
-            .exemplars
-            .as_slice()
-            .iter()
-            .map(|e| (e.timestamp, e.value.to_bits(), e.labels.clone()))
-            .collect();
-        format!("{samples:?} {histograms:?} {exemplars:?} {helps:?}")
-    };
-    let lines: Vec<String> = held
-        .iter()
-        .map(|(labels, runs)| format!("{labels} {}", run(runs)))
-        .collect();
-    lines.join("\n")
-}
-
 #[test]
 fn a_refusal_names_the_series_and_the_reason() {
     let requested = [floats(&[("job", "x")], &[(NOW, 0, 0)])];
@@ -563,164 +463,4 @@ fn each_limit_refuses_what_is_beyond_it_and_says_so() {
         let error = judge(WriteProtocol::V2, &body, &rules(&limits, usize::MAX)).unwrap_err();
         assert!(error.to_string().contains(what), "{error}");
     }
-}
-
-/// A few bytes of references stand for gigabytes of symbols: nothing beyond a limit may be copied, live or in replay.
-#[test]
-fn references_without_measure_expand_to_nothing() {
-    let symbols = vec![
-        String::new(),
-        "__name__".to_owned(),
-        "m".to_owned(),
-        "v".repeat(1 << 20),
-    ];
-    let pairs = |n: usize| [1, 2].into_iter().chain([3; 2].repeat(n)).collect::<Vec<u32>>();
-    let sample = v2::Sample {
-        value: 1.0,
-        timestamp: NOW,
-        start_timestamp: 0,
-    };
-    let wide = v2::TimeSeries {
-        labels_refs: [1, 2].into_iter().chain([2, 3].repeat(500_000)).collect(),
-        samples: vec![sample],
-        ..Default::default()
-    };
-    let traced = v2::TimeSeries {
-        labels_refs: vec![1, 2],
-        samples: vec![sample],
-        exemplars: vec![v2::Exemplar {
-            labels_refs: [2, 3].repeat(500_000),
-            value: 1.0,
-            timestamp: NOW,
-        }],
-        ..Default::default()
-    };
-    let body = v2::Request {
-        symbols: symbols.clone(),
-        timeseries: vec![wide.clone(), traced],
-    }
-    .encode_to_vec();
-    // With all references expanded it would be 500 GB, twice.
-    let live = judged(WriteProtocol::V2, &body).unwrap();
-    let first = live.first_refusal.as_deref().unwrap();
-    assert!(
-        first.contains("has labels of more than 2097152 bytes") && first.contains("__name__=\"m\""),
-        "{first}"
-    );
-    assert_eq!((live.batch.counts().samples, live.n_refused), (1, 2));
-    let again = replay(WriteProtocol::V2, &body, &live.verdict).unwrap();
-    assert_eq!(content(&again), content(&live));
-
-    let long_name = v2::TimeSeries {
-        labels_refs: pairs(1),
-        samples: vec![sample],
-        ..Default::default()
-    };
-    let many = |series: v2::TimeSeries| {
-        let timeseries = vec![series; 100];
-        let symbols = symbols.clone();
-        v2::Request { symbols, timeseries }.encode_to_vec()
-    };
-    let limits = Limits::default();
-    for refused in [wide, long_name] {
-        let error = judge(WriteProtocol::V2, &many(refused), &rules(&limits, 16 << 20)).unwrap_err();
-        assert!(
-            matches!(error, IntakeError::TooLarge(_)),
-            "work for refused series has a bound, too: {error}"
-        );
-    }
-}
-
-#[test]
-fn a_text_of_metadata_has_a_bound() {
-    let sent = |n: usize| Sent {
-        help: Some("h".repeat(n)),
-        ..floats(&[("__name__", "m")], &[(NOW, 0, 0)])
-    };
-    let limits = Limits {
-        label_value_bytes: 10,
-        ..Limits::default()
-    };
-    for protocol in [WriteProtocol::V1, WriteProtocol::V2] {
-        let counts = |n| {
-            let body = body(protocol, &[sent(n)]);
-            let intake = judge(protocol, &body, &rules(&limits, usize::MAX)).unwrap();
-            (
-                intake.batch.counts().metadata,
-                intake.batch.counts().samples,
-                intake.n_refused,
-            )
-        };
-        assert_eq!((counts(10), counts(11)), ((1, 1, 0), (0, 1, 1)));
-    }
-}
-
-#[test]
-fn an_invalid_histogram_is_told_with_its_fault() {
-    let sent = Sent {
-        histograms: vec![(NOW, 3, 2)],
-        ..floats(&[("__name__", "h")], &[])
-    };
-    let body = body_v1(&[sent]);
-    let intake = judged(WriteProtocol::V1, &body).unwrap();
-    assert_eq!(
-        intake.first_refusal.unwrap(),
-        format!(
-            r#"series {{__name__="h"}}: histogram at {NOW} is not valid: 2 observations in buckets, but the count is 3"#
-        )
-    );
-}
-
-#[test]
-fn a_verdict_of_a_newer_validator_is_refused() {
-    let verdict = Verdict::new(VALIDATOR_VERSION + 1);
-    assert!(matches!(
-        replay(WriteProtocol::V1, &[], &verdict),
-        Err(IntakeError::NewerValidator(_))
-    ));
-}
-
-#[test]
-fn a_small_body_that_expands_without_measure_is_refused() {
-    let symbols = vec![String::new(), "__name__".to_owned(), "x".repeat(10_000)];
-    let series = v2::TimeSeries {
-        labels_refs: vec![1, 2],
-        samples: vec![v2::Sample {
-            value: 1.0,
-            timestamp: NOW,
-            start_timestamp: 0,
-        }],
-        ..Default::default()
-    };
-    let body = v2::Request {
-        symbols,
-        timeseries: vec![series; 1000],
-    }
-    .encode_to_vec();
-    assert!(matches!(
-        judge(WriteProtocol::V2, &body, &rules(&Limits::default(), 1 << 20)),
-        Err(IntakeError::TooLarge(_))
-    ));
-    assert!(judge(WriteProtocol::V2, &body, &rules(&Limits::default(), 1 << 24)).is_ok());
-}
-
-#[test]
-fn a_start_timestamp_that_no_engine_can_hold_is_refused() {
-    let requested = [floats(
-        &[("__name__", "m")],
-        &[(NOW, 1, i64::MIN), (NOW, 2, NOW), (NOW, 3, i64::MAX)],
-    )];
-    let body = body_v2(&requested);
-    let intake = judged(WriteProtocol::V2, &body).unwrap();
-    assert_eq!((intake.batch.counts().samples, intake.n_refused), (1, 2));
-}
-
-#[test]
-fn a_verdict_that_keeps_what_cannot_be_read_is_an_error() {
-    let body = body_v1(&[floats(&[("job", "x")], &[(NOW, 0, 0)])]);
-    let verdict = Verdict::new(VALIDATOR_VERSION);
-    assert!(matches!(
-        replay(WriteProtocol::V1, &body, &verdict),
-        Err(IntakeError::Contradiction(_))
-    ));
 }

@@ -7,6 +7,7 @@ use super::SeriesTable;
 use super::families::Families;
 use super::seen::VariantNumbers;
 use super::shard::Shard;
+use super::sort::{Sortee, sort};
 use super::tenants::number_of;
 
 impl SeriesTable {
@@ -47,6 +48,7 @@ pub(crate) struct FrozenSeries {
 /// Where a spelling of a series is.
 #[derive(Debug, Clone, Copy)]
 struct At {
+    tenant: u32,
     shard: u32,
     position: u32,
 }
@@ -63,10 +65,10 @@ impl FrozenTable<'_> {
         let sorted = self.sorted();
         let mut builder = LabelsBuilder::default();
         let mut series = FrozenSeries::default();
-        for spellings in sorted.chunk_by(|a, b| self.key_of(*a) == self.key_of(*b)) {
+        for spellings in sorted.chunk_by(|a, b| a.at.tenant == b.at.tenant && a.region == b.region) {
             self.join(spellings, &mut series);
-            let (tenant, region) = self.key_of(spellings[0]);
-            visit(tenant, &region.to_labels(&mut builder), &series)?;
+            let labels = spellings[0].region.to_labels(&mut builder);
+            visit(self.tenant(spellings[0].at), &labels, &series)?;
         }
         Ok(())
     }
@@ -76,26 +78,41 @@ impl FrozenTable<'_> {
         self.families.sorted()
     }
 
-    fn sorted(&self) -> Vec<At> {
+    /// All series by tenant and labels, spellings of one series side by side.
+    fn sorted(&self) -> Vec<Sortee<'_, At>> {
         let mut all = Vec::with_capacity(self.shards.iter().map(|shard| shard.n_series()).sum());
         for (shard, of_shard) in (0..).zip(&self.shards) {
-            all.extend(of_shard.series().map(|(position, ..)| At { shard, position }));
+            let series = of_shard.series();
+            all.extend(series.map(|(position, origin, region)| {
+                let tenant = number_of(origin);
+                Sortee::new(
+                    region,
+                    At {
+                        tenant,
+                        shard,
+                        position,
+                    },
+                )
+            }));
         }
-        all.sort_unstable_by(|a, b| self.key_of(*a).cmp(&self.key_of(*b)));
+        if self.tenants.len() > 1 {
+            all.sort_unstable_by(|a, b| self.tenant(a.at).cmp(self.tenant(b.at)));
+        }
+        for of_tenant in all.chunk_by_mut(|a, b| a.at.tenant == b.at.tenant) {
+            sort(of_tenant);
+        }
         all
     }
 
-    fn key_of(&self, at: At) -> (&TenantId, super::region::Region<'_>) {
-        let shard = &self.shards[at.shard as usize];
-        let tenant = &self.tenants[number_of(shard.origin(at.position)) as usize];
-        (tenant, shard.region(at.position))
+    fn tenant(&self, at: At) -> &TenantId {
+        &self.tenants[at.tenant as usize]
     }
 
     /// All that is held of one series.
-    fn join(&self, spellings: &[At], series: &mut FrozenSeries) {
+    fn join(&self, spellings: &[Sortee<'_, At>], series: &mut FrozenSeries) {
         series.runs.clear();
         series.metadata.clear();
-        for at in spellings {
+        for Sortee { at, .. } in spellings {
             let shard = &self.shards[at.shard as usize];
             shard.samples(at.position).append_to(&mut series.runs.samples);
             if let Some(others) = shard.others.get(&at.position) {

@@ -13,7 +13,7 @@ const NAME: u8 = 0x0a;
 const VALUE: u8 = 0x12;
 
 /// Appends the normal region of canonical label pairs.
-pub(crate) fn encode<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>, out: &mut Vec<u8>) {
+pub(crate) fn encode<'a>(pairs: impl Iterator<Item = Pair<'a>>, out: &mut Vec<u8>) {
     for (name, value) in pairs {
         let len = 2 + uvarint_len(name.len()) + name.len() + uvarint_len(value.len()) + value.len();
         out.push(LABEL);
@@ -25,6 +25,9 @@ pub(crate) fn encode<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>, out:
         }
     }
 }
+
+/// Name and value of a label.
+type Pair<'a> = (&'a [u8], &'a [u8]);
 
 /// A normal region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +41,7 @@ impl<'a> Region<'a> {
     }
 
     /// Name and value of each label, in name order.
-    pub(crate) fn pairs(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    pub(crate) fn pairs(self) -> impl Iterator<Item = Pair<'a>> {
         let mut rest = self.0;
         std::iter::from_fn(move || next_label(&mut rest))
     }
@@ -64,6 +67,16 @@ impl<'a> Region<'a> {
                 .map_or(&[][..], |(_, value)| value);
             std::str::from_utf8(value).is_ok_and(|value| matcher.matches(value))
         })
+    }
+}
+
+impl<'a> Region<'a> {
+    /// The first label: its bytes, and its name and value.
+    #[inline]
+    pub(super) fn split_label(self) -> Option<(&'a [u8], Pair<'a>)> {
+        let mut rest = self.0;
+        let pair = next_label(&mut rest)?;
+        Some((&self.0[..self.0.len() - rest.len()], pair))
     }
 }
 
@@ -106,7 +119,7 @@ fn short_label(region: &[u8]) -> Option<&[u8]> {
     }
 }
 
-fn next_label<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+fn next_label<'a>(rest: &mut &'a [u8]) -> Option<Pair<'a>> {
     rest.split_off_first()?;
     take_uvarint(rest);
     rest.split_off_first()?;

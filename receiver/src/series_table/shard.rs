@@ -136,10 +136,6 @@ impl Shard {
         Region(&self.arena.bytes(entry.place, key_len + entry.region_len as usize)[key_len..])
     }
 
-    pub(super) fn origin(&self, position: u32) -> Origin {
-        self.entries[position as usize].origin
-    }
-
     /// All series with their labels.
     pub(super) fn series(&self) -> impl Iterator<Item = (u32, Origin, Region<'_>)> {
         (0..)

@@ -32,6 +32,7 @@ impl Found {
 
     /// Reads again; parts that were read before are not opened again, since nothing may ever change one.
     pub(crate) fn again(&self, life: &Life) -> Result<Self, String> {
+        life.replayed()?;
         let head = read_head(life)?;
         let live = read_parts(life, &self.live)?;
         let mut parts = BTreeMap::new();

@@ -40,6 +40,8 @@ pub(crate) struct Ground {
     /// The file system that the store lies on, likewise.
     pub(crate) store_fs: Arc<dyn FileSystem>,
     pub(crate) data: PathBuf,
+    /// Head bytes at which a generation is flushed, or cut when it is replayed.
+    pub(crate) flush_bytes: usize,
     pub(crate) pause: Pause,
     pub(crate) ledger: Ledger,
 }
@@ -51,6 +53,7 @@ impl Ground {
             local_fs: Arc::new(fs.clone()),
             store_fs: Arc::new(fs.clone()),
             data: DATA.into(),
+            flush_bytes: Settings::new(DATA.into()).flush_bytes,
             pause: Pause::default(),
             ledger: ledger.clone(),
         }
@@ -61,6 +64,7 @@ impl Ground {
         // Two requests fill a segment.
         Settings {
             segment_bytes: 1600,
+            flush_bytes: self.flush_bytes,
             flush_interval: never,
             ..Settings::new(self.data.clone())
         }
@@ -82,7 +86,7 @@ pub(crate) struct Life {
     pub(crate) receiver: Arc<Receiver>,
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) ground: Ground,
-    route: MethodRouter,
+    pub(crate) route: MethodRouter,
     metrics: Registry,
     fatal: Arc<AtomicUsize>,
 }
@@ -135,11 +139,17 @@ impl Life {
 
     /// How many flushes and commits failed, by the metrics.
     pub(crate) fn failures(&self) -> u64 {
+        self.metric("_failures_total") as u64
+    }
+
+    /// The sum of the metrics whose names end like this.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.metrics).unwrap();
-        let failures = text.lines().filter(|line| line.contains("_failures_total "));
-        failures
-            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        samples
+            .filter(|line| line.split([' ', '{']).next().unwrap().ends_with(name))
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
             .sum()
     }
 
@@ -184,8 +194,15 @@ impl Life {
         }
     }
 
-    /// Waits until the receiver has claimed its epoch, so that its committer touches the disk no more until there is a part.
+    /// Waits until the log of earlier lives is replayed, so that the head can be read.
+    pub(crate) fn replayed(&self) -> Result<(), String> {
+        self.unless_stuck(self.receiver.replayed())?
+            .map_err(|error| error.to_string())
+    }
+
+    /// Waits until the receiver has replayed its log and claimed its epoch, so that its committer touches the disk no more until there is a part.
     pub(crate) fn claimed(&self) -> Result<(), String> {
+        self.replayed()?;
         let epoch = || async {
             let head = self.receiver.head();
             let read =

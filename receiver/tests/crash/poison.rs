@@ -14,8 +14,15 @@ use crate::life::{Ground, Life, names};
 use crate::request::{NOW, Request};
 use crate::verdict::{all_there, once_each};
 
+/// Not snappy; snappy of no protobuf; a length that nobody has memory for.
+pub(crate) const BODIES: [&[u8]; 3] = [
+    b"\xff\xff\xff\xff\xff\xff",
+    b"\x02\x04\xff\xff",
+    b"\xff\xff\xff\xff\x0f",
+];
+
 /// Puts a record into the receiver's log that no intake would have let through.
-fn plant(fs: &ForgetfulFs, segment: u64, body: &'static [u8]) {
+pub(crate) fn plant(fs: &ForgetfulFs, segment: u64, body: &'static [u8], validator: u32) {
     let identity = read_to_vec(fs, Path::new("/node/data/receiver.json"), 1 << 16).unwrap();
     let identity: serde_json::Value = serde_json::from_slice(&identity).unwrap();
     let id: WalId = identity["wal_id"].as_str().unwrap().parse().unwrap();
@@ -36,7 +43,7 @@ fn plant(fs: &ForgetfulFs, segment: u64, body: &'static [u8]) {
         tenant: TenantId::default(),
         protocol: Protocol::V1,
         arrival: NOW,
-        verdict: Verdict::new(1),
+        verdict: Verdict::new(validator),
         body: Bytes::from_static(body),
     };
     wal.append(record).wait().unwrap();
@@ -45,18 +52,13 @@ fn plant(fs: &ForgetfulFs, segment: u64, body: &'static [u8]) {
 
 #[test]
 fn a_poison_record_is_set_aside_and_the_rest_is_there() {
-    // Not snappy; snappy of no protobuf; a length that nobody has memory for.
-    for body in [
-        &b"\xff\xff\xff\xff\xff\xff"[..],
-        b"\x02\x04\xff\xff",
-        b"\xff\xff\xff\xff\x0f",
-    ] {
+    for body in BODIES {
         let (fs, ledger) = (ForgetfulFs::new(), Ledger::default());
         let ground = Ground::new(&fs, &ledger);
         let life = Life::start(ground.clone()).unwrap();
         life.write(&Request::numbered(0)).unwrap();
         drop(life);
-        plant(&fs, 1000, body);
+        plant(&fs, 1000, body, 1);
         let life = Life::start(ground.clone()).unwrap();
         life.write(&Request::numbered(1)).unwrap();
         drop(life);

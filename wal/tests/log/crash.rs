@@ -50,12 +50,34 @@ struct Told {
     appended: BTreeSet<u32>,
 }
 
+/// How large segments and records are: written as they come, or in blocks and prepared ahead.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    segment_bytes: u64,
+    /// What the lengths of the bodies are multiplied by.
+    factor: usize,
+    /// In how many ways each crash is torn.
+    turns: u64,
+}
+
+const SMALL: Scale = Scale {
+    segment_bytes: 700,
+    factor: 1,
+    turns: 12,
+};
+
+const BLOCKS: Scale = Scale {
+    segment_bytes: 64 << 10,
+    factor: 70,
+    turns: 3,
+};
+
 /// Single records, groups, an oversized one, rotations and trims; ends at the first error.
-fn work(fs: &ForgetfulFs, phase: &AtomicU8) -> Told {
+fn work(fs: &ForgetfulFs, phase: &AtomicU8, scale: Scale) -> Told {
     let mut told = Told::default();
     let mut next = 0;
     phase.store(Phase::Start as u8, Ordering::SeqCst);
-    let Ok(wal) = start(Arc::new(fs.clone()), 0, small_segments(700)) else {
+    let Ok(wal) = start(Arc::new(fs.clone()), 0, small_segments(scale.segment_bytes)) else {
         return told;
     };
     phase.store(Phase::Write as u8, Ordering::SeqCst);
@@ -73,7 +95,7 @@ fn work(fs: &ForgetfulFs, phase: &AtomicU8) -> Told {
             .map(|len| {
                 next += 1;
                 told.appended.insert(next);
-                (next, wal.append(record(next, *len)))
+                (next, wal.append(record(next, *len * scale.factor)))
             })
             .collect();
         for (number, pending) in pending {
@@ -117,7 +139,7 @@ fn is_right(found: &ForgetfulFs, told: &Told) -> bool {
 
 /// Crashes the workload at every step, with one class of syncs taken out or none. Answers whether all was always right,
 /// and which classes were seen.
-fn crash_everywhere(ignored: Option<Class>) -> (bool, BTreeSet<Class>) {
+fn crash_everywhere(ignored: Option<Class>, scale: Scale) -> (bool, BTreeSet<Class>) {
     let mut seen = BTreeSet::new();
     for step in 1.. {
         let fs = ForgetfulFs::new();
@@ -130,11 +152,11 @@ fn crash_everywhere(ignored: Option<Class>) -> (bool, BTreeSet<Class>) {
             ignored == Some(class)
         });
         fs.crash_at(step);
-        let told = work(&fs, &phase);
+        let told = work(&fs, &phase, scale);
         seen.extend(asked.lock().unwrap().iter());
         let modes = [CrashMode::LoseAll]
             .into_iter()
-            .chain((0..12).map(|seed| CrashMode::Torn(seed + step * 100)));
+            .chain((0..scale.turns).map(|seed| CrashMode::Torn(seed + step * 100)));
         for mode in modes {
             if !is_right(&fs.crash(mode), &told) {
                 return (false, seen);
@@ -154,21 +176,25 @@ fn crash_everywhere(ignored: Option<Class>) -> (bool, BTreeSet<Class>) {
 
 #[test]
 fn every_acknowledged_record_survives_a_crash_at_every_step() {
-    let (is_right, seen) = crash_everywhere(None);
-    assert!(is_right);
-    assert_eq!(
-        seen,
-        BTreeSet::from(CLASSES),
-        "a new sync needs a reason, and a test that misses it"
-    );
+    for scale in [SMALL, BLOCKS] {
+        let (is_right, seen) = crash_everywhere(None, scale);
+        assert!(is_right, "{scale:?}");
+        assert_eq!(
+            seen,
+            BTreeSet::from(CLASSES),
+            "a new sync needs a reason, and a test that misses it"
+        );
+    }
 }
 
 #[test]
 fn each_sync_is_needed() {
     for class in CLASSES {
-        let (is_right, seen) = crash_everywhere(Some(class));
-        assert!(!is_right, "nothing is lost without {class:?}");
-        assert!(seen.contains(&class));
+        for scale in [SMALL, BLOCKS] {
+            let (is_right, seen) = crash_everywhere(Some(class), scale);
+            assert!(!is_right, "nothing is lost without {class:?}, {scale:?}");
+            assert!(seen.contains(&class));
+        }
     }
 }
 
@@ -177,7 +203,7 @@ fn a_crash_while_recovering_changes_nothing() {
     for step in (1..).step_by(3) {
         let fs = ForgetfulFs::new();
         fs.crash_at(step);
-        let told = work(&fs, &AtomicU8::new(0));
+        let told = work(&fs, &AtomicU8::new(0), SMALL);
         for seed in [step, step + 1] {
             let found = fs.crash(CrashMode::Torn(seed));
             let before = found.steps();

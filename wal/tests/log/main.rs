@@ -5,10 +5,12 @@
 
 mod crash;
 mod damage;
+mod faults;
 mod group;
 mod poison;
+mod prepared;
 mod rig;
 mod round_trip;
 mod set_aside;
 mod space;
-mod tight_disk;
+mod survey;

@@ -7,7 +7,13 @@ use emberkeep_disk::{CrashMode, ForgetfulFs};
 use emberkeep_wal::{AppendError, SegmentRange, remove, usage};
 
 use crate::rig::{dir, number, read, record, small_segments, start};
-use crate::tight_disk::TightDisk;
+
+/// A disk with too little space for segments of a mebibyte to be prepared ahead, which would use up a budget of writes.
+fn without_preparing() -> ForgetfulFs {
+    let fs = ForgetfulFs::new();
+    fs.set_space(3 << 20);
+    fs
+}
 
 #[test]
 fn a_disk_without_room_for_a_segment_heals() {
@@ -41,24 +47,37 @@ fn a_disk_without_room_for_a_segment_heals() {
 
 #[test]
 fn a_record_that_ran_out_of_space_in_the_middle_leaves_the_others_whole() {
-    // From within the header to within a body that is written apart.
-    for budget in [0, 10, 44, 60, 100, 30_000, 50_000] {
-        let disk = TightDisk::new(io::ErrorKind::StorageFull);
-        let wal = start(Arc::new(disk.clone()), 0, small_segments(1 << 20)).unwrap();
+    // From within the block of the record before, over the header, to within the second body; written in blocks and not.
+    for (segment_bytes, budget) in [0, 10, 250, 300, 4096, 4106, 30_000, 61_000, 110_000]
+        .into_iter()
+        .flat_map(|budget| [(1 << 20, budget), (60_000, budget)])
+    {
+        let fs = without_preparing();
+        let wal = start(Arc::new(fs.clone()), 0, small_segments(segment_bytes)).unwrap();
         wal.append(record(1, 100)).wait().unwrap();
-        disk.set_budget(budget);
+        fs.limit_writes(budget, io::ErrorKind::StorageFull);
         let group = [wal.append(record(2, 60_000)), wal.append(record(3, 60_000))];
-        for pending in group {
-            assert_eq!(pending.wait(), Err(AppendError::Full));
-        }
-        disk.set_budget(u64::MAX);
+        let refused: Vec<u32> = (2..)
+            .zip(group)
+            .filter_map(|(number, pending)| match pending.wait() {
+                Ok(_) => None,
+                Err(error) => {
+                    assert_eq!(error, AppendError::Full);
+                    Some(number)
+                }
+            })
+            .collect();
+        assert!(refused.contains(&3), "budget {budget}");
+        fs.unlimited_writes();
         wal.append(record(4, 100)).wait().unwrap();
         let range = wal.rotate().wait().unwrap().unwrap();
+        assert_eq!(wal.stats().records + wal.stats().refused, 4);
         wal.close();
-        let (recovery, records) = read(&disk.inner.crash(CrashMode::LoseAll), &[]).unwrap();
+        let (recovery, records) = read(&fs.crash(CrashMode::LoseAll), &[]).unwrap();
+        let expected: Vec<_> = (1..=4).filter(|number| !refused.contains(number)).collect();
         assert_eq!(
             records.iter().map(number).collect::<Vec<_>>(),
-            [1, 4],
+            expected,
             "budget {budget}"
         );
         assert!(recovery.damage.is_empty(), "the torn end was cut off");
@@ -91,17 +110,19 @@ fn without_a_single_record_there_is_nothing_to_rotate() {
 
 #[test]
 fn any_other_write_error_ends_the_log() {
-    let disk = TightDisk::new(io::ErrorKind::Other);
-    let wal = start(Arc::new(disk.clone()), 0, small_segments(1 << 20)).unwrap();
-    wal.append(record(1, 100)).wait().unwrap();
-    disk.set_budget(10);
-    assert_eq!(wal.append(record(2, 100)).wait(), Err(AppendError::Fatal));
-    disk.set_budget(u64::MAX);
-    assert_eq!(wal.append(record(3, 100)).wait(), Err(AppendError::Fatal));
-    wal.close();
-    let (recovery, records) = read(&disk.inner, &[]).unwrap();
-    assert_eq!(records, [record(1, 100)]);
-    assert_eq!(recovery.damage.len(), 1);
+    for segment_bytes in [1000, 1 << 20] {
+        let fs = without_preparing();
+        let wal = start(Arc::new(fs.clone()), 0, small_segments(segment_bytes)).unwrap();
+        wal.append(record(1, 100)).wait().unwrap();
+        fs.limit_writes(300, io::ErrorKind::Other);
+        assert_eq!(wal.append(record(2, 400)).wait(), Err(AppendError::Fatal));
+        fs.unlimited_writes();
+        assert_eq!(wal.append(record(3, 100)).wait(), Err(AppendError::Fatal));
+        wal.close();
+        let (recovery, records) = read(&fs, &[]).unwrap();
+        assert_eq!(records, [record(1, 100)]);
+        assert_eq!(recovery.damage.len(), 1);
+    }
 }
 
 #[test]

@@ -1,0 +1,264 @@
+//! DELTA_BINARY_PACKED of 64-bit integers: blocks of 256 differences, four miniblocks of 64 in each; 64 values are what the parquet
+//! crate unpacks at once.
+//!
+//! The encoding leaves open how many bits a difference takes and what it is relative to, as long as it fits. With as few bits as can be,
+//! ZSTD sees nothing in them. With whole bytes, relative to a round number, equal differences look the same wherever they are: that is
+//! smaller for whatever is not evenly spread, and above all behind the jump from one series to the next. The page decides
+//! (`docs/decisions/0011-sizes-of-parts.md`).
+
+use super::varint::{put_uvarint, put_zigzag};
+
+const BLOCK: usize = 256;
+const MINIBLOCK: usize = 64;
+const MINIBLOCKS: usize = BLOCK / MINIBLOCK;
+
+/// How the differences of a page are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As few bits as can be.
+    Bits,
+    /// Whole bytes, relative to a round number.
+    Bytes,
+}
+
+/// Appends the values of one page, in the form that will probably be smaller once it is compressed.
+pub(super) fn put(out: &mut Vec<u8>, values: &[i64]) {
+    let at = out.len();
+    let bits = put_as(out, values, Form::Bytes);
+    if bits / 8 < least_bytes(&out[at..]) {
+        out.truncate(at);
+        put_as(out, values, Form::Bits);
+    }
+}
+
+/// How many bytes an entropy coder makes of these, from every fourth stretch of them.
+fn least_bytes(bytes: &[u8]) -> usize {
+    let mut counts = [0_u32; 256];
+    for stretch in bytes.chunks(64).step_by(4) {
+        for &byte in stretch {
+            counts[usize::from(byte)] += 1;
+        }
+    }
+    let all: u32 = counts.iter().sum();
+    let bits_of = |&count: &u32| f64::from(count) * (f64::from(all) / f64::from(count)).log2();
+    let bits: f64 = counts.iter().filter(|count| **count > 0).map(bits_of).sum();
+    (bits / 8.0 / f64::from(all.max(1)) * bytes.len() as f64) as usize
+}
+
+/// Appends the values in this form; returns how many bits the differences take at least.
+fn put_as(out: &mut Vec<u8>, values: &[i64], form: Form) -> usize {
+    put_uvarint(out, BLOCK as u64);
+    put_uvarint(out, MINIBLOCKS as u64);
+    put_uvarint(out, values.len() as u64);
+    put_zigzag(out, values.first().copied().unwrap_or(0));
+    let (mut differences, mut bits) = ([0_i64; BLOCK], 0);
+    for start in (1..values.len()).step_by(BLOCK) {
+        let end = values.len().min(start + BLOCK);
+        let count = end - start;
+        let (before, after) = (&values[start - 1..end - 1], &values[start..end]);
+        for ((difference, &before), &after) in differences.iter_mut().zip(before).zip(after) {
+            *difference = after.wrapping_sub(before);
+        }
+        bits += put_block(out, &mut differences, count, form);
+    }
+    bits
+}
+
+fn put_block(out: &mut Vec<u8>, differences: &mut [i64; BLOCK], count: usize, form: Form) -> usize {
+    let (mut least, mut greatest) = (differences[0], differences[0]);
+    for &difference in &differences[1..count] {
+        least = least.min(difference);
+        greatest = greatest.max(difference);
+    }
+    // What fills up the last miniblock takes no bits of its own.
+    differences[count..].fill(least);
+    let base = match form {
+        Form::Bits => least,
+        Form::Bytes => round_base(least, greatest),
+    };
+    put_zigzag(out, base);
+    let widths_at = out.len();
+    out.extend_from_slice(&[0; MINIBLOCKS]);
+    let mut least_bits = 0;
+    let (miniblocks, _) = differences.as_chunks::<MINIBLOCK>();
+    for (i, miniblock) in miniblocks.iter().enumerate().take(count.div_ceil(MINIBLOCK)) {
+        let width = |base: i64| {
+            let all = miniblock
+                .iter()
+                .fold(0, |all, difference| all | excess(*difference, base));
+            u64::BITS - all.leading_zeros()
+        };
+        least_bits += MINIBLOCK * width(least) as usize;
+        match form {
+            Form::Bits => {
+                let width = width(base);
+                out[widths_at + i] = width as u8;
+                put_bits(out, miniblock.map(|difference| excess(difference, base)), width);
+            }
+            Form::Bytes => {
+                let bytes = width(base).div_ceil(8) as usize;
+                out[widths_at + i] = 8 * bytes as u8;
+                put_bytes(out, miniblock.map(|difference| excess(difference, base)), bytes);
+            }
+        }
+    }
+    least_bits
+}
+
+fn excess(difference: i64, base: i64) -> u64 {
+    difference.wrapping_sub(base).cast_unsigned()
+}
+
+/// The roundest number below all differences that costs no byte more.
+fn round_base(least: i64, greatest: i64) -> i64 {
+    let bytes = |base: i64| (u64::BITS - excess(greatest, base).leading_zeros()).div_ceil(8);
+    if least == greatest {
+        return least;
+    }
+    let round = [least & !0xffff, least & !0xff];
+    let fits = |base: &i64| bytes(*base) == bytes(least);
+    round.into_iter().find(fits).unwrap_or(least)
+}
+
+/// 64 values of up to 64 bits are as many words.
+fn put_bits(out: &mut Vec<u8>, values: [u64; MINIBLOCK], width: u32) {
+    if width == 0 {
+        return;
+    }
+    let mut words = [0_u64; MINIBLOCK];
+    let (mut at, mut filled, mut word) = (0, 0, 0_u64);
+    for value in values {
+        word |= value << filled;
+        filled += width;
+        if filled >= 64 {
+            words[at] = word;
+            at += 1;
+            filled -= 64;
+            word = if filled == 0 { 0 } else { value >> (width - filled) };
+        }
+    }
+    for word in &words[..at] {
+        out.extend_from_slice(&word.to_le_bytes());
+    }
+}
+
+fn put_bytes(out: &mut Vec<u8>, values: [u64; MINIBLOCK], bytes: usize) {
+    // Each value is written whole, and the next one over what is too much of it.
+    let mut packed = [0_u8; MINIBLOCK * 8 + 8];
+    for (i, value) in values.into_iter().enumerate() {
+        packed[i * bytes..i * bytes + 8].copy_from_slice(&value.to_le_bytes());
+    }
+    out.extend_from_slice(&packed[..MINIBLOCK * bytes]);
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn uvarint(bytes: &mut &[u8]) -> u64 {
+        let length = 1 + bytes.iter().position(|byte| byte & 0x80 == 0).unwrap();
+        let (number, rest) = bytes.split_at(length);
+        *bytes = rest;
+        number
+            .iter()
+            .rev()
+            .fold(0, |all, byte| all << 7 | u64::from(byte & 0x7f))
+    }
+
+    fn zigzag(bytes: &mut &[u8]) -> i64 {
+        let number = uvarint(bytes);
+        (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
+    }
+
+    /// By the letter of the specification, bit by bit.
+    fn decoded(mut bytes: &[u8]) -> Vec<i64> {
+        let (block, miniblocks) = (uvarint(&mut bytes), uvarint(&mut bytes));
+        let count = usize::try_from(uvarint(&mut bytes)).unwrap();
+        // No values at all have a first one of 0.
+        let mut values = vec![zigzag(&mut bytes)];
+        while values.len() < count {
+            let least = zigzag(&mut bytes);
+            let (widths, rest) = bytes.split_at(usize::try_from(miniblocks).unwrap());
+            bytes = rest;
+            for &width in widths {
+                if values.len() >= count {
+                    break;
+                }
+                let (width, of_miniblock) = (usize::from(width), usize::try_from(block / miniblocks).unwrap());
+                let (packed, rest) = bytes.split_at(of_miniblock * width / 8);
+                bytes = rest;
+                for i in 0..of_miniblock.min(count - values.len()) {
+                    let bit = |at: usize| u64::from(packed[at / 8] >> (at % 8) & 1);
+                    let excess = (0..width).map(|b| bit(i * width + b) << b).sum::<u64>();
+                    let step = least.wrapping_add(excess.cast_signed());
+                    values.push(values[values.len() - 1].wrapping_add(step));
+                }
+            }
+        }
+        assert!(bytes.is_empty(), "{} bytes are left", bytes.len());
+        values.truncate(count);
+        values
+    }
+
+    fn any_values() -> impl Strategy<Value = Vec<i64>> {
+        let narrow = prop::collection::vec((-3_i64..900).prop_map(|n| n * 1000), 0..1200);
+        let steps =
+            (any::<i64>(), prop::collection::vec((0_u32..64, any::<i64>()), 0..700)).prop_map(|(first, steps)| {
+                let next = |value: &mut i64, (shift, step): (u32, i64)| {
+                    *value = value.wrapping_add(step >> shift);
+                    Some(*value)
+                };
+                steps.into_iter().scan(first, next).collect()
+            });
+        prop_oneof![narrow, steps, prop::collection::vec(any::<i64>(), 0..700)]
+    }
+
+    proptest! {
+        #[test]
+        fn they_come_back(values in any_values()) {
+            for form in [Form::Bits, Form::Bytes] {
+                let mut out = Vec::new();
+                put_as(&mut out, &values, form);
+                prop_assert_eq!(&decoded(&out), &values, "{:?}", form);
+            }
+        }
+    }
+
+    /// Whether the page was written bit by bit: a width that is no whole number of bytes.
+    fn is_in_bits(values: &[i64]) -> bool {
+        let (mut chosen, mut bits) = (Vec::new(), Vec::new());
+        put(&mut chosen, values);
+        put_as(&mut bits, values, Form::Bits);
+        chosen == bits
+    }
+
+    #[test]
+    fn what_is_evenly_spread_takes_bits_and_what_is_not_takes_bytes() {
+        let mut random = 1_u64;
+        let mut spread = |bound: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            i64::try_from((random >> 33) % bound).unwrap()
+        };
+        let total = |total: &mut i64, step: i64| {
+            *total += step;
+            Some(*total)
+        };
+        let even: Vec<i64> = (0..16_384).map(|_| spread(1000)).scan(0, total).collect();
+        assert!(is_in_bits(&even));
+        let uneven = (0..16_384).map(|i| if i % 40 == 0 { -spread(1 << 20) } else { spread(3) });
+        assert!(!is_in_bits(&uneven.scan(0, total).collect::<Vec<_>>()));
+    }
+
+    #[test]
+    fn what_rises_evenly_takes_next_to_nothing() {
+        let values: Vec<i64> = (0..10_000).map(|i| 1_700_000_000_000 + i * 15_000).collect();
+        let mut out = Vec::new();
+        put(&mut out, &values);
+        assert!(out.len() < 300, "{}", out.len());
+        assert_eq!(decoded(&out), values);
+    }
+}
