@@ -50,7 +50,7 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
     let folding = flags.fold.resolve()?;
     let _lock = DirectoryLock::acquire(&settings.storage_path)?;
     let store = flags.receiver.store(&file)?;
-    // Before the replay: a port that is taken is told at once.
+    // Before anything else: a port that is taken is told at once.
     let listener = server::bind(&flags.web.resolve(&file, DEFAULT_ADDRESS)).await?;
     let address = listener.local_addr().context("the listener has no address")?;
 

@@ -14,6 +14,7 @@ const MAX_GROWTH: usize = 22;
 /// # Errors
 /// [`WireError::TooLarge`] when the declared length is above `limit`, before any allocation; [`WireError::Malformed`] when the block is corrupt.
 /// `out` is then empty.
+#[inline(never)]
 pub fn decompress_capped(body: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), WireError> {
     let decompressed = decompress_into(body, limit, out);
     if decompressed.is_err() {

@@ -70,6 +70,7 @@ impl Conflicts {
 
 impl Flush {
     /// Writes a frozen generation as a staged part. The segments stay; see [`Flush::trim`].
+    #[inline(never)]
     pub(crate) fn stage(&self, generation: &Generation, segments: SegmentRange) -> Result<Flushed, ReceiverError> {
         if generation.table.is_empty() {
             return Ok(Flushed {

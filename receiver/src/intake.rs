@@ -94,6 +94,7 @@ pub(crate) struct Request<'a, 't> {
 }
 
 /// Judges a live request. Symbols are expanded for each series that names them, so the batch has a bound of its own.
+#[inline(never)]
 pub(crate) fn judge<'a>(request: Request<'a, '_>, rules: &Rules<'_>) -> Result<Intake<'a>, IntakeError> {
     Walk::new(Judge::Rules(rules), Verdict::new(VALIDATOR_VERSION)).request(request)
 }

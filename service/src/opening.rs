@@ -1,4 +1,4 @@
-//! What a server answers while it is still starting, for example while it replays a log.
+//! What a server answers while it is still starting.
 //!
 //! The port is taken and answered from the first moment: a sender hears 503 and comes again, a liveness probe hears that the process is
 //! alive. Nothing else may be answered before the real routes are there.
@@ -43,12 +43,7 @@ impl Opening {
             None if request.uri().path() == "/-/healthy" => "healthy\n".into_response(),
             None => {
                 let retry = [(header::RETRY_AFTER, RETRY_AFTER_SECONDS)];
-                (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    retry,
-                    "starting: the write-ahead log is replayed\n",
-                )
-                    .into_response()
+                (StatusCode::SERVICE_UNAVAILABLE, retry, "starting\n").into_response()
             }
         }
     }

@@ -101,6 +101,7 @@ impl Wal {
     ///
     /// A queue at its bound answers [`AppendError::Overloaded`] at once. The record may become durable also when the
     /// answer is dropped or is an error.
+    #[inline(never)]
     pub fn append(&self, record: Record) -> PendingAppend {
         self.shared.queue.append(record)
     }

@@ -83,6 +83,7 @@ impl Writer {
     }
 
     /// Runs until the queue is closed and empty, or until the disk fails.
+    #[inline(never)]
     pub(crate) fn run(mut self, on_fatal: &dyn Fn(&io::Error)) {
         let _fail_on_panic = FailOnPanic(Arc::clone(&self.shared));
         let mut items = Vec::new();

@@ -32,6 +32,7 @@ struct Arriving<'b, 'a> {
 impl SeriesTable {
     /// Appends all that a batch holds; `recognised_by` is the table in which its known series are known, and `arrival` is when metadata
     /// was seen.
+    #[inline(never)]
     pub(crate) fn append(&self, tenant: &TenantId, batch: &Batch<'_>, recognised_by: &SeriesTable, arrival: i64) {
         let (origin, mut added) = self.tenants.find_or_insert(tenant);
         added += self.families.append(tenant, batch, arrival);
