@@ -86,7 +86,7 @@ pub struct BoundFlags {
     /// Most local disk that flushed parts may take while the object store is away [default: 64GB].
     #[arg(id = "staging.size-limit", long = "staging.size-limit", value_name = "SIZE", value_parser = size::parse)]
     pub staging_limit: Option<u64>,
-    /// Most request bytes in flight [default: 512MB].
+    /// Most memory that requests in flight may take: the body as sent, and four times the decoded one [default: 512MB].
     #[arg(id = "write.in-flight-limit", long = "write.in-flight-limit", value_name = "SIZE", value_parser = size::parse)]
     pub in_flight_limit: Option<u64>,
     /// Largest request body as sent [default: 64MB].

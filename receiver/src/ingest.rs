@@ -26,6 +26,9 @@ use crate::settings::Settings;
 use crate::sources::Sources;
 use crate::status::Status;
 
+/// What a request takes while it is worked on, in sizes of its decoded body: the body, and where its entries, labels and samples are.
+const EXPANSION: usize = 4;
+
 /// Everything the write path needs.
 #[derive(Debug)]
 pub(crate) struct Ingest {
@@ -88,7 +91,7 @@ impl Ingest {
         self.status.ready().map_err(IngestError::Later)?;
         self.check_bounds()?;
         let declared = snappy::declared_len(&body).map_err(|e| IngestError::Malformed(e.to_string()))?;
-        let _permit_to_decode = self.admit(declared.min(self.settings.decoded_bytes_max))?;
+        let _permit_to_decode = self.admit(declared.min(self.settings.decoded_bytes_max).saturating_mul(EXPANSION))?;
 
         let mut decoded = self.buffers.take();
         snappy::decompress_capped(&body, self.settings.decoded_bytes_max, &mut decoded)

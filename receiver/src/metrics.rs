@@ -161,7 +161,7 @@ impl Metrics {
         );
         r.register(
             "in_flight_bytes",
-            "Request bytes in flight",
+            "Memory of requests in flight",
             self.in_flight_bytes.clone(),
         );
         r.register(

@@ -18,7 +18,7 @@ pub struct Settings {
     pub head_bytes_max: usize,
     /// Bytes of staged parts above which writes get 503: the store has been away for too long.
     pub staging_bytes_max: u64,
-    /// Bytes of request bodies, compressed and decoded, that may be in flight.
+    /// Memory of requests that may be in flight: bodies as sent, and four times as decoded.
     pub inflight_bytes_max: usize,
     /// Largest request body as it arrives.
     pub body_bytes_max: usize,

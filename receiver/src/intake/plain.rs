@@ -35,6 +35,14 @@ impl<'a> Walk<'_, 'a> {
             self.refuse_whole(carries);
             return Ok(());
         }
+        let bytes = &body[plain.spelling.0 as usize..][..plain.spelling.1 as usize];
+        if carries.total() == 0 {
+            return if self.floats_only {
+                Ok(())
+            } else {
+                self.empty_series(labels.of(bytes)?)
+            };
+        }
         if let Some(position) = lookup.found {
             let kept = if self.keeps_plain_samples {
                 plain.samples
@@ -50,7 +58,6 @@ impl<'a> Walk<'_, 'a> {
             }
         }
         let mut builder = std::mem::take(&mut self.labels);
-        let bytes = &body[plain.spelling.0 as usize..][..plain.spelling.1 as usize];
         let done = match self.labels_of(labels.of(bytes)?, &mut builder) {
             Err(reason) => self.bad_series(carries, reason),
             Ok(canonical) => {

@@ -140,15 +140,12 @@ impl<'j, 'a> Walk<'j, 'a> {
             self.refuse_whole(carries);
             return Ok(());
         }
+        if carries.total() == 0 {
+            return self.empty_series(entry.labels());
+        }
         let mut labels = std::mem::take(&mut self.labels);
         let done = match self.labels_of(entry.labels(), &mut labels) {
             Err(reason) => self.bad_series(carries, reason),
-            Ok(canonical) if carries.total() == 0 => {
-                self.intake.n_bad_series += 1;
-                self.intake
-                    .tell(|| format!("series {} has no sample, histogram or exemplar", show(canonical)));
-                Ok(())
-            }
             Ok(canonical) => {
                 let encode = |out: &mut Vec<u8>| region::encode(canonical_pairs(canonical), out);
                 self.intake.batch.push_unknown(0, Spelling::Normal, encode);
@@ -157,6 +154,18 @@ impl<'j, 'a> Walk<'j, 'a> {
         };
         self.labels = labels;
         done?;
+        self.check_size()
+    }
+
+    /// A series entry of version 2.0 without any item: there is nothing to lose, and the sender must hear of it.
+    pub(super) fn empty_series<'w>(&mut self, wire: impl Iterator<Item = WireLabel<'w>>) -> Result<(), IntakeError> {
+        let mut labels = std::mem::take(&mut self.labels);
+        let reason = match self.labels_of(wire, &mut labels) {
+            Err(reason) => reason,
+            Ok(canonical) => format!("series {} has no sample, histogram or exemplar", show(canonical)),
+        };
+        self.labels = labels;
+        self.bad_series(Counts::default(), reason)?;
         self.check_size()
     }
 

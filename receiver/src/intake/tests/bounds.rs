@@ -161,3 +161,22 @@ fn a_verdict_that_keeps_what_cannot_be_read_is_an_error() {
         Err(IntakeError::Contradiction(_))
     ));
 }
+
+/// Version 2.0 wants to be told, whether the series is known or not; version 1.0 does not forbid it.
+#[test]
+fn an_entry_without_any_item_is_told_over_2_0() {
+    let (tenant, table, limits) = (TenantId::default(), SeriesTable::new(), Limits::default());
+    let full = body_v2(&[floats(&[("__name__", "m")], &[(NOW, 0, 0)])]);
+    let empty = [floats(&[("__name__", "m")], &[])];
+    let mut judged = |protocol, body: &[u8]| {
+        let intake =
+            crate::intake::judge(request(&tenant, protocol, body, &table), &rules(&limits, usize::MAX)).unwrap();
+        table.append(&tenant, &intake.batch, &table, NOW);
+        (intake.n_bad_series, intake.first_refusal)
+    };
+    let told = Some(r#"series {__name__="m"} has no sample, histogram or exemplar"#.to_owned());
+    assert_eq!(judged(WriteProtocol::V2, &body_v2(&empty)), (1, told.clone()));
+    assert_eq!(judged(WriteProtocol::V2, &full), (0, None));
+    assert_eq!(judged(WriteProtocol::V2, &body_v2(&empty)), (1, told));
+    assert_eq!(judged(WriteProtocol::V1, &body_v1(&empty)), (0, None));
+}
