@@ -168,7 +168,7 @@ fn an_entry_without_any_item_is_told_over_2_0() {
     let (tenant, table, limits) = (TenantId::default(), SeriesTable::new(), Limits::default());
     let full = body_v2(&[floats(&[("__name__", "m")], &[(NOW, 0, 0)])]);
     let empty = [floats(&[("__name__", "m")], &[])];
-    let mut judged = |protocol, body: &[u8]| {
+    let judged = |protocol, body: &[u8]| {
         let intake =
             crate::intake::judge(request(&tenant, protocol, body, &table), &rules(&limits, usize::MAX)).unwrap();
         table.append(&tenant, &intake.batch, &table, NOW);
