@@ -171,12 +171,35 @@ impl Emberkeep {
 
     /// `kill -9`, and a new life on the same directory and port.
     pub(crate) fn kill_and_restart(self) -> Result<Self> {
+        self.kill()?.restart()
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(self) -> Result<Killed> {
         self.process.kill()?;
-        Self::start_on(self.port, &self.data, self.extra)
+        Ok(Killed {
+            port: self.port,
+            data: self.data,
+            extra: self.extra,
+        })
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+}
+
+/// What a killed Emberkeep leaves behind.
+pub(crate) struct Killed {
+    port: u16,
+    data: PathBuf,
+    extra: Vec<String>,
+}
+
+impl Killed {
+    /// A new life on the same directory and port.
+    pub(crate) fn restart(self) -> Result<Emberkeep> {
+        Emberkeep::start_on(self.port, &self.data, self.extra)
     }
 }
 

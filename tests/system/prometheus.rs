@@ -111,8 +111,15 @@ async fn whole_path(protocol: &str) -> Result<()> {
         }
     };
     let before = sent(4000.0).await?;
-    // Scrapes of Emberkeep fail meanwhile: its series get stale markers, and the source's queue waits.
-    let archive = archive.kill_and_restart()?;
+    // A scrape of Emberkeep fails meanwhile: its series get stale markers, and the source's queue waits.
+    let killed = archive.kill()?;
+    eventually(|| async {
+        let up = source.value(&client, "up{job=\"emberkeep\"}").await?;
+        ensure!(up == 0.0, "the source has not noticed that Emberkeep is down");
+        Ok(())
+    })
+    .await?;
+    let archive = killed.restart()?;
     let before = sent(before + 4000.0).await?;
     let archive = archive.kill_and_restart()?;
     sent(before + 6000.0).await?;
