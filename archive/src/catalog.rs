@@ -4,26 +4,48 @@
 //! reads the newest root and the records above its watermarks. The only operation on which anything rests is the creation of a
 //! numbered object; nothing is ever overwritten.
 
+mod change;
+mod collect;
 mod commit;
 mod commit_record;
+mod condemned;
 mod entry;
 mod epoch;
 mod fold;
 mod format;
+mod history;
+mod live;
 mod load;
+mod lock;
+mod manifest;
+mod mask;
+mod pin;
 mod root;
+mod undo;
 mod view;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use change::{Change, apply};
+pub use collect::{CollectSettings, Collected, collect};
 pub use commit::{Committed, NextSequence, commit, next_sequence};
 pub use commit_record::{CommitRecord, WalRange};
+pub use condemned::{CondemnedEntry, CondemnedList, Removal};
 pub use entry::{FileEntry, PartEntry};
 #[cfg(test)]
 pub(crate) use epoch::EpochClaim;
 pub use epoch::claim_epoch;
 pub use fold::fold;
 pub use format::Format;
-pub use root::{Root, Watermark};
+pub use history::RetainedRoot;
+pub use live::Live;
+pub use lock::Lock;
+#[cfg(test)]
+pub(crate) use manifest::Manifest;
+pub use manifest::ManifestEntry;
+pub use mask::{CompiledMask, Mask, MatcherText};
+pub use pin::{HeldPin, Pin};
+pub use root::{Quarantined, Root, Watermark};
+pub use undo::{Undone, rollback};
 pub use view::{Catalog, CatalogView};

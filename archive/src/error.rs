@@ -38,6 +38,9 @@ pub enum ArchiveError {
     /// The caller broke a rule of the function: a bug in this program.
     #[error("{0}")]
     Invalid(String),
+    /// The archive's own rules forbid it as things are now; the text says why.
+    #[error("refused: {0}")]
+    Refused(String),
     /// Other committers won each time; nothing is lost, try again later.
     #[error("lost the creation of `{object}` {attempts} times in a row")]
     Contended {

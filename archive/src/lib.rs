@@ -18,8 +18,10 @@ mod store;
 mod upload;
 
 pub use catalog::{
-    Catalog, CatalogView, CommitRecord, Committed, FileEntry, Format, NextSequence, PartEntry, Root, WalRange,
-    Watermark, claim_epoch, commit, fold, next_sequence,
+    Catalog, CatalogView, Change, CollectSettings, Collected, CommitRecord, Committed, CompiledMask, CondemnedEntry,
+    CondemnedList, FileEntry, Format, HeldPin, Live, Lock, ManifestEntry, Mask, MatcherText, NextSequence, PartEntry,
+    Pin, Quarantined, Removal, RetainedRoot, Root, Undone, WalRange, Watermark, apply, claim_epoch, collect, commit,
+    fold, next_sequence, rollback,
 };
 pub use checksum::{Checksummed, crc32c};
 pub use create::{Created, fresh_nonce, put_create};

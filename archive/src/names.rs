@@ -151,6 +151,73 @@ pub fn parse_root(path: &Path) -> Option<u64> {
     Some(u64::MAX - number(&name)?)
 }
 
+/// A list of live parts of one day. The name is the ULID of the list.
+#[must_use]
+pub fn manifest(name: &str) -> Path {
+    Path::from_iter(["_archive", "manifests", name])
+}
+
+/// The folder of lists of live parts.
+#[must_use]
+pub fn manifests() -> Path {
+    Path::from_iter(["_archive", "manifests"])
+}
+
+/// A list of what is live no more. The name is the ULID of the list.
+#[must_use]
+pub fn condemned(name: &str) -> Path {
+    Path::from_iter(["_archive", "condemned", name])
+}
+
+/// The folder of lists of what is live no more.
+#[must_use]
+pub fn condemned_lists() -> Path {
+    Path::from_iter(["_archive", "condemned"])
+}
+
+/// The object of a mask.
+#[must_use]
+pub fn mask(id: &str) -> Path {
+    Path::from_iter(["_archive", "masks", id])
+}
+
+/// The folder of masks.
+#[must_use]
+pub fn masks() -> Path {
+    Path::from_iter(["_archive", "masks"])
+}
+
+/// The object of a lock.
+#[must_use]
+pub fn lock(id: &str) -> Path {
+    Path::from_iter(["_archive", "locks", id])
+}
+
+/// The folder of locks.
+#[must_use]
+pub fn locks() -> Path {
+    Path::from_iter(["_archive", "locks"])
+}
+
+/// The object of a pin.
+#[must_use]
+pub fn pin(id: &str) -> Path {
+    Path::from_iter(["_archive", "pins", id])
+}
+
+/// The folder of pins.
+#[must_use]
+pub fn pins() -> Path {
+    Path::from_iter(["_archive", "pins"])
+}
+
+/// The last step of a name, when it is a ULID as we write it.
+#[must_use]
+pub fn ulid_of(path: &Path) -> Option<Ulid> {
+    let name = path.filename()?;
+    Ulid::from_string(name).ok().filter(|ulid| ulid.to_string() == name)
+}
+
 fn padded(n: u64) -> String {
     format!("{n:020}")
 }

@@ -33,8 +33,8 @@ pub(crate) struct Manifest {
 }
 
 impl CatalogObject for Manifest {
-    // As of 2 a part may have files of all kinds.
-    const VERSION: u64 = 2;
+    // As of 2 a part may have files of all kinds; as of 3 its entry says when it was committed and which masks it was written under.
+    const VERSION: u64 = 3;
 }
 
 /// One staged part.

@@ -41,7 +41,7 @@ pub struct WalRange {
 }
 
 impl CatalogObject for CommitRecord {
-    const VERSION: u64 = 2;
+    const VERSION: u64 = 3;
 }
 
 impl CommitRecord {

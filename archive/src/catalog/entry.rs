@@ -30,6 +30,18 @@ pub struct PartEntry {
     pub max_time: i64,
     /// What each tenant has in it.
     pub tenants: BTreeMap<String, TenantSummary>,
+    /// When the newest of what went into it was committed, milliseconds since 1970. 0 in entries of version 2, until they are folded.
+    #[serde(default)]
+    pub committed_at: i64,
+    /// The UTC day in which all its rows lie, in days since 1970; none for level 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<i32>,
+    /// Masks up to this number are applied to its rows; 0 = none.
+    #[serde(default)]
+    pub masks: u64,
+    /// The parts of one merge that was split by series have the same text: they overlap in time and have no series in common.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge: Option<String>,
     /// The files.
     pub files: Vec<FileEntry>,
 }
@@ -69,6 +81,10 @@ impl PartEntry {
             min_time: summary.min_time,
             max_time: summary.max_time,
             tenants: summary.tenants.clone(),
+            committed_at: 0,
+            day: None,
+            masks: 0,
+            merge: None,
             files: summary.files.iter().map(file).collect(),
         }
     }
@@ -111,6 +127,21 @@ impl PartEntry {
     fn is_in(&self, tenant: &str, range: TimeRange, times: fn(&TenantSummary) -> Option<TimeSpan>) -> bool {
         let held = self.tenants.get(tenant).and_then(times);
         held.is_some_and(|times| times.is_in(range))
+    }
+
+    /// Bytes of all its files.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).fold(0, u64::saturating_add)
+    }
+
+    /// When it was committed at the latest, milliseconds since 1970. Entries of old versions do not say it, but their name does.
+    #[must_use]
+    pub fn known_committed_at(&self) -> i64 {
+        match self.committed_at {
+            0 => i64::try_from(self.ulid.timestamp_ms()).unwrap_or(i64::MAX),
+            at => at,
+        }
     }
 
     /// Number of float samples of all tenants.

@@ -72,10 +72,10 @@ fn next_root(known: &Known, nonce: &str, now_ms: i64) -> Option<Root> {
         created_at: now_ms,
         watermarks,
         level0: known
-            .parts(is_folded)
+            .level0(is_folded)
             .iter()
             .map(|part| part.as_ref().clone())
             .collect(),
-        manifests: before.map(|root| root.manifests.clone()).unwrap_or_default(),
+        ..before.cloned().unwrap_or_else(Root::empty)
     })
 }

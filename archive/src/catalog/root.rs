@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::PartEntry;
+use super::{CondemnedEntry, Lock, ManifestEntry, Mask, PartEntry};
 use crate::envelope::CatalogObject;
 
 /// `_archive/roots/<u64::MAX - n>`.
@@ -21,8 +21,35 @@ pub struct Root {
     pub watermarks: BTreeMap<String, Watermark>,
     /// Live level-0 parts, in the order in which they were folded.
     pub level0: Vec<PartEntry>,
-    /// Names of the per-day lists of live parts of level 1 and above; empty until there is compaction.
-    pub manifests: Vec<String>,
+    /// Lists of live parts of level 1 and above, one for each day that has any, by day.
+    pub manifests: Vec<ManifestEntry>,
+    /// Lists of what is live no more and not yet deleted, by the root that condemned it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub condemned: Vec<CondemnedEntry>,
+    /// Deletions in force, by number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masks: Vec<Mask>,
+    /// Ranges that nothing may remove.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<Lock>,
+    /// Live parts that cannot be read: no compaction takes them, and what reads them fails and says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<Quarantined>,
+    /// Roots with smaller numbers may name files that are deleted.
+    #[serde(default)]
+    pub floor: u64,
+}
+
+/// A live part that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quarantined {
+    /// The part's ULID as text.
+    pub part: String,
+    /// What is wrong with it, and with which file.
+    pub reason: String,
+    /// When it was found, milliseconds since 1970.
+    pub at: i64,
 }
 
 /// How far one receiver's log is folded in. It never decreases.
@@ -35,6 +62,25 @@ pub struct Watermark {
     pub epoch: u64,
 }
 
+impl Root {
+    /// What there is before the first root: number 0, and nothing.
+    pub(super) fn empty() -> Self {
+        Self {
+            n: 0,
+            nonce: String::new(),
+            created_at: 0,
+            watermarks: BTreeMap::new(),
+            level0: Vec::new(),
+            manifests: Vec::new(),
+            condemned: Vec::new(),
+            masks: Vec::new(),
+            locks: Vec::new(),
+            quarantined: Vec::new(),
+            floor: 0,
+        }
+    }
+}
+
 impl CatalogObject for Root {
-    const VERSION: u64 = 2;
+    const VERSION: u64 = 3;
 }

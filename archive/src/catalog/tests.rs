@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use object_store::ObjectStore;
 use ulid::Ulid;
 
-use super::{CommitRecord, Committed, FileEntry, PartEntry, Root, WalRange, Watermark, commit};
+use super::{
+    CommitRecord, Committed, FileEntry, Lock, Mask, MatcherText, PartEntry, Root, WalRange, Watermark, commit,
+};
 use crate::part::{TenantSummary, part_number};
 use crate::{FileKind, names};
 
@@ -40,6 +42,10 @@ pub(crate) fn entry_of(receiver: &str, seq: u64, ulid: Ulid) -> PartEntry {
         min_time: 1000,
         max_time: 2000,
         tenants: BTreeMap::from([("anonymous".to_owned(), tenant)]),
+        committed_at: 3000,
+        day: None,
+        masks: 0,
+        merge: None,
         files: [FileKind::Samples, FileKind::Series].map(file).to_vec(),
     }
 }
@@ -77,7 +83,53 @@ pub(crate) fn root_of(n: u64, records: &[CommitRecord]) -> Root {
         created_at: 4000,
         watermarks: records.iter().map(mark).collect(),
         level0: records.iter().flat_map(|record| record.parts.clone()).collect(),
-        manifests: vec![],
+        ..Root::empty()
+    }
+}
+
+/// An entry of a part of one day, of the tenant `anonymous`.
+pub(crate) fn compacted_entry(ulid: Ulid, day: i32) -> PartEntry {
+    let from = i64::from(day) * 86_400_000;
+    let mut entry = entry_of("r", 1, ulid);
+    (entry.level, entry.receiver, entry.day) = (1, None, Some(day));
+    (entry.min_time, entry.max_time) = (from + 1000, from + 2000);
+    (entry.masks, entry.merge) = (3, Some("m".to_owned()));
+    for file in &mut entry.files {
+        file.path = format!("{}/tenant=anonymous/date=x/{ulid}.parquet", file.kind.as_str());
+    }
+    for tenant in entry.tenants.values_mut() {
+        (tenant.min_time, tenant.max_time) = (from + 1000, from + 2000);
+    }
+    entry
+}
+
+pub(crate) fn mask_of(id: &str) -> Mask {
+    Mask {
+        id: id.to_owned(),
+        number: 0,
+        tenant: "anonymous".to_owned(),
+        matchers: vec![MatcherText {
+            name: "job".to_owned(),
+            op: "=~".to_owned(),
+            value: "a|b".to_owned(),
+        }],
+        from: 1000,
+        to: 1500,
+        reason: "asked for by the customer".to_owned(),
+        who: "ops".to_owned(),
+        created_at: 3000,
+    }
+}
+
+pub(crate) fn lock_of(id: &str) -> Lock {
+    Lock {
+        id: id.to_owned(),
+        tenant: Some("anonymous".to_owned()),
+        from: 1000,
+        to: 1500,
+        reason: "audit".to_owned(),
+        who: "ops".to_owned(),
+        created_at: 3000,
     }
 }
 

@@ -13,7 +13,8 @@ use tokio::sync::Mutex;
 
 use super::commit::load_record;
 use super::load::{list_log, load_root, newest_root_number};
-use super::{CommitRecord, PartEntry, Root};
+use super::manifest::load_manifest;
+use super::{CommitRecord, Live, Lock, Mask, PartEntry, Root};
 use crate::ArchiveError;
 
 /// How many records are read at the same time.
@@ -33,6 +34,10 @@ pub struct CatalogView {
     pub committed: BTreeMap<String, u64>,
     /// All live parts.
     pub parts: Vec<Arc<PartEntry>>,
+    /// Deletions in force, which readers apply to parts with a smaller number in [`PartEntry::masks`], and to heads.
+    pub masks: Arc<[Mask]>,
+    /// Ranges that nothing may remove.
+    pub locks: Arc<[Lock]>,
     /// When the look began.
     pub looked_at: Instant,
 }
@@ -63,8 +68,31 @@ pub(super) struct Known {
 /// A root with its entries shared, so that views of one root do not copy them.
 #[derive(Debug)]
 pub(super) struct KnownRoot {
+    /// Without its parts of level 0.
     pub(super) root: Root,
-    parts: Vec<Arc<PartEntry>>,
+    level0: Vec<Arc<PartEntry>>,
+    /// The parts of each manifest, by its name.
+    days: BTreeMap<String, Parts>,
+}
+
+/// Entries that are shared.
+type Parts = Arc<[Arc<PartEntry>]>;
+
+impl KnownRoot {
+    /// All its parts, those of level 0 first.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Arc<PartEntry>> {
+        self.level0.iter().chain(self.compacted())
+    }
+
+    /// Its parts of level 1 and above, by day.
+    fn compacted(&self) -> impl Iterator<Item = &Arc<PartEntry>> {
+        let days = self
+            .root
+            .manifests
+            .iter()
+            .filter_map(|entry| self.days.get(&entry.name));
+        days.flat_map(|parts| parts.iter())
+    }
 }
 
 /// A commit record with its entries shared.
@@ -130,11 +158,35 @@ impl Catalog {
         Ok(known.clone())
     }
 
+    /// The newest root alone, with all its manifests: what a change is decided on.
+    pub(super) async fn look_at_root(&self) -> Result<Live, ArchiveError> {
+        let held = self.known.lock().await.root.clone();
+        for attempt in 1..=ATTEMPTS {
+            match self.newest_root(held.as_ref()).await {
+                Err(error) if error.is_not_found() && attempt < ATTEMPTS => {}
+                found => return Ok(Live { known: found? }),
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// What is live in the newest root.
+    ///
+    /// # Errors
+    /// As [`Catalog::refresh`].
+    pub async fn live(&self) -> Result<Live, ArchiveError> {
+        self.look_at_root().await
+    }
+
     /// Roots are listed before the log: a record that is folded in between is then seen twice, never missed. One that is folded
     /// *and collected* in between leaves a gap or a missing object, and the look is repeated.
     async fn look(&self, known: &mut Known) -> Result<(), ArchiveError> {
         for attempt in 1..=ATTEMPTS {
-            let root = self.newest_root(known.root.as_ref()).await?;
+            let root = match self.newest_root(known.root.as_ref()).await {
+                // It was superseded and collected after it was listed.
+                Err(error) if error.is_not_found() && attempt < ATTEMPTS => continue,
+                found => found?,
+            };
             let watermark = |receiver: &str| {
                 let marks = root.as_ref().map(|known| &known.root.watermarks);
                 marks.and_then(|marks| marks.get(receiver)).map_or(0, |mark| mark.seq)
@@ -161,12 +213,33 @@ impl Catalog {
         match held {
             Some(held) if held.root.n >= n => Ok(Some(Arc::clone(held))),
             _ if n == 0 => Ok(None),
-            _ => {
-                let mut root = load_root(&*self.store, n).await?;
-                let parts = std::mem::take(&mut root.level0).into_iter().map(Arc::new).collect();
-                Ok(Some(Arc::new(KnownRoot { root, parts })))
-            }
+            _ => self.load(n, held).await.map(Some),
         }
+    }
+
+    /// Reads a root and those of its manifests that `held` does not know.
+    pub(super) async fn load(&self, n: u64, held: Option<&Arc<KnownRoot>>) -> Result<Arc<KnownRoot>, ArchiveError> {
+        let mut root = load_root(&*self.store, n).await?;
+        let level0 = std::mem::take(&mut root.level0).into_iter().map(Arc::new).collect();
+        let days = root.manifests.iter().map(|entry| {
+            let known = held.and_then(|held| held.days.get(&entry.name)).cloned();
+            async move {
+                let parts: Parts = match known {
+                    Some(parts) => parts,
+                    None => load_manifest(&*self.store, entry)
+                        .await?
+                        .into_iter()
+                        .map(Arc::new)
+                        .collect(),
+                };
+                Ok::<_, ArchiveError>((entry.name.clone(), parts))
+            }
+        });
+        let days = futures::stream::iter(days.collect::<Vec<_>>())
+            .buffer_unordered(PARALLEL_READS)
+            .try_collect()
+            .await?;
+        Ok(Arc::new(KnownRoot { root, level0, days }))
     }
 
     async fn records(
@@ -181,7 +254,9 @@ impl Catalog {
                     Some(record) => record,
                     None => {
                         let mut record = load_record(&*self.store, &key.0, key.1).await?;
-                        let parts = std::mem::take(&mut record.parts).into_iter().map(Arc::new).collect();
+                        let committed_at = record.committed_at;
+                        let parts = std::mem::take(&mut record.parts).into_iter();
+                        let parts = parts.map(|part| Arc::new(PartEntry { committed_at, ..part })).collect();
                         Arc::new(KnownRecord { record, parts })
                     }
                 };
@@ -220,9 +295,9 @@ impl Known {
             .any(|(receiver, seq)| ends.get(receiver).is_none_or(|end| seq > end))
     }
 
-    /// The root that this look would be folded into: all parts of the newest root and of the contiguous records above it.
-    pub(super) fn parts(&self, wanted: impl Fn(&str, u64) -> bool) -> Vec<Arc<PartEntry>> {
-        let rooted = self.root.iter().flat_map(|known| known.parts.iter());
+    /// The parts of level 0 of the newest root and of the wanted records above it.
+    pub(super) fn level0(&self, wanted: impl Fn(&str, u64) -> bool) -> Vec<Arc<PartEntry>> {
+        let rooted = self.root.iter().flat_map(|known| known.level0.iter());
         let records = self
             .unfolded
             .iter()
@@ -236,11 +311,25 @@ impl Known {
 
 /// Records above a gap are committed as well and therefore shown; they are only not *covered*.
 fn view_of(known: &Known, looked_at: Instant) -> CatalogView {
+    let mut parts = known.level0(|_, _| true);
+    parts.extend(known.root.iter().flat_map(|known| known.compacted()).cloned());
+    let root = known.root.as_ref().map(|known| &known.root);
     CatalogView {
         root_n: known.root.as_ref().map_or(0, |known| known.root.n),
         root_created_at: known.root.as_ref().map(|known| known.root.created_at),
         committed: known.contiguous(),
-        parts: known.parts(|_, _| true),
+        parts,
+        masks: root.map_or_else(Arc::default, |root| root.masks.iter().cloned().collect()),
+        locks: root.map_or_else(Arc::default, |root| root.locks.iter().cloned().collect()),
         looked_at,
     }
+}
+
+/// What a root alone shows.
+pub(super) fn view_at(known: &Arc<KnownRoot>, looked_at: Instant) -> CatalogView {
+    let known = Known {
+        root: Some(Arc::clone(known)),
+        unfolded: BTreeMap::new(),
+    };
+    view_of(&known, looked_at)
 }

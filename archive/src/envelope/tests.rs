@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use super::*;
-use crate::catalog::tests::{record_of, root_of};
-use crate::catalog::{CommitRecord, EpochClaim, FileEntry, Format};
+use crate::catalog::tests::{compacted_entry, lock_of, mask_of, record_of, root_of};
+use crate::catalog::{
+    CommitRecord, CondemnedEntry, CondemnedList, EpochClaim, FileEntry, Format, Lock, Manifest, ManifestEntry, Mask,
+    Pin, Quarantined, Removal, Root,
+};
 use crate::{FileKind, TenantSummary, TimeSpan, names};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -133,12 +136,76 @@ fn every_version_of_every_object_is_read_and_the_newest_is_written_as_ever() {
             epoch: 3,
         },
     );
-    let floats_only = record_of("r-1", 3, 7, Ulid(42));
+    let floats_only = before_version_3(record_of("r-1", 3, 7, Ulid(42)));
     read("v1/commit_record", &floats_only);
     read("v1/root", &root_of(5, &[floats_only]));
-    let all_kinds = record_of_all_kinds();
-    written("v2/commit_record", &all_kinds);
-    written("v2/root", &root_of(5, &[all_kinds]));
+    let all_kinds = before_version_3(record_of_all_kinds());
+    read("v2/commit_record", &all_kinds);
+    read("v2/root", &root_of(5, &[all_kinds]));
+    let record = record_of_all_kinds();
+    written("v3/commit_record", &record);
+    let mask = mask_of("01ARZ3NDEKTSV4RRFFQ69G5FAW");
+    let lock = lock_of("01ARZ3NDEKTSV4RRFFQ69G5FAX");
+    written("v3/mask", &mask);
+    written("v3/lock", &lock);
+    written("v3/root", &root_with_everything(record, mask, lock));
+    let compacted = compacted_entry(Ulid(43), 19_000);
+    let manifest = Manifest {
+        nonce: "n-4".to_owned(),
+        day: 19_000,
+        parts: vec![compacted.clone()],
+    };
+    written("v3/manifest", &manifest);
+    let condemned = CondemnedList {
+        nonce: "n-5".to_owned(),
+        why: Removal::Compacted,
+        parts: vec![compacted],
+        paths: vec!["samples/left-behind".to_owned()],
+    };
+    written("v3/condemned", &condemned);
+    let pin = Pin {
+        id: "01ARZ3NDEKTSV4RRFFQ69G5FB0".to_owned(),
+        root: 5,
+        expires_at: 9000,
+        who: "export".to_owned(),
+    };
+    written("v3/pin", &pin);
+}
+
+/// What versions 1 and 2 did not say.
+fn before_version_3(mut record: CommitRecord) -> CommitRecord {
+    for part in &mut record.parts {
+        part.committed_at = 0;
+    }
+    record
+}
+
+fn root_with_everything(record: CommitRecord, mask: Mask, lock: Lock) -> Root {
+    Root {
+        manifests: vec![ManifestEntry {
+            name: "01ARZ3NDEKTSV4RRFFQ69G5FAY".to_owned(),
+            day: 19_000,
+            parts: 1,
+            bytes: 5000,
+        }],
+        condemned: vec![CondemnedEntry {
+            name: "01ARZ3NDEKTSV4RRFFQ69G5FAZ".to_owned(),
+            why: Removal::Expired,
+            root: 4,
+            at: 3900,
+            files: 5,
+            bytes: 5000,
+        }],
+        masks: vec![mask],
+        locks: vec![lock],
+        quarantined: vec![Quarantined {
+            part: Ulid(42).to_string(),
+            reason: "its footer is cut off".to_owned(),
+            at: 3950,
+        }],
+        floor: 2,
+        ..root_of(5, &[record])
+    }
 }
 
 fn record_of_all_kinds() -> CommitRecord {

@@ -159,7 +159,7 @@ async fn a_newer_root_stops_the_committer() {
         .await
         .unwrap_err();
     assert!(
-        matches!(&error, ArchiveError::NewerVersion { object, found: 3, .. } if object.contains("roots/")),
+        matches!(&error, ArchiveError::NewerVersion { object, found: 4, .. } if object.contains("roots/")),
         "{error}"
     );
 }

@@ -1,0 +1,275 @@
+//! Changing what is live: one root adds and removes, all at once (DESIGN §5.4).
+//!
+//! A change is decided on the newest root and lands as the next one; when another committer was faster, it is decided again on
+//! what that one left. So whoever decides must look at what is live, and may find that nothing is left to do. Objects that a root
+//! names (manifests, lists of what it removes, masks, locks) exist before it does.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::{Duration, Instant};
+
+use object_store::ObjectStore;
+use ulid::Ulid;
+
+use super::condemned::{CondemnedEntry, CondemnedList, Removal, load_condemned};
+use super::load::newest_root_number;
+use super::manifest::{Manifest, ManifestEntry};
+use super::{Catalog, Live, Lock, Mask, PartEntry, Quarantined, Root};
+use crate::{ArchiveError, Created, names, put_create};
+
+/// How often a lost race is run again.
+const ATTEMPTS: usize = 16;
+
+/// What a root needs must have been written not longer ago than this when the root is created. Objects that no root names are
+/// taken for leftovers after a day at the earliest, and a committer that stalled for that long must not name them.
+const STALLED_AFTER: Duration = Duration::from_secs(600);
+
+/// What one root adds and takes away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Parts that become live. Their files are in the store.
+    pub add: Vec<PartEntry>,
+    /// Parts that stop being live, and why. All of them must be live.
+    pub remove: BTreeMap<Removal, Vec<Ulid>>,
+    /// Files that belong to no part and are to be deleted.
+    pub orphans: Vec<String>,
+    /// Deletions that begin; their number is given by the root.
+    pub masks: Vec<Mask>,
+    /// Deletions that end, by id.
+    pub lifted: Vec<String>,
+    /// Ranges that are kept from now on.
+    pub locks: Vec<Lock>,
+    /// Ranges that are released, by id.
+    pub released: Vec<String>,
+    /// Lists of condemned files whose parts become live again, by name.
+    pub restored: Vec<String>,
+    /// Lists of condemned files that are deleted, by name.
+    pub forgotten: Vec<String>,
+    /// Parts that cannot be read.
+    pub quarantined: Vec<Quarantined>,
+    /// Parts that can be read again, by ULID.
+    pub cured: Vec<String>,
+    /// The least number that a root must have to be readable; never lowered.
+    pub floor: u64,
+}
+
+impl Change {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Removes a part for a reason.
+    pub fn removing(&mut self, why: Removal, part: Ulid) {
+        self.remove.entry(why).or_default().push(part);
+    }
+}
+
+/// Creates the next root from what `decide` says of the newest one; `None` when it says nothing. `decide` is asked again after
+/// each lost race. Commit records stay as they are: folding is another change.
+///
+/// `nonce` must be fresh for each call.
+///
+/// # Errors
+/// As [`Catalog::refresh`]; errors of `decide`; [`ArchiveError::Contended`] when others won every time;
+/// [`ArchiveError::Refused`] for a change that adds what is condemned, or removes what is not live.
+pub async fn apply<E: From<ArchiveError>>(
+    catalog: &Catalog,
+    nonce: &str,
+    now_ms: i64,
+    mut decide: impl FnMut(&Live) -> Result<Option<Change>, E>,
+) -> Result<Option<Root>, E> {
+    let store = &**catalog.store();
+    let mut n = 0;
+    for _ in 0..ATTEMPTS {
+        let live = catalog.look_at_root().await?;
+        let Some(change) = decide(&live)?.filter(|change| !change.is_empty()) else {
+            return Ok(None);
+        };
+        let begun = Instant::now();
+        let root = write(store, &live, change, nonce, now_ms).await?;
+        n = root.n;
+        if begun.elapsed() > STALLED_AFTER {
+            continue;
+        }
+        let created = put_create(store, &names::root(n), &root, nonce).await?;
+        // As in a fold: a committer that stalled past a collection would create a root below the newest one.
+        if created == Created::Ours && newest_root_number(store).await? == n {
+            return Ok(Some(root));
+        }
+    }
+    let contended = ArchiveError::Contended {
+        object: names::root(n).to_string(),
+        attempts: ATTEMPTS,
+    };
+    Err(contended.into())
+}
+
+/// Writes what the next root names, and gives that root.
+async fn write(
+    store: &dyn ObjectStore,
+    live: &Live,
+    change: Change,
+    nonce: &str,
+    now_ms: i64,
+) -> Result<Root, ArchiveError> {
+    let n = live.root_n() + 1;
+    let mut root = next_root(live, nonce, now_ms);
+    refuse_condemned(store, live, &change.add).await?;
+
+    let mut parts: BTreeMap<Ulid, PartEntry> = live.parts().map(|part| (part.ulid, PartEntry::clone(part))).collect();
+    let order: Vec<Ulid> = live
+        .parts()
+        .filter(|part| part.day.is_none())
+        .map(|part| part.ulid)
+        .collect();
+    let mut added = change.add;
+    for name in &change.restored {
+        added.extend(take_list(store, &mut root, name).await?);
+    }
+    let mut touched: BTreeSet<i32> = added.iter().filter_map(|part| part.day).collect();
+    for (why, ulids) in change.remove {
+        let mut list = CondemnedList {
+            nonce: nonce.to_owned(),
+            why,
+            parts: Vec::new(),
+            paths: Vec::new(),
+        };
+        for ulid in ulids {
+            let removed = parts
+                .remove(&ulid)
+                .ok_or_else(|| refused(format!("part {ulid} is not live")))?;
+            touched.extend(removed.day);
+            list.parts.push(removed);
+        }
+        condemn(store, &mut root, list).await?;
+    }
+    if !change.orphans.is_empty() {
+        let list = CondemnedList {
+            nonce: nonce.to_owned(),
+            why: Removal::Orphan,
+            parts: Vec::new(),
+            paths: change.orphans,
+        };
+        condemn(store, &mut root, list).await?;
+    }
+    let new_level0: Vec<Ulid> = added
+        .iter()
+        .filter(|part| part.day.is_none())
+        .map(|part| part.ulid)
+        .collect();
+    for part in added {
+        if parts.contains_key(&part.ulid) {
+            return Err(refused(format!("part {} is live already", part.ulid)));
+        }
+        parts.insert(part.ulid, part);
+    }
+    root.level0 = order
+        .into_iter()
+        .chain(new_level0)
+        .filter_map(|ulid| parts.get(&ulid).cloned())
+        .collect();
+    root.manifests = manifests(store, live, &parts, &touched, nonce).await?;
+
+    root.masks.retain(|mask| !change.lifted.contains(&mask.id));
+    for mask in change.masks {
+        put_create(store, &names::mask(&mask.id), &mask, &mask.id).await?;
+        root.masks.push(Mask { number: n, ..mask });
+    }
+    root.locks.retain(|lock| !change.released.contains(&lock.id));
+    for lock in change.locks {
+        put_create(store, &names::lock(&lock.id), &lock, &lock.id).await?;
+        root.locks.push(lock);
+    }
+    root.condemned.retain(|entry| !change.forgotten.contains(&entry.name));
+    let is_there = |entry: &Quarantined| Ulid::from_string(&entry.part).is_ok_and(|ulid| parts.contains_key(&ulid));
+    root.quarantined.extend(change.quarantined);
+    root.quarantined
+        .retain(|entry| is_there(entry) && !change.cured.contains(&entry.part));
+    root.floor = root.floor.max(change.floor);
+    Ok(root)
+}
+
+/// The root after `live` with nothing changed but its number.
+fn next_root(live: &Live, nonce: &str, now_ms: i64) -> Root {
+    let before = live.root().cloned().unwrap_or_else(Root::empty);
+    Root {
+        n: before.n + 1,
+        nonce: nonce.to_owned(),
+        created_at: now_ms,
+        ..before
+    }
+}
+
+/// Takes a list out of the root; the parts that it holds.
+async fn take_list(store: &dyn ObjectStore, root: &mut Root, name: &str) -> Result<Vec<PartEntry>, ArchiveError> {
+    let position = root.condemned.iter().position(|entry| entry.name == name);
+    let position = position.ok_or_else(|| refused(format!("`{}` is condemned no more", names::condemned(name))))?;
+    let entry = root.condemned.remove(position);
+    Ok(load_condemned(store, &entry).await?.parts)
+}
+
+async fn condemn(store: &dyn ObjectStore, root: &mut Root, list: CondemnedList) -> Result<(), ArchiveError> {
+    let entry = CondemnedEntry {
+        name: Ulid::generate().to_string(),
+        why: list.why,
+        root: root.n,
+        at: root.created_at,
+        files: list.all_paths().count() as u64,
+        bytes: list.parts.iter().map(PartEntry::bytes).fold(0, u64::saturating_add),
+    };
+    put_create(store, &names::condemned(&entry.name), &list, &list.nonce).await?;
+    root.condemned.push(entry);
+    Ok(())
+}
+
+/// A job that stalled until what it wrote was taken for a leftover must not make it live: it may be deleted at any moment.
+async fn refuse_condemned(store: &dyn ObjectStore, live: &Live, added: &[PartEntry]) -> Result<(), ArchiveError> {
+    if added.is_empty() {
+        return Ok(());
+    }
+    let mut condemned = HashSet::new();
+    for entry in live.condemned().iter().filter(|entry| entry.why == Removal::Orphan) {
+        condemned.extend(load_condemned(store, entry).await?.paths);
+    }
+    match added
+        .iter()
+        .flat_map(|part| &part.files)
+        .find(|file| condemned.contains(&file.path))
+    {
+        Some(file) => Err(refused(format!("`{}` is condemned, its job took too long", file.path))),
+        None => Ok(()),
+    }
+}
+
+/// The manifests of the next root: those of touched days are written, the others stay.
+async fn manifests(
+    store: &dyn ObjectStore,
+    live: &Live,
+    parts: &BTreeMap<Ulid, PartEntry>,
+    touched: &BTreeSet<i32>,
+    nonce: &str,
+) -> Result<Vec<ManifestEntry>, ArchiveError> {
+    let untouched = live.manifests().iter().filter(|entry| !touched.contains(&entry.day));
+    let mut entries: Vec<ManifestEntry> = untouched.cloned().collect();
+    for &day in touched {
+        let of_day = parts.values().filter(|part| part.day == Some(day));
+        let manifest = Manifest {
+            nonce: nonce.to_owned(),
+            day,
+            parts: of_day.cloned().collect(),
+        };
+        if manifest.parts.is_empty() {
+            continue;
+        }
+        let entry = ManifestEntry::of(&manifest);
+        put_create(store, &names::manifest(&entry.name), &manifest, nonce).await?;
+        entries.push(entry);
+    }
+    entries.sort_by_key(|entry| entry.day);
+    Ok(entries)
+}
+
+fn refused(reason: String) -> ArchiveError {
+    ArchiveError::Refused(reason)
+}
