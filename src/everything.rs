@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use emberkeep_compactor::Compactor;
-use emberkeep_compactor::cli::FoldFlags;
+use emberkeep_compactor::cli::{CompactFlags, FoldFlags};
+use emberkeep_compactor::{Compactor, Upkeep, UpkeepMetrics};
 use emberkeep_reader::cli::LimitFlags;
 use emberkeep_reader::{HeadSource, Reader, ReaderMetrics};
 use emberkeep_receiver::cli::{DEFAULT_ADDRESS, Drain, ReceiverFlags, end, start};
@@ -35,6 +35,8 @@ pub(crate) struct EverythingFlags {
     #[command(flatten)]
     fold: FoldFlags,
     #[command(flatten)]
+    compact: CompactFlags,
+    #[command(flatten)]
     limits: LimitFlags,
 }
 
@@ -48,8 +50,10 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
     logs::init(level, format)?;
     let settings = flags.receiver.settings(&file)?;
     let folding = flags.fold.resolve()?;
+    let upkeep = flags.compact.resolve()?;
     let _lock = DirectoryLock::acquire(&settings.storage_path)?;
-    let store = flags.receiver.store(&file)?;
+    let storage_path = settings.storage_path.clone();
+    let (store, traffic) = flags.receiver.store(&file)?;
     // Before anything else: a port that is taken is told at once.
     let listener = server::bind(&flags.web.resolve(&file, DEFAULT_ADDRESS)).await?;
     let address = listener.local_addr().context("the listener has no address")?;
@@ -62,12 +66,17 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
     let serving = server::spawn(listener, opening.router(), &shutdown);
 
     let mut metrics = Metrics::new("emberkeep");
+    traffic.register(metrics.registry());
     let Some(receiver) = start(settings, store.clone(), metrics.registry(), &shutdown).await? else {
         return Ok(Outcome::Done);
     };
     drain.watch(receiver.clone(), shutdown.clone());
     let compactor = Compactor::new(store.clone(), folding, Arc::new(SystemClock));
     compactor.register(metrics.registry());
+    let upkeep_metrics = UpkeepMetrics::default();
+    upkeep_metrics.register(metrics.registry());
+    let merger = flags.compact.merger(store.clone(), &storage_path);
+    let upkeep = Upkeep::new(store.clone(), merger, upkeep, Arc::new(SystemClock), upkeep_metrics);
     let heads = vec![HeadSource::Local(receiver.head())];
     let reader_metrics = ReaderMetrics::register(metrics.registry());
     let reader = Arc::new(Reader::new(store, heads, flags.limits.settings(), reader_metrics));
@@ -75,6 +84,7 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
         let shutdown = shutdown.clone();
         tokio::spawn(async move { compactor.run(&shutdown).await })
     };
+    let upkeep = upkeep.spawn(shutdown.clone()).context("cannot start the thread of upkeep")?;
     let asked = receiver.clone();
     let admin = server::admin_routes(move || asked.ready(), Arc::new(metrics));
     opening.open(receiver.router().merge(reader.router()).merge(admin));
@@ -88,6 +98,10 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
         Ok(Ok(())) => {}
         Ok(Err(failure)) => tracing::error!(%failure, "the fold loop ended badly"),
         Err(_) => tracing::warn!("a fold was given up; the next one makes it good"),
+    }
+    // It ends at its next await; a merge that is given up is as if it had not been.
+    if tokio::task::spawn_blocking(|| upkeep.join()).await.is_ok_and(|ended| ended.is_err()) {
+        tracing::error!("upkeep ended with a panic");
     }
     served??;
     tracing::info!("ended");

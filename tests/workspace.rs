@@ -22,7 +22,7 @@ const EDGES: [(&str, &[&str]); 15] = [
     ("tsdb", &["model"]),
     ("service", &["model"]),
     ("receiver", &["proto", "model", "disk", "wal", "archive", "service"]),
-    ("compactor", &["proto", "model", "archive", "tsdb", "service"]),
+    ("compactor", &["proto", "model", "disk", "archive", "tsdb", "service"]),
     ("reader", &["proto", "model", "archive", "tsdb", "service"]),
     ("benches", EVERYTHING),
     // The load generator shares no code with the server.

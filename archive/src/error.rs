@@ -55,7 +55,10 @@ impl ArchiveError {
     /// Wraps an error of the store with the object it concerns.
     pub(crate) fn store(object: impl ToString) -> impl FnOnce(object_store::Error) -> Self {
         let object = object.to_string();
-        move |source| Self::Store { object, source }
+        move |source| Self::Store {
+            object,
+            source: crate::store::in_one_line(source),
+        }
     }
 
     /// Says what is wrong with an object.

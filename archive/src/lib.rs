@@ -7,33 +7,45 @@
 
 pub mod catalog;
 mod checksum;
+mod counting;
 mod create;
+#[cfg(feature = "open-tables")]
+pub mod delta_table;
+pub mod digest;
+mod download;
 mod directory_store;
 mod envelope;
 mod error;
 pub mod names;
 pub mod part;
+mod scrub;
 pub mod sql;
 mod store;
+mod store_check;
 mod upload;
 
 pub use catalog::{
     Catalog, CatalogView, Change, CollectSettings, Collected, CommitRecord, Committed, CompiledMask, CondemnedEntry,
-    CondemnedList, FileEntry, Format, HeldPin, Live, Lock, ManifestEntry, Mask, MatcherText, NextSequence, PartEntry,
-    Pin, Quarantined, Removal, RetainedRoot, Root, Undone, WalRange, Watermark, apply, claim_epoch, collect, commit,
-    fold, next_sequence, rollback,
+    CondemnedList, FileEntry, Format, HeldPin, Live, Lock, ManifestEntry, Mask, MatcherText, NextSequence, PartEntry, Pin,
+    Quarantined, Removal, RetainedRoot, Root, Undone, WalRange, Watermark, apply, claim_epoch, collect, commit, fold,
+    next_sequence, rollback,
 };
+pub use catalog::{Orphans, condemn_orphans, find_orphans, forget_locks, forget_masks};
 pub use checksum::{Checksummed, crc32c};
+pub use counting::{CountingStore, StoreOperation, StoreTraffic};
 pub use create::{Created, fresh_nonce, put_create};
 pub use directory_store::DirectoryStore;
+pub use download::download;
 pub use envelope::{CatalogObject, open_envelope, seal_envelope};
 pub use error::ArchiveError;
 pub use names::FileKind;
 pub use object_store::ObjectStore;
 pub use part::{
-    FamilyCursor, FamilyMetadata, FileSummary, MetadataCursor, PartInfo, PartReader, PartScan, PartSettings,
-    PartSummary, PartWriter, RunSlice, ScanKinds, ScanQuery, SeriesRows, TenantSummary, TimeSpan, part_number,
+    Compaction, DescribedFile, FamilyCursor, FamilyMetadata, FileSummary, MetadataCursor, PartInfo, PartOrigin, PartReader, PartScan, PartSettings,
+    PartSummary, PartWriter, RunSlice, ScanKinds, ScanQuery, SeriesMetadata, SeriesRows, TenantSummary, TimeSpan, part_number,
 };
+pub use scrub::{ScrubState, check_file};
 pub use store::StoreConfig;
+pub use store_check::{StoreCheckError, StoreFinding, check_store};
 pub use ulid::Ulid;
 pub use upload::upload;

@@ -7,8 +7,11 @@ mod bounds;
 mod chunk;
 mod chunk_file;
 mod columns;
+mod compacted_entry;
 pub mod decimal;
 mod delta;
+mod described;
+mod digest_pages;
 mod encoding;
 mod exemplar_batch;
 mod exemplar_columns;
@@ -42,6 +45,7 @@ mod series_batch;
 mod series_columns;
 mod series_ids;
 mod series_labels;
+mod series_metadata;
 mod series_pages;
 mod time_span;
 mod varint;
@@ -50,11 +54,15 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use described::DescribedFile;
 pub use family_cursor::{FamilyCursor, FamilyMetadata};
-pub use info::{FileSummary, PartInfo, PartSettings, PartSummary, TenantSummary, part_number};
+pub use info::{
+    Compaction, FileSummary, PartInfo, PartOrigin, PartSettings, PartSummary, TenantSummary, part_number,
+};
 pub use metadata_cursor::MetadataCursor;
 pub use reader::PartReader;
 pub use run_slice::RunSlice;
+pub use series_metadata::SeriesMetadata;
 pub use scan::{PartScan, ScanKinds, ScanQuery, SeriesRows};
 pub use time_span::TimeSpan;
 pub use writer::PartWriter;

@@ -1,24 +1,24 @@
 //! Which store an archive lies in: Thanos' `objstore.config` read, checked, and opened.
 //!
 //! The form is Thanos', so that the file operators have works as it is. What we cannot honour and what would change what is stored (server-side
-//! encryption, say) is refused; what only tunes Thanos' own client is named in a warning and passed over. Secrets never reach a message.
+//! encryption, say) or whom we talk to is refused; what only tunes Thanos' own client is named in a warning and passed over. Secrets never reach a
+//! message. `docs/stores.md` lists it all.
 
+mod answers;
+mod clients;
 mod form;
+mod http;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use emberkeep_disk::{FileSystem, RealFs};
 use object_store::ObjectStore;
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, RetryConfig};
 
 use crate::{ArchiveError, DirectoryStore};
+pub(crate) use answers::in_one_line;
 use form::{Azure, Filesystem, Form, Gcs, S3};
 
 /// The configuration of a store, not yet opened.
@@ -90,9 +90,9 @@ impl StoreConfig {
         }
         let store: Arc<dyn ObjectStore> = match &self.kind {
             StoreKind::Filesystem(config) => Arc::new(DirectoryStore::open(fs, config.directory.clone())?),
-            StoreKind::S3(config) => Arc::new(s3(config).build().map_err(refused)?),
-            StoreKind::Gcs(config) => Arc::new(gcs(config).build().map_err(refused)?),
-            StoreKind::Azure(config) => Arc::new(azure(config).build().map_err(refused)?),
+            StoreKind::S3(config) => Arc::new(clients::s3(config)?.build().map_err(refused)?),
+            StoreKind::Gcs(config) => Arc::new(clients::gcs(config)?.build().map_err(refused)?),
+            StoreKind::Azure(config) => Arc::new(clients::azure(config)?.build().map_err(refused)?),
         };
         Ok(if self.prefix.is_empty() {
             store
@@ -122,77 +122,6 @@ impl StoreConfig {
 /// Other programs run in other directories. A working directory that is gone leaves the path as it was given.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// A client repeats a failed request for a few seconds only: whoever waits for a query wants to hear of a dead store, and commits and folds
-/// have a backoff of their own.
-fn retry() -> RetryConfig {
-    RetryConfig {
-        max_retries: 4,
-        retry_timeout: Duration::from_secs(10),
-        backoff: BackoffConfig::default(),
-    }
-}
-
-/// Without a key in the configuration the default chain of the environment is used, as Thanos does.
-fn s3(config: &S3) -> AmazonS3Builder {
-    let mut builder = AmazonS3Builder::from_env()
-        .with_retry(retry())
-        .with_bucket_name(&config.bucket)
-        .with_allow_http(config.insecure);
-    if !config.region.is_empty() {
-        builder = builder.with_region(&config.region);
-    }
-    if !config.endpoint.is_empty() {
-        let scheme = if config.insecure { "http" } else { "https" };
-        // Thanos names the host alone; endpoints that are not Amazon's want the bucket in the path.
-        builder = builder.with_endpoint(format!("{scheme}://{}", config.endpoint));
-        let virtual_hosted = match config.bucket_lookup_type.as_str() {
-            "virtual-hosted" => true,
-            "path" => false,
-            _ => config.endpoint.ends_with("amazonaws.com"),
-        };
-        if virtual_hosted {
-            builder = builder.with_endpoint(format!("{scheme}://{}.{}", config.bucket, config.endpoint));
-        }
-        builder = builder.with_virtual_hosted_style_request(virtual_hosted);
-    }
-    if !config.access_key.is_empty() {
-        builder = builder
-            .with_access_key_id(&config.access_key)
-            .with_secret_access_key(&config.secret_key);
-    }
-    if !config.session_token.is_empty() {
-        builder = builder.with_token(&config.session_token);
-    }
-    builder
-}
-
-fn gcs(config: &Gcs) -> GoogleCloudStorageBuilder {
-    let builder = GoogleCloudStorageBuilder::from_env()
-        .with_retry(retry())
-        .with_bucket_name(&config.bucket);
-    let account = config.service_account.trim();
-    match account {
-        "" => builder,
-        json if json.starts_with('{') => builder.with_service_account_key(json),
-        path => builder.with_service_account_path(path),
-    }
-}
-
-fn azure(config: &Azure) -> MicrosoftAzureBuilder {
-    let mut builder = MicrosoftAzureBuilder::from_env()
-        .with_retry(retry())
-        .with_account(&config.storage_account)
-        .with_container_name(&config.container);
-    if !config.storage_account_key.is_empty() {
-        builder = builder.with_access_key(&config.storage_account_key);
-    }
-    if !config.endpoint.is_empty() {
-        // Thanos gives the suffix that stands behind the account's name.
-        builder = builder.with_endpoint(format!("https://{}.{}", config.storage_account, config.endpoint));
-    }
-    builder
 }
 
 #[cfg(test)]

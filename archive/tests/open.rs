@@ -17,7 +17,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use emberkeep_archive::{
-    Catalog, CommitRecord, Committed, FileKind, ObjectStore, PartEntry, PartInfo, PartSettings, PartWriter,
+    Catalog, CommitRecord, Committed, FileKind, ObjectStore, PartEntry, PartInfo, PartOrigin, PartSettings, PartWriter,
     StoreConfig, Ulid, WalRange, commit, names, sql,
 };
 use emberkeep_model::{Histogram, Labels, STALE_MARKER_BITS, Sample, SeenMetadata, SeriesRuns, TenantId};
@@ -63,11 +63,15 @@ async fn archive(
         };
         let info = PartInfo {
             dataset: "d".to_owned(),
-            receiver: "r".to_owned(),
-            wal_id: "w".to_owned(),
-            wal_from: seq,
-            wal_to: seq + 1,
             ulid,
+            origin: PartOrigin::Flush {
+                receiver: "r".to_owned(),
+                wal: WalRange {
+                    id: "w".to_owned(),
+                    from: seq,
+                    to: seq + 1,
+                },
+            },
         };
         let mut writer = PartWriter::create(open, info, PartSettings::default()).unwrap();
         let tenant = TenantId::default();

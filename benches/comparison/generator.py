@@ -38,13 +38,20 @@ class Generator:
         self.files[key] = output
         return output
 
-    def send(self, file, server, connections, rate=None, limit=None, seconds=900):
-        """Sends a file: what `rwgen` says of it."""
+    def requests_of(self, file, scrapes):
+        """How many requests of a file hold its first scrapes; a request may reach into the next."""
+        info = key_values(processes.run("rwgen info", [self.program("rwgen"), "info", file], self.log)[0])
+        return -(-info["requests"] * scrapes // info["scrapes"])
+
+    def send(self, file, server, connections, rate=None, limit=None, requests=None, seconds=900):
+        """Sends a file, or those of its requests (`FROM..TO`): what `rwgen` says of it."""
         command = [self.program("rwgen"), "send", file, "--url", server.write_url, "--connections", connections, "--retry"]
         if rate:
             command += ["--rate", int(rate)]
         if limit:
             command += ["--limit-seconds", limit]
+        if requests:
+            command += ["--requests", requests]
         try:
             output, _, _ = processes.run("rwgen send", command, self.log, seconds=seconds)
         except Trouble:

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use emberkeep_archive::{
-    ArchiveError, CommitRecord, DirectoryStore, FileKind, Format, ObjectStore, PartEntry, PartInfo, PartSettings,
+    ArchiveError, CommitRecord, DirectoryStore, FileKind, Format, ObjectStore, PartEntry, PartInfo, PartOrigin, PartSettings,
     PartWriter, Ulid, WalRange, commit, names,
 };
 use emberkeep_disk::RealFs;
@@ -123,11 +123,15 @@ impl Parts {
 pub fn part_info(dataset: String, ulid: Ulid) -> PartInfo {
     PartInfo {
         dataset,
-        receiver: RECEIVER.to_owned(),
-        wal_id: "0".repeat(32),
-        wal_from: 1,
-        wal_to: 2,
         ulid,
+        origin: PartOrigin::Flush {
+            receiver: RECEIVER.to_owned(),
+            wal: WalRange {
+                id: "0".repeat(32),
+                from: 1,
+                to: 2,
+            },
+        },
     }
 }
 

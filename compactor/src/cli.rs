@@ -1,14 +1,19 @@
 //! The command line of the compactor, for its own binary and for `emberkeep compactor`.
 
+mod jobs;
+mod store_check;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use emberkeep_archive::{ObjectStore, StoreConfig};
+use emberkeep_archive::{CountingStore, ObjectStore, StoreConfig, StoreTraffic};
 use emberkeep_service::clock::SystemClock;
 use emberkeep_service::config::FileConfig;
 use emberkeep_service::flags::{ConfigFileFlag, LogFlags, ObjstoreFlags, StorageFlags, WebFlags};
+use emberkeep_service::lock::DirectoryLock;
 use emberkeep_service::metrics::Metrics;
 use emberkeep_service::problem::Outcome;
 use emberkeep_service::server::{GRACE, admin_routes, bind, serve};
@@ -16,12 +21,12 @@ use emberkeep_service::shutdown::{Shutdown, Signals};
 use emberkeep_service::{duration, logs};
 use tracing::info;
 
-use crate::{Compactor, Settings};
+use crate::{Compactor, Merger, MergerSettings, Settings, Upkeep, UpkeepMetrics, UpkeepSettings};
 
 /// Where the compactor listens when nothing is said.
 const DEFAULT_LISTEN_ADDRESS: &str = "127.0.0.1:9202";
 
-/// Folds commit records into roots. Without a command it runs as a server, as `run` does.
+/// Keeps the archive: folds, merges, expires, deletes. Without a command it runs as a server, as `run` does.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct CompactorArgs {
@@ -34,8 +39,17 @@ pub struct CompactorArgs {
 /// What the compactor is asked to do.
 #[derive(Debug, Subcommand)]
 pub enum CompactorCommand {
-    /// Fold, as a server or once.
+    /// Fold and merge, as a server or once.
     Run(RunArgs),
+    /// Print the merges that are due.
+    Plan(jobs::PlanArgs),
+    /// Run one merge of a plan and print its result.
+    Job(jobs::JobArgs),
+    /// Make results of merges live, in one root.
+    Commit(jobs::CommitArgs),
+    /// Look at the object store itself.
+    #[command(subcommand)]
+    Store(store_check::StoreCommand),
 }
 
 /// `compactor run`.
@@ -43,7 +57,7 @@ pub enum CompactorCommand {
 pub struct RunArgs {
     #[command(flatten)]
     flags: Flags,
-    /// Fold until nothing is left, then exit 0.
+    /// Fold and merge until nothing is left to do, then exit 0.
     #[arg(long)]
     once: bool,
 }
@@ -63,6 +77,82 @@ struct Flags {
     web: WebFlags,
     #[command(flatten)]
     fold: FoldFlags,
+    #[command(flatten)]
+    compact: CompactFlags,
+}
+
+/// `--compact.*`, here and in the program that runs everything.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CompactFlags {
+    /// Pause between two looks at what is to be merged, expired and deleted [default: 1m].
+    #[arg(id = "compact.interval", long = "compact.interval", value_name = "DURATION", value_parser = duration::parse)]
+    interval: Option<Duration>,
+    /// Directory for what a merge writes before it is uploaded; emptied at the start [default: `compactor` in --storage.path].
+    #[arg(id = "compact.scratch", long = "compact.scratch", value_name = "DIR")]
+    scratch: Option<PathBuf>,
+}
+
+impl CompactFlags {
+    /// The settings of upkeep.
+    ///
+    /// # Errors
+    /// An interval of zero.
+    pub fn resolve(&self) -> anyhow::Result<UpkeepSettings> {
+        let defaults = UpkeepSettings::default();
+        let interval = self.interval.unwrap_or(defaults.interval);
+        anyhow::ensure!(!interval.is_zero(), "`--compact.interval` must be more than 0");
+        Ok(UpkeepSettings { interval, ..defaults })
+    }
+
+    /// What merges parts for a server, which must hold the lock of [`CompactFlags::scratch`]. What an earlier one left there goes.
+    #[must_use]
+    pub fn merger(&self, store: Arc<dyn ObjectStore>, storage_path: &Path) -> Merger {
+        let merger = Merger::new(store, MergerSettings::new(self.scratch(storage_path).join("merges")));
+        merger.clear_scratch();
+        merger
+    }
+
+    /// What merges parts for a command that ends, beside a server that may run.
+    fn job_merger(&self, store: Arc<dyn ObjectStore>, storage_path: &Path) -> Merger {
+        Merger::new(store, MergerSettings::new(self.scratch(storage_path).join("jobs")))
+    }
+
+    /// The directory for what merges write before it is uploaded.
+    #[must_use]
+    pub fn scratch(&self, storage_path: &Path) -> PathBuf {
+        self.scratch.clone().unwrap_or_else(|| storage_path.join("compactor"))
+    }
+}
+
+/// What every command needs.
+struct Opened {
+    store: Arc<dyn ObjectStore>,
+    storage_path: PathBuf,
+    compact: CompactFlags,
+}
+
+impl Opened {
+    /// Reads the configuration, sets logging up, and opens the store.
+    fn open(flags: &Flags) -> anyhow::Result<Self> {
+        let file = flags.config_file.load()?;
+        let (level, format) = flags.log.resolve(&file);
+        logs::init(level, format)?;
+        Ok(Self {
+            store: open_store(flags, &file)?,
+            storage_path: flags.storage.resolve(&file),
+            compact: flags.compact.clone(),
+        })
+    }
+
+    fn merger(&self) -> Merger {
+        self.compact.job_merger(Arc::clone(&self.store), &self.storage_path)
+    }
+
+    fn upkeep(&self) -> anyhow::Result<Upkeep> {
+        let (settings, metrics) = (self.compact.resolve()?, UpkeepMetrics::default());
+        let store = Arc::clone(&self.store);
+        Ok(Upkeep::new(store, self.merger(), settings, Arc::new(SystemClock), metrics))
+    }
 }
 
 /// `--fold.interval`, here and in the program that runs everything.
@@ -96,17 +186,31 @@ impl FoldFlags {
 pub async fn run(args: CompactorArgs) -> anyhow::Result<Outcome> {
     let (flags, once) = match args.command {
         Some(CompactorCommand::Run(run)) => (run.flags, run.once),
+        Some(CompactorCommand::Plan(args)) => return jobs::plan(args).await,
+        Some(CompactorCommand::Job(args)) => return jobs::job(args).await,
+        Some(CompactorCommand::Commit(args)) => return jobs::commit(args).await,
+        Some(CompactorCommand::Store(command)) => return store_check::run(&command).await,
         None => (args.flags, false),
     };
     let file = flags.config_file.load()?;
     let (level, format) = flags.log.resolve(&file);
     logs::init(level, format)?;
-    let store = open_store(&flags, &file)?;
-    let compactor = Compactor::new(store, flags.fold.resolve()?, Arc::new(SystemClock));
+    let (store, traffic) = CountingStore::wrap(open_store(&flags, &file)?);
+    let compactor = Compactor::new(Arc::clone(&store), flags.fold.resolve()?, Arc::new(SystemClock));
+    let storage_path = flags.storage.resolve(&file);
+    let (settings, metrics) = (flags.compact.resolve()?, UpkeepMetrics::default());
+    let settings = match once {
+        true => settings.at_once(),
+        false => settings,
+    };
+    let upkeep = |merger| Upkeep::new(Arc::clone(&store), merger, settings, Arc::new(SystemClock), metrics.clone());
     if once {
-        fold_all(&compactor).await
+        let merger = flags.compact.job_merger(Arc::clone(&store), &storage_path);
+        all_there_is(&compactor, &upkeep(merger)).await
     } else {
-        serve_until_told(compactor, &flags, &file).await
+        let _lock = DirectoryLock::acquire(&flags.compact.scratch(&storage_path))?;
+        let merger = flags.compact.merger(Arc::clone(&store), &storage_path);
+        serve_until_told(compactor, upkeep(merger), &metrics, &traffic, &flags, &file).await
     }
 }
 
@@ -118,19 +222,30 @@ fn open_store(flags: &Flags, file: &FileConfig) -> anyhow::Result<Arc<dyn Object
     Ok(config.open()?)
 }
 
-async fn fold_all(compactor: &Compactor) -> anyhow::Result<Outcome> {
+async fn all_there_is(compactor: &Compactor, upkeep: &Upkeep) -> anyhow::Result<Outcome> {
     let roots = compactor.fold_all().await?;
     info!(roots, "nothing is left to fold");
+    let pass = upkeep.pass().await?;
+    info!(merged = pass.merged, failed = pass.failed, "nothing is left to merge");
     Ok(Outcome::Done)
 }
 
-async fn serve_until_told(compactor: Compactor, flags: &Flags, file: &FileConfig) -> anyhow::Result<Outcome> {
+async fn serve_until_told(
+    compactor: Compactor,
+    upkeep: Upkeep,
+    upkeep_metrics: &UpkeepMetrics,
+    traffic: &StoreTraffic,
+    flags: &Flags,
+    file: &FileConfig,
+) -> anyhow::Result<Outcome> {
     let shutdown = Shutdown::new();
     let signals = Signals::install().context("cannot install signal handlers")?;
     // There is nothing to drain: what a compactor knows is in the bucket.
     tokio::spawn(signals.serve(shutdown.clone(), || {}));
     let mut metrics = Metrics::new("compactor");
     compactor.register(metrics.registry());
+    traffic.register(metrics.registry());
+    upkeep_metrics.register(metrics.registry());
     let listener = bind(&flags.web.resolve(file, DEFAULT_LISTEN_ADDRESS)).await?;
     info!(address = %listener.local_addr()?, "listening");
     let compactor = Arc::new(compactor);
@@ -142,10 +257,12 @@ async fn serve_until_told(compactor: Compactor, flags: &Flags, file: &FileConfig
         let shutdown = shutdown.clone();
         tokio::spawn(async move { compactor.run(&shutdown).await })
     };
+    let upkeeping = upkeep.spawn(shutdown.clone()).context("cannot start the thread of upkeep")?;
     let served = serve(listener, admin_routes(ready, Arc::new(metrics)), &shutdown, GRACE).await;
     // A listener that broke ends the process as a signal does.
     shutdown.trigger();
     folding.await.context("the fold loop ended with a panic")?;
+    tokio::task::spawn_blocking(|| upkeeping.join()).await?.map_err(|_| anyhow::anyhow!("upkeep ended with a panic"))?;
     served?;
     info!("ended");
     Ok(Outcome::Done)

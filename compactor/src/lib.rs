@@ -1,17 +1,36 @@
-//! The compactor: it folds the receivers' commit records into numbered roots.
+//! The compactor: it folds the receivers' commit records into numbered roots, and keeps what lies in the archive in good order.
 //!
 //! Receivers commit each on their own, without meeting anyone. A reader would have to read all their records ever made; so one
-//! process now and then writes down what is live as of one moment. Correctness never rests on it: any number may run, or none.
+//! process now and then writes down what is live as of one moment, merges small parts into large ones, and removes what is to go.
+//! Correctness never rests on it: any number may run, or none.
 //!
-//! It must never delete anything in this version, and never be asked by a reader or a receiver.
+//! It must never delete what no root condemned, and never be asked by a reader or a receiver.
 
 pub mod cli;
 mod compactor;
+pub mod deletion;
 mod error;
+pub mod guard;
+pub mod locks;
+pub mod merge;
 mod metrics;
+mod job_result;
+mod merger;
 mod pause;
+pub mod quota;
+pub mod retention;
 mod settings;
+pub mod status;
+pub mod undo;
+mod upkeep_metrics;
+mod upkeep;
+mod plan;
 
 pub use compactor::Compactor;
 pub use error::CompactorError;
+pub use job_result::{JobResult, Landed, commit_results};
+pub use merger::{JobError, Merger, MergerSettings};
+pub use plan::{Job, JobKind, JobWindow, PlanSettings};
 pub use settings::Settings;
+pub use upkeep::{Pass, Upkeep, UpkeepSettings};
+pub use upkeep_metrics::UpkeepMetrics;

@@ -2,8 +2,12 @@
 //!
 //! The trait is the only thing a reader knows of a receiver. In one process it is called directly, over HTTP it is `/api/v1/head/read`.
 
+mod packed;
+
 use std::fmt;
 use std::sync::Arc;
+
+pub use self::packed::{PackedCursor, PackedSeries};
 
 use crate::{Labels, Matcher, MetadataEntry, SeriesRuns, TenantId, TimeRange};
 
@@ -58,8 +62,8 @@ pub struct HeadSeries {
 pub struct HeadAnswer {
     /// Where the head stood after the content was taken.
     pub position: HeadPosition,
-    /// Series in label order; none when metadata was asked for.
-    pub series: Vec<HeadSeries>,
+    /// Series in label order; none when metadata was asked for. As many samples as the head gives in one answer fit into memory.
+    pub series: PackedSeries,
     /// Metadata, each variant once, in no order; none unless it was asked for.
     pub metadata: Vec<MetadataEntry>,
 }

@@ -69,6 +69,14 @@ impl Labels {
         Ok(Self::trusted(bytes))
     }
 
+    /// Takes canonical bytes that were checked when they were first taken in, and kept in memory since. What comes from outside goes through
+    /// [`Labels::from_canonical`].
+    #[must_use]
+    pub fn of_canonical(canonical: &[u8]) -> Self {
+        debug_assert!(Self::from_canonical(canonical).is_ok(), "labels that are not canonical");
+        Self::trusted(canonical)
+    }
+
     fn trusted(bytes: &[u8]) -> Self {
         Self { bytes: bytes.into() }
     }

@@ -2,6 +2,7 @@
 //!
 //! Every other crate speaks in these types. Nothing here does I/O, knows a wire or file format, or is async.
 
+pub mod excerpt;
 mod exemplar;
 mod fingerprint;
 pub mod head;
@@ -14,6 +15,7 @@ pub mod order;
 mod re2;
 mod run;
 mod sample;
+mod selector;
 mod series_runs;
 mod tenant;
 mod time;
@@ -28,6 +30,7 @@ pub use metadata::{Metadata, MetadataEntry, MetricType, SeenMetadata};
 pub use re2::{Re2, Re2Error};
 pub use run::Run;
 pub use sample::{STALE_MARKER_BITS, Sample, is_stale_marker};
+pub use selector::{Selection, SelectorError, parse_selector};
 pub use series_runs::SeriesRuns;
 pub use tenant::{TenantError, TenantId};
 pub use time::{MIN_TIMESTAMP, TimeRange, UNSET_START_TIMESTAMP, now_ms_from};

@@ -27,7 +27,7 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) use self::envelope::status_of;
 use self::envelope::{BuildInfo, Found, LabelSet, answer};
 use self::params::{Form, MatchRule, Params};
-use crate::{Reader, ReaderError};
+use crate::{Reader, ReaderError, ReplicaLabels, SeriesReader};
 
 /// The routes of the query API.
 pub(crate) fn routes() -> Router<Arc<Reader>> {
@@ -51,9 +51,10 @@ pub(crate) fn routes() -> Router<Arc<Reader>> {
 /// `GET|POST /api/v1/series`
 async fn series(State(reader): State<Arc<Reader>>, request: Request) -> Response {
     let result = within_limits(&reader, request, async |form| {
-        let params = Params::of(form, MatchRule::Required)?;
+        let params = Params::of(form, MatchRule::Required, &reader.settings().replica_labels)?;
         let mut found = Vec::new();
-        let truncated = each_series(&reader, &params, |labels| {
+        let mut series = reader.read(&params.query, &params.replicas).await?;
+        let truncated = each_series(&reader, &mut series, |labels| {
             let full = params.is_full(found.len());
             if !full {
                 found.push(LabelSet(labels));
@@ -61,11 +62,12 @@ async fn series(State(reader): State<Arc<Reader>>, request: Request) -> Response
             !full
         })
         .await?;
-        Ok(if truncated {
+        let found = if truncated {
             Found::truncated(found)
         } else {
             Found::whole(found)
-        })
+        };
+        Ok(found.without(series.left_out()))
     });
     answer(reader.metrics(), "series", result.await)
 }
@@ -73,9 +75,9 @@ async fn series(State(reader): State<Arc<Reader>>, request: Request) -> Response
 /// `GET|POST /api/v1/labels`
 async fn label_names(State(reader): State<Arc<Reader>>, request: Request) -> Response {
     let result = within_limits(&reader, request, async |form| {
-        let params = Params::of(form, MatchRule::Optional)?;
+        let params = Params::of(form, MatchRule::Optional, &reader.settings().replica_labels)?;
         distinct(&reader, &params, |labels, found| {
-            for (name, _) in labels.iter() {
+            for (name, _) in labels.iter().filter(|(name, _)| !params.replicas.has(name)) {
                 insert(found, name);
             }
         })
@@ -91,10 +93,10 @@ async fn label_values(State(reader): State<Arc<Reader>>, Path(name): Path<String
         if name.is_empty() {
             return Err(ReaderError::Bad("the label name is empty".to_owned()));
         }
-        let params = Params::of(form, MatchRule::Optional)?;
+        let params = Params::of(form, MatchRule::Optional, &reader.settings().replica_labels)?;
         distinct(&reader, &params, |labels, found| {
             let value = labels.value_of(&name);
-            if !value.is_empty() {
+            if !value.is_empty() && !params.replicas.has(&name) {
                 insert(found, value);
             }
         })
@@ -137,26 +139,28 @@ async fn distinct(
     mut collect: impl FnMut(&Labels, &mut BTreeSet<String>),
 ) -> Result<Found<Vec<String>>, ReaderError> {
     let mut found = BTreeSet::new();
-    each_series(reader, params, |labels| {
+    // Names and values are sets, so replicas need no merging: their labels are only left out.
+    let mut series = reader.read(&params.query, &ReplicaLabels::default()).await?;
+    each_series(reader, &mut series, |labels| {
         collect(&labels, &mut found);
         true
     })
     .await?;
-    match params.limit {
-        Some(limit) if found.len() > limit => Ok(Found::truncated(found.into_iter().take(limit).collect())),
-        _ => Ok(Found::whole(found.into_iter().collect())),
-    }
+    let found = match params.limit {
+        Some(limit) if found.len() > limit => Found::truncated(found.into_iter().take(limit).collect()),
+        _ => Found::whole(found.into_iter().collect()),
+    };
+    Ok(found.without(series.left_out()))
 }
 
 /// Calls `visit` with each series until it says no; returns whether it did.
 async fn each_series(
     reader: &Reader,
-    params: &Params,
+    series: &mut SeriesReader,
     mut visit: impl FnMut(Labels) -> bool,
 ) -> Result<bool, ReaderError> {
-    let mut scan = reader.scan(&params.query).await?;
     let mut seen = SeriesSeen::new(reader);
-    while let Some(labels) = scan.next_labels().await? {
+    while let Some(labels) = series.next_labels().await? {
         seen.one_more()?;
         if !visit(labels) {
             return Ok(true);

@@ -13,9 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::conflict_log::ConflictLog;
-use crate::scan::{FamilyFilter, Query, Scan, read_families};
-use crate::sources::Sources;
-use crate::{Families, HeadSource, ReaderError, ReaderMetrics, ReaderSettings, api, remote_read};
+use crate::replicas::MergedScan;
+use crate::roster::HeadRoster;
+use crate::scan::{FamilyFilter, Ground, Opened, Query, Scan, read_families};
+use crate::sources::{Look, Sources};
+use crate::{Families, ReaderError, ReaderMetrics, ReaderSettings, ReplicaLabels, SeriesReader, api, remote_read};
 
 /// Answers remote reads and metadata queries from an archive and the heads of its receivers.
 #[derive(Debug)]
@@ -32,13 +34,13 @@ impl Reader {
     #[must_use]
     pub fn new(
         store: Arc<dyn ObjectStore>,
-        heads: Vec<HeadSource>,
+        heads: impl Into<HeadRoster>,
         settings: ReaderSettings,
         metrics: ReaderMetrics,
     ) -> Self {
         let gate = Arc::new(Semaphore::new(settings.concurrency.max(1)));
         Self {
-            sources: Sources::new(store, heads),
+            sources: Sources::with_settings(store, heads, settings.look.clone(), metrics.clone()),
             settings,
             metrics,
             conflicts: ConflictLog::default(),
@@ -54,38 +56,82 @@ impl Reader {
             .with_state(self)
     }
 
-    /// Looks at heads and catalog and begins to read floats and histograms.
+    /// Looks at heads and catalog and begins to read floats and histograms, every replica as it is archived.
     ///
     /// # Errors
     /// When a head, the catalog or a part cannot be read, or a limit is passed.
     pub async fn scan(&self, query: &Query) -> Result<Scan, ReaderError> {
-        let look = self.sources.look(query, HeadKinds::Samples).await?;
-        let (parts, limit) = (&look.view.parts, self.settings.part_limit);
-        let scan = Scan::open(self.sources.store(), parts, &look.heads, query, limit).await?;
-        self.metrics.query(scan.parts());
-        Ok(scan)
+        let (_, opened) = self.open(query, HeadKinds::Samples).await?;
+        opened.scan().await
     }
 
-    /// Looks at heads and catalog and begins to read exemplars.
+    /// As [`Self::scan`], for exemplars.
     ///
     /// # Errors
     /// As [`Self::scan`].
     pub async fn exemplar_scan(&self, query: &Query) -> Result<Scan, ReaderError> {
-        let look = self.sources.look(query, HeadKinds::Exemplars).await?;
-        let (parts, limit) = (&look.view.parts, self.settings.part_limit);
-        let scan = Scan::open_exemplars(self.sources.store(), parts, &look.heads, query, limit).await?;
-        self.metrics.query(scan.parts());
-        Ok(scan)
+        let (_, opened) = self.open(query, HeadKinds::Exemplars).await?;
+        opened.scan().await
     }
 
-    /// The metadata of the wanted families, of the parts that may have some for the range and of the heads. What was sent for a series belongs to the family of its metric name.
+    /// Looks at heads and catalog and begins to read floats and histograms, with the replicas that these labels tell apart as
+    /// one.
+    ///
+    /// # Errors
+    /// As [`Self::scan`], and when there are too many replicas.
+    pub async fn read(&self, query: &Query, replicas: &ReplicaLabels) -> Result<SeriesReader, ReaderError> {
+        self.read_kinds(query, replicas, HeadKinds::Samples).await
+    }
+
+    /// As [`Self::read`], for exemplars.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_exemplars(&self, query: &Query, replicas: &ReplicaLabels) -> Result<SeriesReader, ReaderError> {
+        self.read_kinds(query, replicas, HeadKinds::Exemplars).await
+    }
+
+    /// The metadata of the wanted families, of the parts that may have some for the range and of the heads. What was sent for a
+    /// series belongs to the family of its metric name.
     ///
     /// # Errors
     /// As [`Self::scan`].
     pub async fn metadata(&self, query: &Query, filter: FamilyFilter<'_>) -> Result<Families, ReaderError> {
+        Ok(self.metadata_of(query, filter).await?.0)
+    }
+
+    /// As [`Self::metadata`], with the heads that are missing in it.
+    pub(crate) async fn metadata_of(
+        &self,
+        query: &Query,
+        filter: FamilyFilter<'_>,
+    ) -> Result<(Families, Vec<String>), ReaderError> {
         let look = self.sources.look(query, HeadKinds::Metadata).await?;
         let limit = self.settings.part_limit;
-        read_families(self.sources.store(), &look, query, filter, limit).await
+        let families = read_families(self.sources.store(), &look, query, filter, limit).await?;
+        Ok((families, look.left_out))
+    }
+
+    async fn read_kinds(
+        &self,
+        query: &Query,
+        replicas: &ReplicaLabels,
+        kinds: HeadKinds,
+    ) -> Result<SeriesReader, ReaderError> {
+        let (look, opened) = self.open(query, kinds).await?;
+        if replicas.is_empty() {
+            return Ok(SeriesReader::archived(opened.scan().await?, look.left_out));
+        }
+        let merged = MergedScan::open(&opened, replicas, self.settings.part_limit).await?;
+        Ok(SeriesReader::merged(merged, look.left_out))
+    }
+
+    async fn open(&self, query: &Query, kinds: HeadKinds) -> Result<(Look, Opened), ReaderError> {
+        let look = self.sources.look(query, kinds).await?;
+        let ground = Ground::of(self.sources.store(), &look);
+        let opened = Opened::open(ground, query, kinds, self.settings.part_limit).await?;
+        self.metrics.query(opened.parts());
+        Ok((look, opened))
     }
 
     /// Waits for a place among the requests being answered, remote reads and the API together, until the time of the request is over.
@@ -101,8 +147,8 @@ impl Reader {
     }
 
     /// Counts and logs what the scan of a query found to differ.
-    pub(crate) fn tell_conflicts(&self, query: &Query, scan: &Scan) {
-        self.conflicts.tell(&query.tenant, scan.conflicts(), &self.metrics);
+    pub(crate) fn tell_conflicts(&self, query: &Query, series: &SeriesReader) {
+        self.conflicts.tell(&query.tenant, &series.conflicts(), &self.metrics);
     }
 
     pub(crate) fn settings(&self) -> &ReaderSettings {

@@ -2,6 +2,7 @@
 //!
 //! Flags are turned into settings and components here, and nowhere else; the commands themselves know no flags.
 
+mod answers;
 mod limits;
 
 use std::io;
@@ -18,9 +19,10 @@ use emberkeep_service::flags::{ConfigFileFlag, LogFlags, ObjstoreFlags, StorageF
 use emberkeep_service::problem::Outcome;
 use emberkeep_service::{logs, time_expr};
 
+pub use self::answers::AnswerFlags;
 pub use self::limits::LimitFlags;
 use crate::export::{Console, Export, ExportArguments, progress};
-use crate::{HeadSource, RemoteHead, Selection, Sources, serve, sql_view};
+use crate::{HeadRoster, Selection, Sources, serve, sql_view};
 
 /// Answers Prometheus' remote read from the archive, and rebuilds TSDB blocks from it.
 #[derive(Debug, Parser)]
@@ -66,9 +68,17 @@ pub struct ArchiveFlags {
 /// The receivers whose heads are read.
 #[derive(Debug, Clone, Default, Args)]
 pub struct HeadFlags {
-    /// Base URL of a receiver whose unflushed head is included; repeatable. A receiver that is down fails the query.
+    /// Base URL of a receiver whose unflushed head is included; repeatable. A receiver that is down fails the query. With
+    /// `dns+http://name:port` all addresses of the name are receivers.
     #[arg(id = "head-url", long = "head-url", value_name = "URL")]
     pub urls: Vec<String>,
+    /// File with a URL of that kind in each line, read for every query. Behind a URL may stand `holds-from=TIME`.
+    #[arg(id = "head-file", long = "head-file", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// What the heads hold is not older, as `-6h`: one that is down does not fail queries of earlier time. Only true where senders
+    /// never send older samples.
+    #[arg(id = "head.holds-from", long = "head.holds-from", value_name = "TIME", allow_hyphen_values = true)]
+    pub holds_from: Option<String>,
 }
 
 /// Flags of `serve`.
@@ -170,11 +180,14 @@ impl ArchiveFlags {
 }
 
 impl HeadFlags {
-    pub(crate) fn sources(&self) -> anyhow::Result<Vec<HeadSource>> {
-        self.urls
-            .iter()
-            .map(|url| Ok(HeadSource::Remote(RemoteHead::new(url)?)))
-            .collect()
+    pub(crate) fn roster(&self) -> anyhow::Result<HeadRoster> {
+        Ok(HeadRoster::new(&self.urls, self.file.clone(), self.holds_from.clone())?)
+    }
+
+    /// The heads as they were given, by which an export that goes on is recognised.
+    fn given(&self) -> Vec<String> {
+        let file = self.file.iter().map(|path| format!("file:{}", path.display()));
+        self.urls.iter().cloned().chain(file).collect()
     }
 }
 
@@ -198,14 +211,14 @@ async fn export(flags: ExportFlags) -> anyhow::Result<Outcome> {
             from: flags.from,
             to: flags.to,
             matches: flags.matches,
-            heads: flags.heads.urls.clone(),
+            heads: flags.heads.given(),
             start_timestamps: flags.start_timestamps,
         },
         range,
         output: flags.output,
         now_ms,
     };
-    let sources = Sources::new(flags.archive.open(&file)?, flags.heads.sources()?);
+    let sources = Sources::new(flags.archive.open(&file)?, flags.heads.roster()?);
     let mut console = Console {
         out: &mut io::stdout(),
         err: &mut io::stderr(),

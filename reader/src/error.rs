@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use emberkeep_archive::ArchiveError;
 use emberkeep_model::head::HeadError;
 
-use crate::excerpt::{ERROR_BYTES_MAX, excerpt};
+use emberkeep_model::excerpt::{ERROR_BYTES_MAX, excerpt};
 
 /// Why a read, or an export, did not succeed.
 #[derive(Debug, thiserror::Error)]

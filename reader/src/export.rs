@@ -35,8 +35,9 @@ pub use self::output::Output;
 pub use self::state::{ExportArguments, ExportState, STATE_FILE};
 use self::table::Row;
 use self::tally::Tally;
+use crate::scan::{Ground, Opened};
 use crate::sources::Look;
-use crate::{Query, ReaderError, Scan, Selection, Sources};
+use crate::{Query, ReaderError, Selection, Sources};
 
 /// What is exported, and where to.
 #[derive(Debug, Clone)]
@@ -107,13 +108,28 @@ impl Export {
     /// When the output cannot be used or written, heads or archive cannot be read, or a block read back is not what was meant.
     /// The output can then be completed by running the same export again.
     pub async fn run(self, sources: &Sources, console: &mut Console<'_>) -> Result<ExportSummary, ReaderError> {
-        let mut output = Output::open(&self.output, &self.arguments, self.range)?;
+        let output = Output::open(&self.output, &self.arguments, self.range)?;
         let query = Query {
             tenant: self.arguments.tenant.clone(),
             range: output.state().range(),
             selection: self.selection.clone(),
         };
-        let look = sources.look(&query, HeadKinds::Samples).await?;
+        let who = format!("export to `{}`", self.output.display());
+        let pinned = sources.pinned_look(&query, HeadKinds::Samples, &who).await?;
+        // The pin also keeps what is looked at later: nothing that was live since is deleted.
+        let done = self.run_on(sources, pinned.look.clone(), query, output, console).await;
+        pinned.release().await;
+        done
+    }
+
+    async fn run_on(
+        self,
+        sources: &Sources,
+        look: Look,
+        query: Query,
+        mut output: Output,
+        console: &mut Console<'_>,
+    ) -> Result<ExportSummary, ReaderError> {
         if look.view.parts.is_empty() && look.view.committed.is_empty() && look.heads.is_empty() {
             // A wrong path is the usual reason, and an empty export of it would look like a success.
             return Err(ReaderError::Bad(
@@ -208,8 +224,9 @@ impl Run<'_> {
             range: self.query.range.intersect(window),
             ..self.query.clone()
         };
-        let (parts, heads) = (&self.look.view.parts, &self.look.heads);
-        let mut scan = Scan::open(self.sources.store(), parts, heads, &query, usize::MAX).await?;
+        let ground = Ground::of(self.sources.store(), &self.look);
+        let opened = Opened::open(ground, &query, HeadKinds::Samples, usize::MAX).await?;
+        let mut scan = opened.scan().await?;
         let ulid = self
             .ulids
             .generate()

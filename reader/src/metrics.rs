@@ -3,7 +3,10 @@
 //! One function for each event, so that a call site is one line. Never a label with an unbounded set of values; tenants are as
 //! many as have data.
 
-use emberkeep_model::TenantId;
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
+
+use emberkeep_model::{TenantId, now_ms_from};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -21,6 +24,12 @@ pub struct ReaderMetrics {
     parts: Counter,
     bytes: Counter,
     running: Gauge,
+    looks: Counter,
+    looks_failed: Counter,
+    stale_views: Counter,
+    last_look: Gauge<f64, AtomicU64>,
+    heads_failed: Counter,
+    partial: Counter,
 }
 
 impl ReaderMetrics {
@@ -54,6 +63,28 @@ impl ReaderMetrics {
             "Remote read requests that are being answered",
             metrics.running.clone(),
         );
+        all.register("catalog_looks", "Looks at the catalog that succeeded", metrics.looks.clone());
+        all.register("catalog_looks_failed", "Looks at the catalog that failed", metrics.looks_failed.clone());
+        all.register(
+            "catalog_stale_views",
+            "Queries answered from an earlier look at the catalog, because a new one failed",
+            metrics.stale_views.clone(),
+        );
+        all.register(
+            "catalog_last_look_timestamp_seconds",
+            "When the last look at the catalog succeeded; its age is time() minus this",
+            metrics.last_look.clone(),
+        );
+        all.register(
+            "head_reads_failed",
+            "Heads that could not be asked, whatever became of the query",
+            metrics.heads_failed.clone(),
+        );
+        all.register(
+            "partial_answers",
+            "Queries answered without a head that could not be asked, for each head",
+            metrics.partial.clone(),
+        );
         metrics
     }
 
@@ -85,6 +116,27 @@ impl ReaderMetrics {
 
     pub(crate) fn bytes(&self, count: usize) {
         self.bytes.inc_by(count as u64);
+    }
+
+    pub(crate) fn looked(&self) {
+        self.looks.inc();
+        self.last_look.set(now_ms_from(SystemTime::now()) as f64 / 1000.0);
+    }
+
+    pub(crate) fn look_failed(&self) {
+        self.looks_failed.inc();
+    }
+
+    pub(crate) fn stale_view(&self) {
+        self.stale_views.inc();
+    }
+
+    pub(crate) fn head_failed(&self) {
+        self.heads_failed.inc();
+    }
+
+    pub(crate) fn partial(&self) {
+        self.partial.inc();
     }
 
     /// Counts a running remote read until the guard is dropped.

@@ -6,6 +6,7 @@
 mod body;
 mod budget;
 mod frame;
+mod missing;
 mod point;
 mod request;
 mod sampled;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::body::BodySender;
 use self::budget::Budget;
+use self::missing::Missing;
 use self::request::ReadQueries;
 use self::sampled::SampledAnswer;
 use crate::{Reader, ReaderError, api};
@@ -51,7 +53,7 @@ pub(crate) async fn handle(State(reader): State<Arc<Reader>>, request: Request) 
 async fn respond(reader: &Arc<Reader>, request: Request) -> Result<Response, ReaderError> {
     let timeout = reader.settings().timeout;
     let deadline = Instant::now() + timeout;
-    let asked = ReadQueries::of(request).await?;
+    let asked = ReadQueries::of(request, &reader.settings().replica_labels).await?;
     let permit = reader.enter(deadline).await?;
     let too_late = move || {
         ReaderError::Unavailable(format!(
@@ -65,6 +67,8 @@ async fn respond(reader: &Arc<Reader>, request: Request) -> Result<Response, Rea
     let answer = asked.answer;
     let (mut sender, receiver) = body::channel(reader.metrics());
     let task_reader = Arc::clone(reader);
+    let missing = Missing::default();
+    let noted = missing.clone();
     // A task of its own, so that reading and sending overlap. It ends when the receiver is dropped with the connection, and when
     // its time is over, also while a client does not take what is there.
     tokio::spawn(async move {
@@ -72,8 +76,8 @@ async fn respond(reader: &Arc<Reader>, request: Request) -> Result<Response, Rea
         let abandoned = sender.abandoned();
         let answered = async {
             match asked.answer {
-                ReadResponseType::StreamedXorChunks => write_streamed(&task_reader, &asked, &mut sender).await,
-                ReadResponseType::Samples => write_sampled(&task_reader, &asked, &mut sender).await,
+                ReadResponseType::StreamedXorChunks => write_streamed(&task_reader, &asked, &mut sender, &noted).await,
+                ReadResponseType::Samples => write_sampled(&task_reader, &asked, &mut sender, &noted).await,
             }
         };
         let result = tokio::select! {
@@ -92,24 +96,37 @@ async fn respond(reader: &Arc<Reader>, request: Request) -> Result<Response, Rea
     if let Some(encoding) = answer.content_encoding() {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
+    headers.extend(missing.header());
     Ok(response)
 }
 
-async fn write_streamed(reader: &Reader, asked: &ReadQueries, body: &mut BodySender) -> Result<(), ReaderError> {
+async fn write_streamed(
+    reader: &Reader,
+    asked: &ReadQueries,
+    body: &mut BodySender,
+    missing: &Missing,
+) -> Result<(), ReaderError> {
     let mut budget = Budget::streamed(reader.settings());
     for (index, query) in asked.queries.iter().enumerate() {
         budget.next_query();
-        let mut scan = reader.scan(query).await?;
+        let mut scan = reader.read(query, &asked.replicas).await?;
+        missing.note(&scan);
         streamed::write(&mut scan, index as u64, &mut budget, reader.metrics(), body).await?;
         reader.tell_conflicts(query, &scan);
     }
     Ok(())
 }
 
-async fn write_sampled(reader: &Reader, asked: &ReadQueries, body: &mut BodySender) -> Result<(), ReaderError> {
+async fn write_sampled(
+    reader: &Reader,
+    asked: &ReadQueries,
+    body: &mut BodySender,
+    missing: &Missing,
+) -> Result<(), ReaderError> {
     let mut answer = SampledAnswer::new(reader.settings());
     for query in &asked.queries {
-        let mut scan = reader.scan(query).await?;
+        let mut scan = reader.read(query, &asked.replicas).await?;
+        missing.note(&scan);
         answer.add(&mut scan, reader.metrics()).await?;
         reader.tell_conflicts(query, &scan);
     }

@@ -8,22 +8,26 @@
 mod buffer;
 mod entries;
 mod families;
+mod hidden;
+mod hidden_metadata;
 mod member;
+mod opened;
 mod series;
 mod source;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::fmt;
 use std::sync::Arc;
 
-use emberkeep_archive::{ObjectStore, PartEntry, PartReader, ScanKinds, ScanQuery};
+use emberkeep_archive::{ObjectStore, PartEntry};
 use emberkeep_model::head::{HeadAnswer, HeadKinds};
-use emberkeep_model::{Labels, Matcher, SeriesRuns, TenantId, TimeRange};
-use futures::{StreamExt, TryStreamExt};
+use emberkeep_model::{Labels, SeriesRuns, TenantId, TimeRange};
 
 pub(crate) use self::entries::{MetadataPasses, Said};
 pub(crate) use self::families::read_families;
 pub use self::families::{Families, FamilyFilter, Seen};
+pub(crate) use self::opened::{Ground, Opened, SomeSeries};
 use self::series::SeriesMerge;
 use self::source::Source;
 use crate::{ReaderError, Selection};
@@ -52,13 +56,14 @@ pub struct SeriesSamples {
 }
 
 /// A running scan. It holds one cursor of bounded size for each part.
-#[derive(Debug)]
 pub struct Scan {
     sources: Vec<Source>,
     /// What the sources stand at; the least is next.
     heap: BinaryHeap<Reverse<(Labels, usize)>>,
     range: TimeRange,
     selection: Selection,
+    /// Which of the selected series are given; all without it.
+    only: Option<Arc<dyn SomeSeries>>,
     /// The sources that stand at the series being read.
     current: Vec<usize>,
     /// The series being read.
@@ -80,9 +85,18 @@ pub struct Conflicts {
     pub example: Option<Labels>,
 }
 
+impl fmt::Debug for Scan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scan")
+            .field("sources", &self.sources)
+            .field("range", &self.range)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Scan {
-    /// Begins to read floats and histograms: opens the parts that may hold something of the query, and joins the answers of
-    /// the heads.
+    /// Begins to read floats and histograms of parts and heads of which nothing is deleted: opens the parts that may hold
+    /// something of the query, and joins the answers of the heads.
     ///
     /// `heads` are answers to queries of the same tenant that cover the range; they may hold more than the range and less
     /// than wanted series leave them, so the selection is applied again.
@@ -96,47 +110,29 @@ impl Scan {
         query: &Query,
         part_limit: usize,
     ) -> Result<Self, ReaderError> {
-        Self::open_kinds(store, parts, heads, query, HeadKinds::Samples, part_limit).await
+        let ground = Ground {
+            store,
+            parts,
+            heads,
+            masks: &[],
+        };
+        let opened = Opened::open(ground, query, HeadKinds::Samples, part_limit).await?;
+        opened.scan().await
     }
 
-    /// As [`Self::open`], for exemplars alone. `heads` are answers to queries for exemplars.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub async fn open_exemplars(
-        store: &Arc<dyn ObjectStore>,
-        parts: &[Arc<PartEntry>],
-        heads: &[Arc<HeadAnswer>],
+    /// Begins to read what lies in sources that stand before their first series.
+    async fn over(
+        sources: Vec<Source>,
+        parts: usize,
         query: &Query,
-        part_limit: usize,
+        only: Option<Arc<dyn SomeSeries>>,
     ) -> Result<Self, ReaderError> {
-        Self::open_kinds(store, parts, heads, query, HeadKinds::Exemplars, part_limit).await
-    }
-
-    async fn open_kinds(
-        store: &Arc<dyn ObjectStore>,
-        parts: &[Arc<PartEntry>],
-        heads: &[Arc<HeadAnswer>],
-        query: &Query,
-        kinds: HeadKinds,
-        part_limit: usize,
-    ) -> Result<Self, ReaderError> {
-        let wanted = prune(parts, &query.tenant, query.range, kinds);
-        check_part_limit(wanted.len(), part_limit)?;
-        let matchers = query.selection.common();
-        let window_rows = window_rows(wanted.len());
-        let opened = futures::stream::iter(wanted.into_iter().map(|part| {
-            let (store, matchers) = (Arc::clone(store), Arc::clone(&matchers));
-            open_part(store, part, matchers, query, kinds, window_rows)
-        }));
-        let mut sources: Vec<Source> = opened.buffered(OPENINGS_AT_ONCE).try_collect().await?;
-        let parts = sources.len();
-        sources.extend(heads.iter().map(|answer| Source::head(Arc::clone(answer), kinds)));
         let mut scan = Self {
             heap: BinaryHeap::with_capacity(sources.len()),
             sources,
             range: query.range,
             selection: query.selection.clone(),
+            only,
             current: Vec::new(),
             merge: SeriesMerge::default(),
             ahead: SeriesRuns::default(),
@@ -216,7 +212,7 @@ impl Scan {
                 self.current.push(*index);
                 self.heap.pop();
             }
-            if self.selection.accepts(&labels) {
+            if self.selection.accepts(&labels) && self.only.as_ref().is_none_or(|only| only.has(&labels)) {
                 let members = self
                     .current
                     .iter()
@@ -272,52 +268,13 @@ pub(crate) fn prune(
     parts.iter().filter(|part| holds(part)).map(Arc::clone).collect()
 }
 
-fn check_part_limit(wanted: usize, limit: usize) -> Result<(), ReaderError> {
+pub(crate) fn check_part_limit(wanted: usize, limit: usize) -> Result<(), ReaderError> {
     if wanted <= limit {
         return Ok(());
     }
     Err(ReaderError::TooMuch(format!(
         "the query needs {wanted} parts, more than the limit of {limit}: narrow its time range or raise --read.part-limit"
     )))
-}
-
-/// Rows that a cursor decodes at once. Few parts may use more memory each; from 32 on each stays near half a megabyte.
-fn window_rows(parts: usize) -> usize {
-    match parts {
-        0..=4 => 64 * 1024,
-        5..=16 => 16 * 1024,
-        _ => 8 * 1024,
-    }
-}
-
-async fn open_part(
-    store: Arc<dyn ObjectStore>,
-    part: Arc<PartEntry>,
-    matchers: Arc<[Matcher]>,
-    query: &Query,
-    kinds: HeadKinds,
-    window_rows: usize,
-) -> Result<Source, ReaderError> {
-    let reader = PartReader::open(store, &part).await?;
-    let exemplar_times = part
-        .tenants
-        .get(query.tenant.as_str())
-        .and_then(|held| held.exemplar_times);
-    let query = ScanQuery {
-        tenant: query.tenant.clone(),
-        range: query.range,
-        matchers,
-        kinds: match kinds {
-            HeadKinds::Exemplars => ScanKinds::Exemplars,
-            HeadKinds::Samples | HeadKinds::Metadata => ScanKinds::Samples,
-        },
-    };
-    Ok(Source::part(
-        reader.scan(query, window_rows),
-        part.ulid.to_string(),
-        kinds,
-        exemplar_times.map_or(i64::MIN, |times| times.min_time),
-    ))
 }
 
 fn about(labels: &Labels, error: ReaderError) -> ReaderError {

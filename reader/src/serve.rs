@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use emberkeep_archive::CountingStore;
 use emberkeep_service::metrics::Metrics;
 use emberkeep_service::problem::Outcome;
 use emberkeep_service::server::{GRACE, admin_routes, bind, serve};
@@ -19,8 +20,9 @@ pub(crate) async fn run(flags: &ServeFlags) -> anyhow::Result<Outcome> {
     let file = flags.archive.prepare()?;
     let mut metrics = Metrics::new("reader");
     let reader_metrics = ReaderMetrics::register(metrics.registry());
-    let store = flags.archive.open(&file)?;
-    let heads = flags.heads.sources()?;
+    let (store, traffic) = CountingStore::wrap(flags.archive.open(&file)?);
+    traffic.register(metrics.registry());
+    let heads = flags.heads.roster()?;
     let reader = Arc::new(Reader::new(store, heads, flags.limits.settings(), reader_metrics));
     let router = reader.router().merge(admin_routes(|| Ok(()), Arc::new(metrics)));
     let listener = bind(&flags.web.resolve(&file, DEFAULT_ADDRESS)).await?;

@@ -1,10 +1,12 @@
-//! The bounds of a reader, each with its default.
+//! The bounds of a reader, and how it answers, each with its default.
 //!
 //! A bound that is passed fails the query with a text that names its flag: a shorter answer must never be given instead.
 
 use std::time::Duration;
 
-/// The bounds of a reader.
+use crate::{LookSettings, ReplicaLabels};
+
+/// The bounds of a reader, and how it answers.
 #[derive(Debug, Clone)]
 pub struct ReaderSettings {
     /// Samples that one query of a sampled answer may select; a histogram counts as one.
@@ -21,6 +23,10 @@ pub struct ReaderSettings {
     pub concurrency: usize,
     /// Time that one request may take: a remote read from its arrival to its last byte, one of the API until its answer is whole.
     pub timeout: Duration,
+    /// The labels in which replicas differ that are merged where a request does not say otherwise.
+    pub replica_labels: ReplicaLabels,
+    /// How heads and catalog are looked at.
+    pub look: LookSettings,
 }
 
 impl Default for ReaderSettings {
@@ -35,6 +41,8 @@ impl Default for ReaderSettings {
             streamed_bytes_max: 64 << 30,
             concurrency: 10,
             timeout: Duration::from_secs(5 * 60),
+            replica_labels: ReplicaLabels::default(),
+            look: LookSettings::default(),
         }
     }
 }

@@ -1,28 +1,70 @@
 //! Where an answer comes from: the heads first, then a catalog view that covers what the heads had already committed.
 //!
 //! In this order a flush that happens meanwhile is seen twice and deduplicated; in the other it could be missed. A head that
-//! does not answer fails the query: an answer that is silently shorter must never be given.
+//! does not answer fails the query, unless the operator allowed partial answers, which are counted, logged and marked: an answer
+//! that is silently shorter must never be given.
+
+mod look;
+mod pinned;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use emberkeep_archive::{ArchiveError, Catalog, CatalogView, ObjectStore};
-use emberkeep_model::head::{HeadAnswer, HeadKinds, HeadPosition, HeadQuery};
-use futures::future::try_join_all;
+use emberkeep_service::duration;
 use tokio::sync::Mutex;
 
-use crate::scan::Query;
-use crate::{HeadSource, ReaderError};
+pub use self::look::Look;
+pub use self::pinned::PinnedLook;
+use crate::pace::Pace;
+use crate::roster::HeadRoster;
+use crate::{ReaderError, ReaderMetrics};
 
 /// The bucket, its catalog, and the heads whose content is not there yet.
 #[derive(Debug)]
 pub struct Sources {
     store: Arc<dyn ObjectStore>,
-    catalog: Catalog,
-    heads: Vec<HeadSource>,
+    catalog: Arc<Catalog>,
+    heads: HeadRoster,
+    settings: LookSettings,
+    metrics: ReaderMetrics,
     /// Looks that were asked for, to share one refresh between those that wait for it.
     asked: AtomicU64,
     newest: Mutex<Newest>,
+    /// When something was last told of heads that are missing and of looks that failed.
+    told: Pace,
+}
+
+/// How heads and catalog are looked at.
+#[derive(Debug, Clone)]
+pub struct LookSettings {
+    /// A view of the catalog that is younger is used again, if it covers the heads.
+    pub refresh_interval: Duration,
+    /// When the catalog cannot be read, the last view is used as long as it is younger.
+    pub max_staleness: Duration,
+    /// What happens when a head cannot be asked.
+    pub missing_heads: MissingHeads,
+}
+
+/// What happens to a query when a head cannot be asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MissingHeads {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It is answered without what is only there, which is counted, logged and marked.
+    LeaveOut,
+}
+
+impl Default for LookSettings {
+    fn default() -> Self {
+        Self {
+            refresh_interval: Duration::ZERO,
+            max_staleness: Duration::from_secs(60),
+            missing_heads: MissingHeads::default(),
+        }
+    }
 }
 
 /// The view that was loaded last, and how many looks had been asked for when its loading began.
@@ -32,26 +74,30 @@ struct Newest {
     view: Option<Arc<CatalogView>>,
 }
 
-/// Everything that a query may be answered from, as of one moment.
-#[derive(Debug, Clone)]
-pub struct Look {
-    /// The answers of the heads, at least one for each head.
-    pub heads: Vec<Arc<HeadAnswer>>,
-    /// A view that covers the position of each head.
-    pub view: Arc<CatalogView>,
-}
-
 impl Sources {
     /// The archive in a store, and the heads of the receivers that write to it.
     #[must_use]
-    pub fn new(store: Arc<dyn ObjectStore>, heads: Vec<HeadSource>) -> Self {
-        let catalog = Catalog::new(Arc::clone(&store));
+    pub fn new(store: Arc<dyn ObjectStore>, heads: impl Into<HeadRoster>) -> Self {
+        Self::with_settings(store, heads, LookSettings::default(), ReaderMetrics::default())
+    }
+
+    /// As [`Self::new`], with settings of its own.
+    #[must_use]
+    pub fn with_settings(
+        store: Arc<dyn ObjectStore>,
+        heads: impl Into<HeadRoster>,
+        settings: LookSettings,
+        metrics: ReaderMetrics,
+    ) -> Self {
         Self {
+            catalog: Arc::new(Catalog::new(Arc::clone(&store))),
             store,
-            catalog,
-            heads,
+            heads: heads.into(),
+            settings,
+            metrics,
             asked: AtomicU64::new(0),
             newest: Mutex::default(),
+            told: Pace::default(),
         }
     }
 
@@ -61,53 +107,17 @@ impl Sources {
         &self.store
     }
 
-    /// Reads what the heads hold of these kinds, then the catalog. Of metadata all is asked for: which families belong to the
-    /// selected series is the caller's to know.
+    /// A view of the catalog whose loading began after this call, or less than the refresh interval before it; at most one load
+    /// runs at a time. When the catalog cannot be read now, the last view while it is younger than the bound.
     ///
     /// # Errors
-    /// When a head or the catalog cannot be read.
-    pub async fn look(&self, query: &Query, kinds: HeadKinds) -> Result<Look, ReaderError> {
-        let everything = [Arc::from([])];
-        let selectors = match kinds {
-            HeadKinds::Samples | HeadKinds::Exemplars => query.selection.selectors(),
-            HeadKinds::Metadata => &everything,
-        };
-        let mut questions = Vec::new();
-        for head in &self.heads {
-            for matchers in selectors {
-                let question = HeadQuery {
-                    tenant: query.tenant.clone(),
-                    range: query.range,
-                    matchers: Arc::clone(matchers),
-                    kinds,
-                };
-                questions.push(head.read(question));
-            }
+    /// When the catalog cannot be read and there is no view that is young enough.
+    pub async fn view(&self) -> Result<Arc<CatalogView>, ReaderError> {
+        if let Some(view) = self.catalog.cached()
+            && view.looked_at.elapsed() < self.settings.refresh_interval
+        {
+            return Ok(view);
         }
-        let heads: Vec<Arc<HeadAnswer>> = try_join_all(questions).await?.into_iter().map(Arc::new).collect();
-        let mut view = self.view().await?;
-        for answer in &heads {
-            if !covers(&view, &answer.position) {
-                view = self
-                    .catalog
-                    .covering(&answer.position.receiver, answer.position.committed)
-                    .await?;
-            }
-        }
-        match heads.iter().find(|answer| !covers(&view, &answer.position)) {
-            Some(missed) => Err(ReaderError::Unavailable(format!(
-                "the catalog does not show commit {} of receiver `{}` yet; does it write to this archive?",
-                missed.position.committed, missed.position.receiver
-            ))),
-            None => Ok(Look { heads, view }),
-        }
-    }
-
-    /// A view of the catalog whose loading began after this call; at most one load runs at a time.
-    ///
-    /// # Errors
-    /// When the catalog cannot be read.
-    pub async fn view(&self) -> Result<Arc<CatalogView>, ArchiveError> {
         let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut newest = self.newest.lock().await;
         if let Some(view) = &newest.view
@@ -116,16 +126,36 @@ impl Sources {
             return Ok(Arc::clone(view));
         }
         let asked_before = self.asked.load(Ordering::SeqCst);
-        let view = self.catalog.refresh().await?;
+        let view = match self.catalog.refresh().await {
+            Ok(view) => view,
+            Err(error) => return self.last_view(error),
+        };
+        self.metrics.looked();
         *newest = Newest {
             asked_before,
             view: Some(Arc::clone(&view)),
         };
         Ok(view)
     }
-}
 
-/// Whether a view shows everything that a head had committed when it was read.
-fn covers(view: &CatalogView, position: &HeadPosition) -> bool {
-    view.covers(&position.receiver, position.committed)
+    /// The view of before, when a look failed for a reason that passes and the view is young enough.
+    fn last_view(&self, error: ArchiveError) -> Result<Arc<CatalogView>, ReaderError> {
+        self.metrics.look_failed();
+        let bound = self.settings.max_staleness;
+        match self.catalog.cached() {
+            Some(view) if error.is_transient() && view.looked_at.elapsed() <= bound => {
+                if self.told.is_time() {
+                    tracing::warn!(%error, "the catalog cannot be read; the last look at it is used for a while");
+                }
+                self.metrics.stale_view();
+                Ok(view)
+            }
+            Some(view) if error.is_transient() => Err(ReaderError::Unavailable(format!(
+                "the last look at the catalog that succeeded is {} old, more than {} (--catalog.max-staleness): {error}",
+                duration::format(Duration::from_secs(view.looked_at.elapsed().as_secs())),
+                duration::format(bound),
+            ))),
+            _ => Err(error.into()),
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use emberkeep_archive::{ObjectStore, StoreConfig};
+use emberkeep_archive::{CountingStore, ObjectStore, StoreConfig, StoreTraffic};
 use emberkeep_disk::RealFs;
 use emberkeep_service::clock::SystemClock;
 use emberkeep_service::config::FileConfig;
@@ -21,6 +21,7 @@ use emberkeep_service::{duration, logs, server, size};
 use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
 
+use crate::adopt::{self, AdoptFlags};
 use crate::{Components, Limits, Pause, Receiver, Settings};
 
 /// Where the receiver listens when nothing is said.
@@ -49,6 +50,9 @@ pub enum ReceiverCommand {
     /// Take no more writes, commit everything, and exit 0 when nothing is left in the data directory. A server that is running on
     /// the directory is asked to do the same and to end.
     Drain(ReceiverFlags),
+    /// Commit what a receiver that is fenced or gone left in its data directory, here or on any machine that has the directory. It can be
+    /// repeated.
+    Adopt(AdoptFlags),
 }
 
 /// Flags that serving and draining share.
@@ -171,16 +175,17 @@ impl ReceiverFlags {
         Ok(settings)
     }
 
-    /// The object store that flags and file name; by default the directory `archive` in the data directory.
+    /// The object store that flags and file name, by default the directory `archive` in the data directory; and what is counted of
+    /// its use.
     ///
     /// # Errors
     /// A configuration that cannot be used.
-    pub fn store(&self, file: &FileConfig) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    pub fn store(&self, file: &FileConfig) -> anyhow::Result<(Arc<dyn ObjectStore>, StoreTraffic)> {
         let config = match self.objstore.resolve(file)? {
             Some(given) => StoreConfig::parse(&given.yaml).with_context(|| given.place)?,
             None => StoreConfig::directory(self.storage.resolve(file).join("archive")),
         };
-        Ok(config.open()?)
+        Ok(CountingStore::wrap(config.open()?))
     }
 }
 
@@ -231,6 +236,7 @@ pub async fn run(args: ReceiverArgs) -> anyhow::Result<Outcome> {
     match args.command {
         None => serve(&args.serve, &args.web).await,
         Some(ReceiverCommand::Drain(flags)) => drain(&flags).await,
+        Some(ReceiverCommand::Adopt(flags)) => adopt::run(&flags).await,
     }
 }
 
@@ -240,7 +246,7 @@ async fn serve(flags: &ReceiverFlags, web: &WebFlags) -> anyhow::Result<Outcome>
     logs::init(level, format)?;
     let settings = flags.settings(&file)?;
     let _lock = DirectoryLock::acquire(&settings.storage_path)?;
-    let store = flags.store(&file)?;
+    let (store, traffic) = flags.store(&file)?;
     let listener = server::bind(&web.resolve(&file, DEFAULT_ADDRESS)).await?;
     let address = listener.local_addr()?;
 
@@ -250,6 +256,7 @@ async fn serve(flags: &ReceiverFlags, web: &WebFlags) -> anyhow::Result<Outcome>
     let opening = Opening::default();
     let serving = server::spawn(listener, opening.router(), &shutdown);
     let mut metrics = Metrics::new("receiver");
+    traffic.register(metrics.registry());
     let Some(receiver) = start(settings, store, metrics.registry(), &shutdown).await? else {
         return Ok(Outcome::Done);
     };
@@ -327,7 +334,7 @@ async fn drain(flags: &ReceiverFlags) -> anyhow::Result<Outcome> {
     logs::init(level, format)?;
     let settings = flags.settings(&file)?;
     let _lock = take_over(&settings.storage_path).await?;
-    let store = flags.store(&file)?;
+    let (store, _) = flags.store(&file)?;
     let shutdown = Shutdown::new();
     tokio::spawn(Signals::install()?.serve(shutdown.clone(), || {}));
     let Some(receiver) = start(settings.clone(), store, Metrics::new("receiver").registry(), &shutdown).await? else {

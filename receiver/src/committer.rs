@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use backon::BackoffBuilder;
 use emberkeep_archive::{
-    CommitRecord, Committed, Format, ObjectStore, PartEntry, claim_epoch, commit, fresh_nonce, names, next_sequence,
-    upload,
+    CommitRecord, Committed, Format, ObjectStore, PartEntry, StoreCheckError, check_store, claim_epoch, commit,
+    fresh_nonce, names, next_sequence, upload,
 };
 use emberkeep_service::clock::Clock;
 use tokio::sync::watch;
@@ -89,6 +89,12 @@ impl Committer {
                     self.status.fence(error.to_string());
                     return;
                 }
+                // Nothing that is taken from now on could ever get into the archive.
+                Err(error @ ReceiverError::StoreCheck(StoreCheckError::Unfit(_))) => {
+                    tracing::error!(%error, "no more writes are taken");
+                    self.status.die(error.to_string());
+                    return;
+                }
                 Err(error) => {
                     self.metrics.commit_failures.inc();
                     match std::mem::replace(&mut failing, true) {
@@ -164,8 +170,18 @@ impl Committer {
         Ok(Step::Advanced)
     }
 
+    /// A store is checked once, before it becomes an archive; that it is one says that it was checked.
+    async fn archive(&self) -> Result<Format, ReceiverError> {
+        if let Some(format) = Format::load(&*self.store).await? {
+            return Ok(format);
+        }
+        check_store(&self.store, |_| {}).await?;
+        tracing::info!(store = %self.store, "the object store was checked and becomes an archive");
+        Ok(Format::load_or_create(&*self.store, self.clock.now_ms()).await?)
+    }
+
     async fn claim(&self) -> Result<u64, ReceiverError> {
-        let format = Format::load_or_create(&*self.store, self.clock.now_ms()).await?;
+        let format = self.archive().await?;
         let identity = self.flush.identity.clone();
         blocking(move || identity.lock().join(&format.dataset)).await?;
         let epoch = claim_epoch(&*self.store, &self.receiver, &fresh_nonce()).await?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use emberkeep_archive::ArchiveError;
+use emberkeep_archive::{ArchiveError, StoreCheckError};
 
 /// Trouble of a receiver that is not one request's.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum ReceiverError {
     /// The object store or a part.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// The store was looked at before it becomes an archive, and cannot hold one, or could not be looked at.
+    #[error(transparent)]
+    StoreCheck(#[from] StoreCheckError),
     /// A drained directory still holds something; keep it.
     #[error("`{path}` still holds {what}: keep this data directory")]
     Left {
@@ -42,7 +45,7 @@ pub enum ReceiverError {
     Failed(String),
     /// Another incarnation of this receiver has taken over.
     #[error(
-        "fenced: epoch {epoch} of receiver `{receiver}` commits in our place; stop this process, its data stays local"
+        "fenced: epoch {epoch} of receiver `{receiver}` commits in our place; stop this process, its data stays local until `receiver adopt` commits it"
     )]
     Fenced {
         /// Our id.

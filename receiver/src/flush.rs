@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use emberkeep_archive::{
-    ArchiveError, FileKind, PartEntry, PartInfo, PartSettings, PartSummary, PartWriter, Ulid, WalRange, fresh_nonce,
+    ArchiveError, FileKind, PartEntry, PartInfo, PartOrigin, PartSettings, PartSummary, PartWriter, Ulid, WalRange, fresh_nonce,
 };
 use emberkeep_disk::{FileSystem, Sequential, create_dir_all_durable, remove_dir_all};
 use emberkeep_model::{Labels, TenantId};
@@ -94,11 +94,11 @@ impl Flush {
         let ulid = Ulid::generate();
         let info = PartInfo {
             dataset,
-            receiver: receiver.clone(),
-            wal_id: wal.id.clone(),
-            wal_from: wal.from,
-            wal_to: wal.to,
             ulid,
+            origin: PartOrigin::Flush {
+                receiver: receiver.clone(),
+                wal: wal.clone(),
+            },
         };
         let frozen = generation.table.freeze();
         let (summary, conflicts) = self.write(&temporary, info, &frozen).inspect_err(|_| {

@@ -26,6 +26,9 @@ const REQUEST_BYTES_MAX: usize = 1 << 20;
 /// Answers in memory at the same time. Each may hold as many samples as the head gives in one; further readers wait.
 const ANSWERS_MAX: usize = 2;
 
+/// Frames are sent together up to here.
+const CHUNK_BYTES: usize = 64 << 10;
+
 #[derive(Clone)]
 struct Endpoint {
     head: Arc<ReceiverHead>,
@@ -96,7 +99,7 @@ fn query(body: &[u8]) -> Result<HeadQuery, String> {
     })
 }
 
-/// One frame at a time is encoded, as fast as the client takes them.
+/// Some frames at a time are encoded, as fast as the client takes them.
 fn stream(answer: HeadAnswer, kinds: HeadKinds, permit: OwnedSemaphorePermit) -> Response<Body> {
     let HeadAnswer {
         position,
@@ -108,14 +111,19 @@ fn stream(answer: HeadAnswer, kinds: HeadKinds, permit: OwnedSemaphorePermit) ->
         HeadKinds::Exemplars => WireKinds::Exemplars,
         HeadKinds::Metadata => WireKinds::Metadata,
     };
-    let content = (series.into_iter(), metadata.into_iter());
+    let content = (series.cursor(), series, metadata.into_iter());
     let frames = futures::stream::unfold(
         Some((content, HeadAnswerWriter::new(kinds), position, permit)),
         async |state| {
-            let ((mut series, mut metadata), mut writer, position, permit) = state?;
+            let ((mut cursor, series, mut metadata), mut writer, position, permit) = state?;
             let mut out = Vec::new();
-            if let Some(series) = series.next() {
-                writer.series(wire_series(series), &mut out);
+            if let Some(next) = cursor.next(&series) {
+                writer.series(wire_series(next), &mut out);
+                while out.len() < CHUNK_BYTES
+                    && let Some(next) = cursor.next(&series)
+                {
+                    writer.series(wire_series(next), &mut out);
+                }
             } else if let Some(entry) = metadata.next() {
                 writer.metadata(wire_metadata(entry), &mut out);
             } else {
@@ -124,7 +132,7 @@ fn stream(answer: HeadAnswer, kinds: HeadKinds, permit: OwnedSemaphorePermit) ->
             }
             Some((
                 Ok(Bytes::from(out)),
-                Some(((series, metadata), writer, position, permit)),
+                Some(((cursor, series, metadata), writer, position, permit)),
             ))
         },
     );

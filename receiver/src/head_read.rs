@@ -1,19 +1,20 @@
 //! Reading the head: open generation, frozen generations and staged parts as one answer.
 //!
-//! Content first, position after: what is committed in between is in both. A staged part that is committed and removed while it is
+//! All of them are read in label order, side by side, and what is found is packed at once: an answer takes a fraction of what the head
+//! takes. Content first, position after: what is committed in between is in both. A staged part that is committed and removed while it is
 //! read makes the read start again. It must never give a partial answer, so there is none while the log of an earlier life is replayed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use emberkeep_archive::{ArchiveError, ObjectStore, PartReader, ScanKinds, ScanQuery};
-use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadKinds, HeadQuery, HeadSeries};
+use emberkeep_archive::{ArchiveError, ObjectStore, PartReader, PartScan, ScanKinds, ScanQuery};
+use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadKinds, HeadQuery, PackedSeries};
 use emberkeep_model::{Labels, Metadata, MetadataEntry, SeenMetadata, SeriesRuns, matches_all};
 use tokio::runtime::Handle;
 
 use crate::generations::{Content, Generations};
 use crate::replay_state::ReplayState;
-use crate::series_table::weigh;
+use crate::series_table::{TableCursor, weigh};
 use crate::staging::StagedPart;
 use crate::status::Status;
 
@@ -44,8 +45,14 @@ enum Failed {
 /// What a try found.
 #[derive(Debug, Default)]
 struct Found {
-    series: Vec<HeadSeries>,
+    series: PackedSeries,
     metadata: Vec<MetadataEntry>,
+}
+
+/// One of the things that make up the head, in label order.
+enum Source<'a> {
+    Table(Box<TableCursor<'a>>),
+    Staged(&'a StagedPart, Box<PartScan>),
 }
 
 /// Variants of metadata and when each was seen.
@@ -81,83 +88,76 @@ impl ReceiverHead {
                 metadata: Vec::new(),
             }),
             HeadKinds::Metadata => Ok(Found {
-                series: Vec::new(),
+                series: PackedSeries::default(),
                 metadata: self.metadata(&content, query)?,
             }),
         }
     }
 
-    fn rows(&self, content: &Content, query: &HeadQuery) -> Result<Vec<HeadSeries>, Failed> {
-        let mut found: BTreeMap<Labels, SeriesRuns> = BTreeMap::new();
-        let mut weight = 0;
-        let mut add = |labels: Labels, runs: SeriesRuns| {
-            weight += weigh(&runs);
-            found.entry(labels).or_default().append(&runs);
-            if weight > self.samples_max {
-                Err(self.too_large())
-            } else {
-                Ok(())
-            }
-        };
+    fn rows(&self, content: &Content, query: &HeadQuery) -> Result<PackedSeries, Failed> {
+        let mut sources = Vec::new();
         for generation in &content.generations {
-            let selected = generation.table.select(query, self.samples_max);
-            for series in selected.ok_or_else(|| self.too_large())? {
-                add(series.labels, series.runs)?;
-            }
+            sources.push(Source::Table(Box::new(generation.table.cursor(query))));
         }
         for part in &content.staged {
-            self.runtime.block_on(self.read_staged(part, query, &mut add))?;
+            let scan = self.runtime.block_on(self.scan_staged(part, query))?;
+            sources.extend(scan.map(|scan| Source::Staged(part, Box::new(scan))));
         }
-        let settled = found.into_iter().map(|(labels, mut runs)| {
-            runs.settle();
-            HeadSeries { labels, runs }
-        });
-        Ok(settled.collect())
+        let mut at = Vec::new();
+        for source in &mut sources {
+            at.push(self.next(source, query)?);
+        }
+        let (mut packed, mut weight) = (PackedSeries::default(), 0);
+        while let Some(least) = at.iter().flatten().map(|(labels, _)| labels).min().cloned() {
+            let mut found = SeriesRuns::default();
+            for (at, source) in at.iter_mut().zip(&mut sources) {
+                if let Some((_, runs)) = at.take_if(|(labels, _)| *labels == least) {
+                    if found.is_empty() {
+                        found = runs;
+                    } else {
+                        found.append(&runs);
+                    }
+                    *at = self.next(source, query)?;
+                }
+            }
+            found.settle();
+            weight += weigh(&found);
+            if weight > self.samples_max {
+                return Err(self.too_large());
+            }
+            packed.push(&least, &found);
+        }
+        Ok(packed)
     }
 
-    async fn read_staged(
-        &self,
-        part: &StagedPart,
-        query: &HeadQuery,
-        add: &mut impl FnMut(Labels, SeriesRuns) -> Result<(), Failed>,
-    ) -> Result<(), Failed> {
+    /// The next series of a source that has rows.
+    fn next(&self, source: &mut Source<'_>, query: &HeadQuery) -> Result<Option<(Labels, SeriesRuns)>, Failed> {
+        match source {
+            Source::Table(cursor) => Ok(cursor.next()),
+            Source::Staged(part, scan) => {
+                let next = self.runtime.block_on(next_staged(scan, query));
+                next.map_err(|error| self.failed(part, error))
+            }
+        }
+    }
+
+    /// A scan of what a staged part may hold.
+    async fn scan_staged(&self, part: &StagedPart, query: &HeadQuery) -> Result<Option<PartScan>, Failed> {
         let (tenant, entry) = (query.tenant.as_str(), &part.manifest.part);
         let (may_hold, kinds) = match query.kinds {
             HeadKinds::Exemplars => (entry.may_hold_exemplars(tenant, query.range), ScanKinds::Exemplars),
             HeadKinds::Samples | HeadKinds::Metadata => (entry.may_hold(tenant, query.range), ScanKinds::Samples),
         };
         if !may_hold {
-            return Ok(());
+            return Ok(None);
         }
-        let failed = |error| self.failed(part, error);
-        let reader = self.open(part).await?;
         let scan = ScanQuery {
             tenant: query.tenant.clone(),
             range: query.range,
             matchers: query.matchers.clone(),
             kinds,
         };
-        let mut scan = reader.scan(scan, WINDOW_ROWS);
-        while let Some(series) = scan.next().await.map_err(failed)? {
-            let mut runs = SeriesRuns::default();
-            match query.kinds {
-                HeadKinds::Samples => {
-                    let samples = scan.samples(series.samples, query.range, &mut runs.samples);
-                    samples.await.map_err(failed)?;
-                    let histograms = scan.histograms(series.histograms, query.range, &mut runs.histograms);
-                    histograms.await.map_err(failed)?;
-                }
-                HeadKinds::Exemplars => {
-                    let exemplars = scan.exemplars(series.exemplars, query.range, &mut runs.exemplars);
-                    exemplars.await.map_err(failed)?;
-                }
-                HeadKinds::Metadata => {}
-            }
-            if !runs.is_empty() {
-                add(series.labels, runs)?;
-            }
-        }
-        Ok(())
+        Ok(Some(self.open(part).await?.scan(scan, WINDOW_ROWS)))
     }
 
     fn metadata(&self, content: &Content, query: &HeadQuery) -> Result<Vec<MetadataEntry>, Failed> {
@@ -246,6 +246,29 @@ impl ReceiverHead {
             why,
         }
     }
+}
+
+/// The next series of a staged part that has rows in the range.
+async fn next_staged(scan: &mut PartScan, query: &HeadQuery) -> Result<Option<(Labels, SeriesRuns)>, ArchiveError> {
+    while let Some(series) = scan.next().await? {
+        let mut runs = SeriesRuns::default();
+        match query.kinds {
+            HeadKinds::Samples => {
+                scan.samples(series.samples, query.range, &mut runs.samples).await?;
+                scan.histograms(series.histograms, query.range, &mut runs.histograms)
+                    .await?;
+            }
+            HeadKinds::Exemplars => {
+                scan.exemplars(series.exemplars, query.range, &mut runs.exemplars)
+                    .await?;
+            }
+            HeadKinds::Metadata => {}
+        }
+        if !runs.is_empty() {
+            return Ok(Some((series.labels, runs)));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a query for metadata wants an entry: a series by all matchers, a family by those of its name.

@@ -5,6 +5,7 @@
 //! read endpoint are the interface.
 
 mod admission;
+mod adopt;
 mod batch;
 mod buffers;
 pub mod cli;
@@ -33,6 +34,7 @@ mod sources;
 mod staging;
 mod status;
 
+pub use adopt::{AdoptFlags, Adoption, adopt};
 pub use error::ReceiverError;
 pub use ingest::Pause;
 pub use limits::Limits;

@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use emberkeep_archive::{ArchiveError, PartInfo, PartSettings, PartWriter, Ulid};
+use emberkeep_archive::{ArchiveError, PartInfo, PartOrigin, PartSettings, PartWriter, Ulid, WalRange};
 use emberkeep_proto::snappy;
 use emberkeep_wal::{Purpose, RecordView, RecoveryOptions, SegmentRange};
 
@@ -67,11 +67,15 @@ fn flush_alone(record: &RecordView<'_>, rest: &Generation) -> Result<(), String>
     alone.append(&record.tenant, &intake.batch, &rest.table, record.arrival);
     let info = PartInfo {
         dataset: String::new(),
-        receiver: "trial".to_owned(),
-        wal_id: String::new(),
-        wal_from: 0,
-        wal_to: 0,
         ulid: Ulid::from_bytes([0; 16]),
+        origin: PartOrigin::Flush {
+            receiver: "trial".to_owned(),
+            wal: WalRange {
+                id: String::new(),
+                from: 0,
+                to: 0,
+            },
+        },
     };
     let write = || {
         let mut writer = PartWriter::create(|_| Ok(std::io::sink()), info, PartSettings::default())?;

@@ -8,6 +8,7 @@
 
 mod append;
 mod arena;
+mod cursor;
 mod families;
 mod frozen;
 mod interner;
@@ -30,6 +31,7 @@ use emberkeep_model::{SeriesRuns, TenantId};
 use foldhash::quality::RandomState;
 use parking_lot::{RwLock, RwLockReadGuard};
 
+pub(crate) use self::cursor::TableCursor;
 use self::families::Families;
 pub(crate) use self::frozen::FrozenTable;
 use self::interner::Interner;

@@ -81,8 +81,8 @@ async fn a_log_whose_verdicts_know_floats_alone_is_replayed_as_it_was_acknowledg
     let (receiver, store) = start("v1-log", scratch.path()).await;
     let answer = read(&receiver, HeadKinds::Samples, "log_.*").await;
     let t = 1_795_000_000_000;
-    let found: Vec<_> = answer
-        .series
+    let series: Vec<_> = answer.series.iter().collect();
+    let found: Vec<_> = series
         .iter()
         .flat_map(|series| {
             assert!(series.runs.histograms.is_empty() && series.labels.value_of("job") == "gold");

@@ -17,6 +17,10 @@ use thiserror::Error;
 use crate::duration;
 use crate::logs::{LogFormat, LogLevel};
 
+mod upkeep;
+
+pub use upkeep::{QuotaConfig, RetentionConfig, RetentionRuleConfig, ScrubConfig};
+
 /// What a configuration file says. Every setting is optional: what is absent is decided by flag or default.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct FileConfig {
@@ -30,6 +34,12 @@ pub struct FileConfig {
     pub flush: FlushConfig,
     /// Logging.
     pub log: LogConfig,
+    /// What goes after which time.
+    pub retention: RetentionConfig,
+    /// How much there may be.
+    pub quota: QuotaConfig,
+    /// What is read again to find damage.
+    pub scrub: ScrubConfig,
 }
 
 /// `storage:` of the file.
@@ -142,6 +152,12 @@ struct Document {
     flush: FlushConfig,
     #[serde(default)]
     log: LogConfig,
+    #[serde(default)]
+    retention: RetentionConfig,
+    #[serde(default)]
+    quota: QuotaConfig,
+    #[serde(default)]
+    scrub: ScrubConfig,
 }
 
 impl FileConfig {
@@ -177,6 +193,9 @@ impl FileConfig {
             web: document.web,
             flush: document.flush,
             log: document.log,
+            retention: document.retention,
+            quota: document.quota,
+            scrub: document.scrub,
         })
     }
 }

@@ -5,13 +5,13 @@
 //! names (manifests, lists of what it removes, masks, locks) exist before it does.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::time::{Duration, Instant};
 
-use object_store::ObjectStore;
+use futures::{StreamExt, TryStreamExt};
+use object_store::{ObjectStore, ObjectStoreExt};
 use ulid::Ulid;
 
 use super::condemned::{CondemnedEntry, CondemnedList, Removal, load_condemned};
-use super::load::newest_root_number;
+use super::load::has_landed;
 use super::manifest::{Manifest, ManifestEntry};
 use super::{Catalog, Live, Lock, Mask, PartEntry, Quarantined, Root};
 use crate::{ArchiveError, Created, names, put_create};
@@ -19,9 +19,8 @@ use crate::{ArchiveError, Created, names, put_create};
 /// How often a lost race is run again.
 const ATTEMPTS: usize = 16;
 
-/// What a root needs must have been written not longer ago than this when the root is created. Objects that no root names are
-/// taken for leftovers after a day at the earliest, and a committer that stalled for that long must not name them.
-const STALLED_AFTER: Duration = Duration::from_secs(600);
+/// Questions to the store that run at the same time.
+const PARALLEL_HEADS: usize = 16;
 
 /// What one root adds and takes away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,7 +71,8 @@ impl Change {
 ///
 /// # Errors
 /// As [`Catalog::refresh`]; errors of `decide`; [`ArchiveError::Contended`] when others won every time;
-/// [`ArchiveError::Refused`] for a change that adds what is condemned, or removes what is not live.
+/// [`ArchiveError::Refused`] for a change that adds what is condemned or not there, removes what is not live, or takes what is live for
+/// an orphan.
 pub async fn apply<E: From<ArchiveError>>(
     catalog: &Catalog,
     nonce: &str,
@@ -86,15 +86,10 @@ pub async fn apply<E: From<ArchiveError>>(
         let Some(change) = decide(&live)?.filter(|change| !change.is_empty()) else {
             return Ok(None);
         };
-        let begun = Instant::now();
         let root = write(store, &live, change, nonce, now_ms).await?;
         n = root.n;
-        if begun.elapsed() > STALLED_AFTER {
-            continue;
-        }
         let created = put_create(store, &names::root(n), &root, nonce).await?;
-        // As in a fold: a committer that stalled past a collection would create a root below the newest one.
-        if created == Created::Ours && newest_root_number(store).await? == n {
+        if created == Created::Ours && has_landed(store, &root).await? {
             return Ok(Some(root));
         }
     }
@@ -115,18 +110,19 @@ async fn write(
 ) -> Result<Root, ArchiveError> {
     let n = live.root_n() + 1;
     let mut root = next_root(live, nonce, now_ms);
-    refuse_condemned(store, live, &change.add).await?;
-
     let mut parts: BTreeMap<Ulid, PartEntry> = live.parts().map(|part| (part.ulid, PartEntry::clone(part))).collect();
     let order: Vec<Ulid> = live
         .parts()
         .filter(|part| part.day.is_none())
         .map(|part| part.ulid)
         .collect();
+    refuse_missing(store, &change.add).await?;
     let mut added = change.add;
     for name in &change.restored {
         added.extend(take_list(store, &mut root, name).await?);
     }
+    refuse_condemned(store, live, &added).await?;
+    refuse_live(&parts, &change.orphans)?;
     let mut touched: BTreeSet<i32> = added.iter().filter_map(|part| part.day).collect();
     for (why, ulids) in change.remove {
         let mut list = CondemnedList {
@@ -172,12 +168,19 @@ async fn write(
     root.manifests = manifests(store, live, &parts, &touched, nonce).await?;
 
     root.masks.retain(|mask| !change.lifted.contains(&mask.id));
+    // One that is in force already stays as it is: whoever was not told that it landed asks again.
     for mask in change.masks {
+        if root.masks.iter().any(|known| known.id == mask.id) {
+            continue;
+        }
         put_create(store, &names::mask(&mask.id), &mask, &mask.id).await?;
         root.masks.push(Mask { number: n, ..mask });
     }
     root.locks.retain(|lock| !change.released.contains(&lock.id));
     for lock in change.locks {
+        if root.locks.iter().any(|known| known.id == lock.id) {
+            continue;
+        }
         put_create(store, &names::lock(&lock.id), &lock, &lock.id).await?;
         root.locks.push(lock);
     }
@@ -196,6 +199,7 @@ fn next_root(live: &Live, nonce: &str, now_ms: i64) -> Root {
     Root {
         n: before.n + 1,
         nonce: nonce.to_owned(),
+        previous: before.nonce.clone(),
         created_at: now_ms,
         ..before
     }
@@ -238,6 +242,40 @@ async fn refuse_condemned(store: &dyn ObjectStore, live: &Live, added: &[PartEnt
         .find(|file| condemned.contains(&file.path))
     {
         Some(file) => Err(refused(format!("`{}` is condemned, its job took too long", file.path))),
+        None => Ok(()),
+    }
+}
+
+/// A job that stalled until its files were condemned, deleted and forgotten finds nothing of that in the newest root. Files that are there
+/// now, and are not condemned in the root on which the next one is built, stay there.
+async fn refuse_missing(store: &dyn ObjectStore, added: &[PartEntry]) -> Result<(), ArchiveError> {
+    let files: Vec<_> = added.iter().flat_map(|part| &part.files).collect();
+    let heads = files.into_iter().map(|file| async move {
+        let path = file.location()?;
+        match store.head(&path).await {
+            Ok(found) if found.size == file.bytes => Ok(()),
+            Ok(found) => Err(refused(format!(
+                "`{path}` has {} bytes and not {}",
+                found.size, file.bytes
+            ))),
+            Err(object_store::Error::NotFound { .. }) => {
+                Err(refused(format!("`{path}` is not there, its job took too long")))
+            }
+            Err(error) => Err(ArchiveError::store(path)(error)),
+        }
+    });
+    futures::stream::iter(heads.collect::<Vec<_>>())
+        .buffer_unordered(PARALLEL_HEADS)
+        .try_collect()
+        .await
+}
+
+/// What a live part names is no orphan, whatever a listing says.
+fn refuse_live(parts: &BTreeMap<Ulid, PartEntry>, orphans: &[String]) -> Result<(), ArchiveError> {
+    let orphans: HashSet<&str> = orphans.iter().map(String::as_str).collect();
+    let mut files = parts.values().flat_map(|part| &part.files);
+    match files.find(|file| orphans.contains(file.path.as_str())) {
+        Some(file) => Err(refused(format!("`{}` is live and no orphan", file.path))),
         None => Ok(()),
     }
 }

@@ -4,7 +4,7 @@
 //! condemns it. The floor is raised in a root first, then the pins are listed, then files go: whoever pins a root after that listing
 //! reads the floor. It may be interrupted anywhere; what is left is deleted again, and an object that is gone is no error.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
@@ -14,7 +14,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use super::condemned::load_condemned;
 use super::load::load_root;
 use super::pin::pins;
-use super::{Catalog, Change, CondemnedEntry, Live, apply};
+use super::{Catalog, Change, CondemnedEntry, Live, RetainedRoot, apply};
 use crate::{ArchiveError, fresh_nonce, names};
 
 /// Deletions that run at the same time.
@@ -87,14 +87,21 @@ async fn condemned_files(
     let is_due = |entry: &CondemnedEntry, pinned: u64| entry.at <= before && entry.root <= pinned;
     let pinned = least_pinned_root(store, now_ms).await?;
     // Nothing is looked at in a normal run: the root says what is due.
-    let mut due: Vec<CondemnedEntry> = Vec::new();
+    let (mut due, mut kept): (Vec<CondemnedEntry>, HashSet<String>) = Default::default();
     apply(catalog, &fresh_nonce(), now_ms, |live| {
+        kept.clear();
         due = live
             .condemned()
             .iter()
             .filter(|entry| is_due(entry, pinned))
             .cloned()
             .collect();
+        if !due.is_empty() {
+            kept = live
+                .parts()
+                .flat_map(|part| part.files.iter().map(|file| file.path.clone()))
+                .collect();
+        }
         let floor = due.iter().map(|entry| entry.root).max().unwrap_or(0);
         Ok::<_, ArchiveError>((floor > live.floor()).then(|| Change {
             floor,
@@ -117,7 +124,13 @@ async fn condemned_files(
             Err(error) if error.is_not_found() => continue,
             Err(error) => return Err(error),
         };
-        let paths = list.all_paths().map(Path::parse).collect::<Result<Vec<_>, _>>();
+        // What is live is never deleted, whatever a list says. It cannot become live after this look: only a removal above the floor
+        // can be undone.
+        let paths = list
+            .all_paths()
+            .filter(|path| !kept.contains(*path))
+            .map(Path::parse)
+            .collect::<Result<Vec<_>, _>>();
         let paths = paths.map_err(|error| ArchiveError::corrupt(names::condemned(&entry.name), error))?;
         delete(store, paths).await?;
         collected.files += entry.files;
@@ -179,7 +192,7 @@ async fn old_roots(
     settings: &CollectSettings,
     now_ms: i64,
     collected: &mut Collected,
-) -> Result<Vec<u64>, ArchiveError> {
+) -> Result<Vec<RetainedRoot>, ArchiveError> {
     let store = &**catalog.store();
     let (young, oldest) = (
         earlier(now_ms, settings.every_root),
@@ -194,7 +207,7 @@ async fn old_roots(
         let is_last_of_hour = hour_after != Some(hour);
         let is_readable = root.n >= live.floor() && root.stored_at > oldest;
         if is_newest || pinned.contains(&root.n) || (is_readable && (root.stored_at > young || is_last_of_hour)) {
-            retained.push(root.n);
+            retained.push(root);
         } else {
             gone.push(names::root(root.n));
         }
@@ -205,39 +218,48 @@ async fn old_roots(
     Ok(retained)
 }
 
-/// Objects of the catalog that no retained root names, and pins that have expired.
+/// Objects of the catalog that no root needs, and pins that have expired.
+///
+/// A committer writes what a root names before the root, and may stall in between. So an object goes only when a root came after it: then
+/// the number for which it was written is taken, whoever wrote it, and it will never be named. (Objects of masks and locks are used again by
+/// the next attempt, so they are none of these.)
 async fn leftovers(
     catalog: &Catalog,
-    retained: &[u64],
+    retained: &[RetainedRoot],
     settings: &CollectSettings,
     now_ms: i64,
     collected: &mut Collected,
 ) -> Result<(), ArchiveError> {
     let store = &**catalog.store();
     let before = earlier(now_ms, settings.leftover_after);
-    let mut old: HashMap<String, Path> = HashMap::new();
+    let newest = retained.first().map_or(i64::MIN, |root| root.stored_at);
+    let mut old: Vec<(String, Path)> = Vec::new();
     for prefix in [names::manifests(), names::condemned_lists()] {
         for object in listed(store, &prefix).await? {
-            let is_old = object.last_modified.timestamp_millis() <= before;
-            if let (true, Some(name)) = (is_old, names::ulid_of(&object.location)) {
-                old.insert(name.to_string(), object.location);
+            let stored_at = object.last_modified.timestamp_millis();
+            if let (true, Some(name)) = (
+                stored_at <= before && stored_at < newest,
+                names::ulid_of(&object.location),
+            ) {
+                old.push((name.to_string(), object.location));
             }
         }
     }
-    if !old.is_empty() {
-        for &n in retained {
-            let root = match load_root(store, n).await {
-                Ok(root) => root,
-                Err(error) if error.is_not_found() => continue,
-                Err(error) => return Err(error),
-            };
-            let manifests = root.manifests.iter().map(|entry| &entry.name);
-            for name in manifests.chain(root.condemned.iter().map(|entry| &entry.name)) {
-                old.remove(name);
-            }
+    for root in retained {
+        if old.is_empty() {
+            break;
         }
+        let root = match load_root(store, root.n).await {
+            Ok(root) => root,
+            Err(error) if error.is_not_found() => continue,
+            Err(error) => return Err(error),
+        };
+        let lists = root.manifests.iter().map(|entry| &entry.name);
+        let lists = lists.chain(root.condemned.iter().map(|entry| &entry.name));
+        let named: HashSet<&String> = lists.collect();
+        old.retain(|(name, _)| !named.contains(name));
     }
-    let mut gone: Vec<Path> = old.into_values().collect();
+    let mut gone: Vec<Path> = old.into_iter().map(|(_, path)| path).collect();
     let expired = pins(store).await?.into_iter().filter(|pin| pin.expires_at <= before);
     gone.extend(expired.map(|pin| names::pin(&pin.id)));
     collected.leftovers += gone.len() as u64;

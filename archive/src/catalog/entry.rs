@@ -42,6 +42,9 @@ pub struct PartEntry {
     /// The parts of one merge that was split by series have the same text: they overlap in time and have no series in common.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merge: Option<String>,
+    /// Rules of retention that were applied to its rows, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
     /// The files.
     pub files: Vec<FileEntry>,
 }
@@ -85,6 +88,7 @@ impl PartEntry {
             day: None,
             masks: 0,
             merge: None,
+            rules: Vec::new(),
             files: summary.files.iter().map(file).collect(),
         }
     }

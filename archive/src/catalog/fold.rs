@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use object_store::ObjectStore;
 
-use super::load::newest_root_number;
+use super::load::has_landed;
 use super::view::Known;
 use super::{Catalog, Root, Watermark};
 use crate::{ArchiveError, Created, names, put_create};
@@ -36,9 +36,7 @@ pub async fn fold(
         };
         n = root.n;
         let created = put_create(store, &names::root(n), &root, nonce).await?;
-        // A committer that stalled until root n+1 was superseded and collected would succeed in creating it again, below the
-        // newest one, where nobody looks. Then the work is not done.
-        if created == Created::Ours && newest_root_number(store).await? == n {
+        if created == Created::Ours && has_landed(store, &root).await? {
             return Ok(Some(root));
         }
     }
@@ -69,6 +67,7 @@ fn next_root(known: &Known, nonce: &str, now_ms: i64) -> Option<Root> {
     any.then(|| Root {
         n: before.map_or(1, |root| root.n + 1),
         nonce: nonce.to_owned(),
+        previous: before.map_or_else(String::new, |root| root.nonce.clone()),
         created_at: now_ms,
         watermarks,
         level0: known

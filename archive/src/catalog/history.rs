@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use futures::StreamExt;
 
-use super::view::{KnownRoot, view_at};
+use super::load::load_root;
+use super::view::view_at;
 use super::{Catalog, CatalogView};
 use crate::{ArchiveError, names};
 
@@ -43,7 +44,8 @@ impl Catalog {
     /// exists no more; otherwise as [`Catalog::refresh`].
     pub async fn at_root(&self, n: u64) -> Result<Arc<CatalogView>, ArchiveError> {
         let looked_at = Instant::now();
-        let root = self.load(n, None).await?;
+        let held = self.held_root().await;
+        let root = self.load(n, held.as_ref()).await?;
         // The newest root is looked at last: a floor that is raised after it protects whoever has a pin by then.
         let floor = self.look_at_root().await?.floor();
         if n < floor {
@@ -63,8 +65,7 @@ impl Catalog {
             .iter()
             .filter(|root| root.stored_at <= time_ms.saturating_add(CLOCK_SLACK_MS))
         {
-            let known: Arc<KnownRoot> = self.load(root.n, None).await?;
-            if known.root.created_at <= time_ms {
+            if load_root(&**self.store(), root.n).await?.created_at <= time_ms {
                 return self.at_root(root.n).await;
             }
         }

@@ -43,6 +43,22 @@ pub(super) async fn newest_root(store: &dyn ObjectStore) -> Result<Option<Root>,
     }
 }
 
+/// Whether a root that its maker has just created is one that counts.
+///
+/// A creation protects only against names that exist *now*: a committer that stalled until its number was used, superseded and
+/// collected succeeds in creating it again, below the newest one, where nobody looks. On the other hand others may build on a root that
+/// counts before its maker looks, and then it must not be taken for lost: a mask would be added twice, a merge would be reported as refused.
+pub(super) async fn has_landed(store: &dyn ObjectStore, root: &Root) -> Result<bool, ArchiveError> {
+    if newest_root_number(store).await? == root.n {
+        return Ok(true);
+    }
+    match load_root(store, root.n.saturating_add(1)).await {
+        Ok(next) => Ok(next.previous == root.nonce),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The root with a number.
 pub(super) async fn load_root(store: &dyn ObjectStore, n: u64) -> Result<Root, ArchiveError> {
     let path = names::root(n);

@@ -100,14 +100,21 @@ impl Mask {
     /// # Errors
     /// [`ArchiveError::Corrupt`] when a matcher is none.
     pub fn compile(&self) -> Result<CompiledMask, ArchiveError> {
-        let object = format!("mask {}", self.id);
-        let matchers = self.matchers.iter().map(|matcher| matcher.compile(&object));
         Ok(CompiledMask {
             number: self.number,
             tenant: self.tenant.clone(),
-            matchers: matchers.collect::<Result<_, _>>()?,
+            matchers: self.compile_matchers()?,
             range: self.range(),
         })
+    }
+
+    /// Its matchers.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Corrupt`] when one is none.
+    pub fn compile_matchers(&self) -> Result<Vec<Matcher>, ArchiveError> {
+        let object = format!("mask {}", self.id);
+        self.matchers.iter().map(|matcher| matcher.compile(&object)).collect()
     }
 
     /// Which time it deletes.

@@ -15,6 +15,9 @@ pub struct Root {
     pub n: u64,
     /// Random text of the attempt that created it.
     pub nonce: String,
+    /// The nonce of root n-1, on which it was decided: so the maker of that one learns that it counts. Empty in root 1 and in old versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub previous: String,
     /// When it was made, milliseconds since 1970.
     pub created_at: i64,
     /// How far each receiver's log is folded in.
@@ -68,6 +71,7 @@ impl Root {
         Self {
             n: 0,
             nonce: String::new(),
+            previous: String::new(),
             created_at: 0,
             watermarks: BTreeMap::new(),
             level0: Vec::new(),

@@ -46,6 +46,7 @@ pub(crate) fn entry_of(receiver: &str, seq: u64, ulid: Ulid) -> PartEntry {
         day: None,
         masks: 0,
         merge: None,
+        rules: vec![],
         files: [FileKind::Samples, FileKind::Series].map(file).to_vec(),
     }
 }

@@ -160,14 +160,37 @@ impl Catalog {
 
     /// The newest root alone, with all its manifests: what a change is decided on.
     pub(super) async fn look_at_root(&self) -> Result<Live, ArchiveError> {
-        let held = self.known.lock().await.root.clone();
+        let held = self.held_root().await;
         for attempt in 1..=ATTEMPTS {
             match self.newest_root(held.as_ref()).await {
                 Err(error) if error.is_not_found() && attempt < ATTEMPTS => {}
-                found => return Ok(Live { known: found? }),
+                found => {
+                    let found = found?;
+                    self.remember(found.as_ref()).await;
+                    return Ok(Live { known: found });
+                }
             }
         }
         unreachable!("the last attempt returns")
+    }
+
+    /// Keeps a newer root, so that the next look reads only the manifests that it does not know. Records below its watermarks are gone
+    /// with it: the next look that wants records lists them anew.
+    async fn remember(&self, found: Option<&Arc<KnownRoot>>) {
+        let mut known = self.known.lock().await;
+        let held = known.root.as_ref().map_or(0, |held| held.root.n);
+        if let Some(found) = found.filter(|found| found.root.n > held) {
+            let marks = &found.root.watermarks;
+            known
+                .unfolded
+                .retain(|(receiver, seq), _| marks.get(receiver).is_none_or(|mark| *seq > mark.seq));
+            known.root = Some(Arc::clone(found));
+        }
+    }
+
+    /// The newest root that was read.
+    pub(super) async fn held_root(&self) -> Option<Arc<KnownRoot>> {
+        self.known.lock().await.root.clone()
     }
 
     /// What is live in the newest root.

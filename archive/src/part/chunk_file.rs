@@ -11,6 +11,7 @@ use parquet::file::writer::SerializedFileWriter;
 
 use super::file_writer::{Open, write_error};
 use super::footer::KEY;
+use super::schema::Form;
 use super::{FileSummary, PartSettings, encoding};
 use crate::{ArchiveError, Checksummed, FileKind};
 
@@ -20,14 +21,16 @@ pub(super) type Chunks = Vec<(Bytes, ColumnCloseResult)>;
 /// A file that may not be there yet.
 pub(super) struct ChunkFile<W: Write + Send> {
     kind: FileKind,
+    form: Form,
     writer: Option<SerializedFileWriter<Checksummed<W>>>,
     rows: u64,
 }
 
 impl<W: Write + Send> ChunkFile<W> {
-    pub(super) fn new(kind: FileKind) -> Self {
+    pub(super) fn new(kind: FileKind, form: Form) -> Self {
         Self {
             kind,
+            form,
             writer: None,
             rows: 0,
         }
@@ -41,11 +44,16 @@ impl<W: Write + Send> ChunkFile<W> {
     ) -> Result<&mut SerializedFileWriter<Checksummed<W>>, ArchiveError> {
         if self.writer.is_none() {
             let properties = encoding::properties(self.kind, settings)?.into();
-            let schema = encoding::columns(self.kind).root_schema_ptr();
+            let schema = encoding::columns(self.kind, self.form).root_schema_ptr();
             let file = Checksummed::new(open(self.kind)?);
             self.writer = Some(SerializedFileWriter::new(file, schema, properties).map_err(write_error)?);
         }
         Ok(self.writer.as_mut().expect("it was made above"))
+    }
+
+    /// Bytes of the row groups so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.writer.as_ref().map_or(0, |writer| writer.bytes_written() as u64)
     }
 
     /// Adds a row group.

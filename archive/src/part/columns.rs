@@ -12,9 +12,9 @@ use parquet::errors::ParquetError;
 
 use emberkeep_model::{Labels, UNSET_START_TIMESTAMP};
 
-use super::schema;
+use super::schema::{self, Form};
 
-pub(super) fn tenants(tenant: &str, rows: usize) -> ArrayRef {
+fn tenants(tenant: &str, rows: usize) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(std::iter::repeat_n(tenant, rows)))
 }
 
@@ -23,7 +23,22 @@ pub(super) fn numbers(numbers: &mut Vec<i64>) -> ArrayRef {
     Arc::new(Int64Array::from(std::mem::take(numbers)))
 }
 
-pub(super) fn parts(part: i64, rows: usize) -> ArrayRef {
+/// The form of a file whose rows are of this tenant; of none in particular, when the tenant has no column.
+pub(super) fn form(tenant: Option<&str>) -> Form {
+    match tenant {
+        Some(_) => Form::Flush,
+        None => Form::Compacted,
+    }
+}
+
+/// The columns with which every file begins: the tenant, which parts of one tenant leave out, and the part.
+pub(super) fn of_all(tenant: Option<&str>, part: i64, rows: usize) -> Vec<ArrayRef> {
+    let mut columns: Vec<ArrayRef> = tenant.map(|tenant| tenants(tenant, rows)).into_iter().collect();
+    columns.push(parts(part, rows));
+    columns
+}
+
+fn parts(part: i64, rows: usize) -> ArrayRef {
     Arc::new(Int64Array::from(vec![part; rows]))
 }
 

@@ -20,8 +20,8 @@ const LABEL_NAMES: [&str; 3] = [LABELS, "key_value", "key"];
 const LABEL_VALUES: [&str; 3] = [LABELS, "key_value", "value"];
 
 /// The columns of a file, as Parquet has them.
-pub(super) fn columns(kind: FileKind) -> SchemaDescriptor {
-    let converted = ArrowSchemaConverter::new().convert(of(kind, u64::MAX));
+pub(super) fn columns(kind: FileKind, form: Form) -> SchemaDescriptor {
+    let converted = ArrowSchemaConverter::new().convert(of(kind, form));
     converted.expect("every type of the schema is one of Parquet")
 }
 

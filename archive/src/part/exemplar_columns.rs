@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::Float64Array;
+use arrow::array::{ArrayRef, Float64Array};
 use arrow::record_batch::RecordBatch;
 use parquet::errors::ParquetError;
 
@@ -10,6 +10,7 @@ use emberkeep_model::Exemplar;
 
 use super::columns::{self, LabelColumn};
 use super::schema;
+use crate::FileKind;
 
 /// Bytes that a row takes beside its labels.
 const ROW_BYTES: usize = 40;
@@ -43,17 +44,17 @@ impl ExemplarColumns {
     }
 
     /// The rows as Arrow columns; none are left.
-    pub(super) fn take_batch(&mut self, tenant: &str, part: i64) -> Result<RecordBatch, ParquetError> {
+    pub(super) fn take_batch(&mut self, tenant: Option<&str>, part: i64) -> Result<RecordBatch, ParquetError> {
         let rows = self.len();
         self.bytes = 0;
-        let columns = vec![
-            columns::tenants(tenant, rows),
-            columns::parts(part, rows),
+        let mut columns = columns::of_all(tenant, part, rows);
+        let own: Vec<ArrayRef> = vec![
             columns::numbers(&mut self.series_ids),
             columns::times(&mut self.timestamps),
             Arc::new(Float64Array::from(std::mem::take(&mut self.values))),
             self.labels.take()?,
         ];
-        Ok(RecordBatch::try_new(Arc::clone(&schema::EXEMPLARS), columns)?)
+        columns.extend(own);
+        Ok(RecordBatch::try_new(schema::of(FileKind::Exemplars, columns::form(tenant)).clone(), columns)?)
     }
 }

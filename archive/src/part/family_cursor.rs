@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use emberkeep_model::{SeenMetadata, TenantId};
 
-use super::metadata_pass::MetadataPass;
+use super::metadata_pass::{Asked, MetadataPass};
 use super::reader::OpenFiles;
 use crate::ArchiveError;
 
@@ -29,15 +29,15 @@ impl fmt::Debug for FamilyCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FamilyCursor")
             .field("tenant", &self.pass.tenant)
-            .field("family", &self.pass.family)
+            .field("asked", &self.pass.asked)
             .finish_non_exhaustive()
     }
 }
 
 impl FamilyCursor {
-    pub(super) fn new(files: Arc<OpenFiles>, tenant: TenantId, family: Option<String>) -> Self {
+    pub(super) fn new(files: Arc<OpenFiles>, tenant: TenantId, asked: Asked) -> Self {
         Self {
-            pass: MetadataPass::new(files, tenant, family),
+            pass: MetadataPass::new(files, tenant, asked),
         }
     }
 

@@ -9,7 +9,8 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 
 use super::footer::KEY;
-use super::{FileSummary, PartSettings, encoding, schema};
+use super::schema::{self, Form};
+use super::{FileSummary, PartSettings, encoding};
 use crate::{ArchiveError, Checksummed, FileKind};
 
 /// Makes the empty file of a kind.
@@ -18,6 +19,7 @@ pub(super) type Open<'a, W> = dyn FnMut(FileKind) -> Result<W, ArchiveError> + S
 /// A file that may not be there yet.
 pub(super) struct FileWriter<W: Write + Send> {
     kind: FileKind,
+    form: Form,
     writer: Option<ArrowWriter<Checksummed<W>>>,
     rows: u64,
     /// Bytes of the open row group before encoding.
@@ -25,9 +27,10 @@ pub(super) struct FileWriter<W: Write + Send> {
 }
 
 impl<W: Write + Send> FileWriter<W> {
-    pub(super) fn new(kind: FileKind) -> Self {
+    pub(super) fn new(kind: FileKind, form: Form) -> Self {
         Self {
             kind,
+            form,
             writer: None,
             rows: 0,
             group_bytes: 0,
@@ -45,11 +48,17 @@ impl<W: Write + Send> FileWriter<W> {
             let options = ArrowWriterOptions::new()
                 .with_properties(encoding::properties(self.kind, settings)?)
                 .with_skip_arrow_metadata(true);
-            let schema = schema::of(self.kind, u64::MAX).clone();
+            let schema = schema::of(self.kind, self.form).clone();
             let file = Checksummed::new(open(self.kind)?);
             self.writer = Some(ArrowWriter::try_new_with_options(file, schema, options).map_err(write_error)?);
         }
         Ok(self.writer.as_mut().expect("it was made above"))
+    }
+
+    /// Bytes so far: written, and encoded of the open row group.
+    pub(super) fn bytes(&self) -> u64 {
+        let writer = self.writer.as_ref();
+        writer.map_or(0, |writer| (writer.bytes_written() + writer.in_progress_size()) as u64)
     }
 
     /// Adds rows. A row group ends between batches, never inside one.

@@ -14,6 +14,7 @@ use emberkeep_model::{Counts, Histogram, HistogramRow, Span};
 
 use super::columns::{self, Lists};
 use super::schema;
+use crate::FileKind;
 
 /// Bytes that a row takes beside its lists.
 const ROW_BYTES: usize = 96;
@@ -129,9 +130,10 @@ impl HistogramColumns {
     }
 
     /// The rows as Arrow columns; none are left.
-    pub(super) fn take_batch(&mut self, tenant: &str, part: i64) -> Result<RecordBatch, ParquetError> {
+    pub(super) fn take_batch(&mut self, tenant: Option<&str>, part: i64) -> Result<RecordBatch, ParquetError> {
         let rows = self.len();
         self.bytes = 0;
+        let columns_form = columns::form(tenant);
         let is_float = BooleanBuffer::from(std::mem::take(&mut self.is_float));
         let (whole, float) = (NullBuffer::new(!&is_float), NullBuffer::new(is_float));
         let integers = |numbers: &mut Vec<i64>| -> ArrayRef {
@@ -140,9 +142,8 @@ impl HistogramColumns {
         let floats = |numbers: &mut Vec<f64>| -> ArrayRef {
             Arc::new(Float64Array::new(std::mem::take(numbers).into(), Some(float.clone())))
         };
-        let mut columns = vec![
-            columns::tenants(tenant, rows),
-            columns::parts(part, rows),
+        let mut columns = columns::of_all(tenant, part, rows);
+        let own: Vec<ArrayRef> = vec![
             columns::numbers(&mut self.series_ids),
             columns::times(&mut self.timestamps),
             columns::start_times(&mut self.start_timestamps, rows),
@@ -155,9 +156,10 @@ impl HistogramColumns {
             floats(&mut self.float_counts),
             floats(&mut self.float_zero_counts),
         ];
+        columns.extend(own);
         columns.extend(self.positive.take()?);
         columns.extend(self.negative.take()?);
         columns.push(self.custom_values.take::<Float64Type>()?);
-        Ok(RecordBatch::try_new(Arc::clone(&schema::HISTOGRAMS), columns)?)
+        Ok(RecordBatch::try_new(schema::of(FileKind::Histograms, columns_form).clone(), columns)?)
     }
 }

@@ -6,24 +6,65 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 use xxhash_rust::xxh3::xxh3_64;
 
+use emberkeep_model::TenantId;
+
 use super::TimeSpan;
 use crate::FileKind;
+use crate::catalog::WalRange;
 
 /// What every file of a part says about its origin, so that a catalog can be rebuilt from the files alone (DESIGN §5.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartInfo {
     /// The archive that the part belongs to ([`crate::Format::dataset`]).
     pub dataset: String,
-    /// The receiver that wrote it.
-    pub receiver: String,
-    /// The random name of the write-ahead log whose records it holds.
-    pub wal_id: String,
-    /// First WAL position in it.
-    pub wal_from: u64,
-    /// First WAL position after it.
-    pub wal_to: u64,
     /// The part's own name.
     pub ulid: Ulid,
+    /// Who made it, out of what.
+    pub origin: PartOrigin,
+}
+
+/// Who made a part, out of what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartOrigin {
+    /// A receiver, out of its log: level 0.
+    Flush {
+        /// The receiver's id.
+        receiver: String,
+        /// The records of its log that it holds.
+        wal: WalRange,
+    },
+    /// A merge of other parts: level 1 and above.
+    Compacted(Compaction),
+}
+
+/// What a merge of parts made a part of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compaction {
+    /// 1 and above.
+    pub level: u32,
+    /// Whose rows it has; they have no column for that.
+    pub tenant: TenantId,
+    /// The UTC day in which all its rows lie, in days since 1970.
+    pub day: i32,
+    /// The parts that went into it; they are not live beside it.
+    pub sources: Vec<Ulid>,
+    /// Masks up to this number are applied to its rows; 0 = none.
+    pub masks: u64,
+    /// When the newest of what went into it was committed, milliseconds since 1970.
+    pub committed_at: i64,
+    /// The same text in all parts of one merge that was split by series; none when it was not.
+    pub merge: Option<String>,
+}
+
+impl PartInfo {
+    /// 0 for a flush.
+    #[must_use]
+    pub fn level(&self) -> u32 {
+        match &self.origin {
+            PartOrigin::Flush { .. } => 0,
+            PartOrigin::Compacted(compaction) => compaction.level,
+        }
+    }
 }
 
 /// The part number that stands in each row: XXH3-64 of the ULID's 16 bytes, big endian, without the sign bit, so that engines
@@ -66,6 +107,19 @@ impl Default for PartSettings {
             histogram_page_rows: 512,
             other_page_rows: 1024,
             group_bytes: 32 << 20,
+        }
+    }
+}
+
+impl PartSettings {
+    /// Those of a merge, whose parts are read often and seldom written again (`docs/decisions/0013-merged-parts.md`).
+    #[must_use]
+    pub fn compacted() -> Self {
+        Self {
+            zstd_level: 3,
+            sample_page_rows: 64 << 10,
+            group_bytes: 8 << 20,
+            ..Self::default()
         }
     }
 }

@@ -1,12 +1,15 @@
 //! The columns of one batch of metadata.
 
+use std::ops::Range;
+
 use arrow::array::{Array, AsArray, Int64Array, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
 
-use emberkeep_model::{Metadata, MetricType, SeenMetadata};
+use emberkeep_model::{Metadata, MetricType, SeenMetadata, TenantId};
 
-use super::schema;
+use super::schema::{self, Form};
+use super::series_batch::tenants;
 
 /// A row before the labels of its series are known.
 pub(super) struct MetadataRow {
@@ -24,7 +27,7 @@ pub(super) struct SeriesPlace {
 
 /// The columns of one batch.
 pub(super) struct MetadataBatch<'a> {
-    pub(super) tenants: &'a StringArray,
+    tenants: Option<&'a StringArray>,
     pub(super) families: &'a StringArray,
     series_ids: &'a Int64Array,
     series_rows: &'a Int64Array,
@@ -37,7 +40,7 @@ pub(super) struct MetadataBatch<'a> {
 
 impl<'a> MetadataBatch<'a> {
     /// None when a column is not what it should be.
-    pub(super) fn new(batch: &'a RecordBatch) -> Option<Self> {
+    pub(super) fn new(batch: &'a RecordBatch, form: Form) -> Option<Self> {
         let text = |name| batch.column_by_name(name)?.as_string_opt::<i32>();
         let time = |name| {
             batch
@@ -46,7 +49,7 @@ impl<'a> MetadataBatch<'a> {
         };
         let number = |name| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
         Some(Self {
-            tenants: text(schema::TENANT)?,
+            tenants: tenants(batch, form)?,
             families: text(schema::FAMILY)?,
             series_ids: number(schema::SERIES_ID)?,
             series_rows: number(schema::SERIES_ROW)?,
@@ -56,6 +59,21 @@ impl<'a> MetadataBatch<'a> {
             first_seen: time(schema::FIRST_SEEN)?,
             last_seen: time(schema::LAST_SEEN)?,
         })
+    }
+
+    /// Whether a row is of the tenant, in a file that may hold it.
+    pub(super) fn is_of(&self, row: usize, tenant: &TenantId) -> bool {
+        self.tenants.is_none_or(|tenants| tenants.value(row) == tenant.as_str())
+    }
+
+    /// Whether a row is of one of these series of the series table.
+    pub(super) fn is_of_series(&self, row: usize, series_rows: &Range<i64>) -> bool {
+        self.series_rows.is_valid(row) && series_rows.contains(&self.series_rows.value(row))
+    }
+
+    /// Whether a row says something of a family.
+    pub(super) fn is_of_family(&self, row: usize) -> bool {
+        !self.series_rows.is_valid(row) && !self.series_ids.is_valid(row)
     }
 
     /// What is wrong with it otherwise: a type that nobody knows, or a series that cannot be.

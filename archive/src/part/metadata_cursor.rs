@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use emberkeep_model::{Labels, MetadataEntry, TenantId};
 
-use super::metadata_pass::MetadataPass;
+use super::metadata_pass::{Asked, MetadataPass};
 use super::part_file::PartFile;
 use super::reader::OpenFiles;
 use super::series_labels::labels_at;
@@ -24,14 +24,14 @@ impl fmt::Debug for MetadataCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MetadataCursor")
             .field("tenant", &self.pass.tenant)
-            .field("family", &self.pass.family)
+            .field("asked", &self.pass.asked)
             .finish_non_exhaustive()
     }
 }
 
 impl MetadataCursor {
-    pub(super) fn new(files: Arc<OpenFiles>, tenant: TenantId, family: Option<String>) -> Self {
-        let pass = MetadataPass::new(files, tenant, family);
+    pub(super) fn new(files: Arc<OpenFiles>, tenant: TenantId, asked: Asked) -> Self {
+        let pass = MetadataPass::new(files, tenant, asked);
         Self { pass, last: None }
     }
 

@@ -33,12 +33,41 @@ const COLUMNS: [&str; 9] = [
     schema::LAST_SEEN,
 ];
 
+/// Which rows of a tenant are read.
+#[derive(Debug, Clone)]
+pub(super) enum Asked {
+    /// All.
+    All,
+    /// Those of one family and of its series.
+    Family(String),
+    /// What was said of families, not of series.
+    Families,
+    /// What was said of the series in these rows of the series table.
+    Series(Range<i64>),
+}
+
+impl Asked {
+    /// All, or those of one family.
+    pub(super) fn family(family: Option<&str>) -> Self {
+        family.map_or(Self::All, |family| Self::Family(family.to_owned()))
+    }
+
+    fn is_asked(&self, table: &MetadataBatch<'_>, row: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Family(family) => table.families.value(row) == family,
+            Self::Families => table.is_of_family(row),
+            Self::Series(numbers) => table.is_of_series(row, numbers),
+        }
+    }
+}
+
 /// A pass in progress.
 #[derive(Debug)]
 pub(super) struct MetadataPass {
     pub(super) files: Arc<OpenFiles>,
     pub(super) tenant: TenantId,
-    pub(super) family: Option<String>,
+    pub(super) asked: Asked,
     /// Windows of the file still to read; `None` before the first look at the page index.
     windows: Option<VecDeque<GroupRows>>,
     last: Option<Key>,
@@ -52,11 +81,11 @@ fn key(row: &MetadataRow) -> Key {
 }
 
 impl MetadataPass {
-    pub(super) fn new(files: Arc<OpenFiles>, tenant: TenantId, family: Option<String>) -> Self {
+    pub(super) fn new(files: Arc<OpenFiles>, tenant: TenantId, asked: Asked) -> Self {
         Self {
             files,
             tenant,
-            family,
+            asked,
             windows: None,
             last: None,
         }
@@ -99,29 +128,30 @@ impl MetadataPass {
 
     fn windows(&self, file: &PartFile) -> Result<VecDeque<GroupRows>, ArchiveError> {
         let leaf = file.leaf(schema::HELP)?;
-        let may_hold = |row_group: usize, rows: &Range<usize>, column, text: &str| {
-            series_pages::may_hold_text(file, row_group, column, rows, text)
-        };
         let may_match = |row_group: usize, rows: &Range<usize>| {
-            let is_of_tenant = may_hold(row_group, rows, schema::TENANT, self.tenant.as_str())?;
-            match self.family.as_deref().filter(|_| is_of_tenant) {
-                Some(family) => may_hold(row_group, rows, schema::FAMILY, family),
-                None => Ok(is_of_tenant),
+            if !series_pages::may_hold_tenant(file, row_group, rows, &self.tenant)? {
+                return Ok(false);
+            }
+            match &self.asked {
+                Asked::All | Asked::Families => Ok(true),
+                Asked::Family(family) => series_pages::may_hold_text(file, row_group, schema::FAMILY, rows, family),
+                Asked::Series(numbers) => {
+                    series_pages::may_hold_number(file, row_group, schema::SERIES_ROW, rows, numbers)
+                }
             }
         };
         Ok(series_pages::windows_of(file, leaf, BATCH_BYTES, may_match)?.into())
     }
 
     async fn rows(&self, file: &PartFile, window: &GroupRows) -> Result<Vec<MetadataRow>, ArchiveError> {
-        let mut decoder = file.read(window, &file.projection(&COLUMNS), BATCH_ROWS).await?;
+        let mut decoder = file.read(window, &file.projection(&file.known(&COLUMNS)), BATCH_ROWS).await?;
         let mut rows = Vec::new();
         while let Some(batch) = file.next_batch(&mut decoder)? {
-            let table = MetadataBatch::new(&batch)
+            let table = MetadataBatch::new(&batch, file.form())
                 .ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
             for row in 0..batch.num_rows() {
                 let family = table.families.value(row);
-                let is_asked = self.family.as_ref().is_none_or(|asked| asked == family);
-                if table.tenants.value(row) == self.tenant.as_str() && is_asked {
+                if table.is_of(row, &self.tenant) && self.asked.is_asked(&table, row) {
                     let found = table.row(row);
                     rows.push(found.map_err(|what| file.corrupt(format!("family `{family}` has {what}")))?);
                 }

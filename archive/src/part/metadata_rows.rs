@@ -6,13 +6,17 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, StringArray};
+use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::record_batch::RecordBatch;
 use parquet::errors::ParquetError;
 
 use emberkeep_model::{Metadata, SeenMetadata};
 
 use super::{TimeSpan, columns, schema};
+use crate::FileKind;
+
+/// So many rows are kept before it is worth a look whether some are equal.
+const MANY_ROWS: usize = 64 << 10;
 
 /// Variants of one tenant, and of what.
 #[derive(Debug, Default)]
@@ -20,6 +24,8 @@ pub(super) struct MetadataRows {
     families: Texts<String>,
     variants: Texts<Metadata>,
     rows: Vec<Row>,
+    /// Rows at which equal ones are made one: the same is said by every part of a merge.
+    most_rows: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +90,13 @@ impl MetadataRows {
             };
             self.rows.push(row);
         }
+        if self.rows.len() > self.most_rows.max(MANY_ROWS) {
+            self.most_rows = 2 * self.settle();
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
     }
 
     /// Brings the rows into the order of the file: by family, what was said of the family first, then series in row order, then by
@@ -93,6 +106,7 @@ impl MetadataRows {
             families,
             variants,
             rows,
+            ..
         } = self;
         let family = |row: &Row| families.texts[row.family as usize].as_str();
         let variant = |row: &Row| &variants.texts[row.variant as usize];
@@ -112,16 +126,15 @@ impl MetadataRows {
     }
 
     /// Some of the settled rows as Arrow columns.
-    pub(super) fn batch(&self, rows: Range<usize>, tenant: &str, part: i64) -> Result<RecordBatch, ParquetError> {
+    pub(super) fn batch(&self, rows: Range<usize>, tenant: Option<&str>, part: i64) -> Result<RecordBatch, ParquetError> {
         let rows = &self.rows[rows];
         let family = |row: &Row| self.families.texts[row.family as usize].as_str();
         let metadata = || rows.iter().map(|row| &self.variants.texts[row.variant as usize]);
         let ids: Int64Array = rows.iter().map(|row| row.series.map(|(_, id)| id)).collect();
         let number = |(row, _)| i64::try_from(row).expect("a file has fewer than 2^63 rows");
         let series_rows: Int64Array = rows.iter().map(|row| row.series.map(number)).collect();
-        let columns = vec![
-            columns::tenants(tenant, rows.len()),
-            columns::parts(part, rows.len()),
+        let mut columns = columns::of_all(tenant, part, rows.len());
+        let own: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(rows.iter().map(family))),
             Arc::new(ids),
             Arc::new(series_rows),
@@ -133,6 +146,7 @@ impl MetadataRows {
             columns::times(&mut rows.iter().map(|row| row.first_seen).collect()),
             columns::times(&mut rows.iter().map(|row| row.last_seen).collect()),
         ];
-        Ok(RecordBatch::try_new(Arc::clone(&schema::METADATA), columns)?)
+        columns.extend(own);
+        Ok(RecordBatch::try_new(schema::of(FileKind::Metadata, columns::form(tenant)).clone(), columns)?)
     }
 }

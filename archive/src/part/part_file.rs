@@ -3,6 +3,7 @@
 //! Whatever the bytes say, a reader gets an error and not a panic; and what does not fit the catalog's entry is refused here.
 //! The decoder asserts some of what a footer says, so it is called behind [`guarded`] only.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,9 +20,12 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, Parq
 use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
 
+use emberkeep_model::TenantId;
+
 use super::footer::{Footer, KEY};
 use super::page_header::check_pages;
-use super::schema;
+use super::schema::{self, Form};
+use super::{PartInfo, PartOrigin, TenantSummary};
 use crate::ArchiveError;
 use crate::catalog::FileEntry;
 
@@ -87,7 +91,9 @@ pub(super) struct PartFile {
     location: Path,
     bytes: u64,
     metadata: ArrowReaderMetadata,
-    version: u64,
+    info: PartInfo,
+    form: Form,
+    tenants: Option<BTreeMap<String, TenantSummary>>,
 }
 
 impl fmt::Debug for PartFile {
@@ -109,30 +115,22 @@ impl PartFile {
         let location = entry.location()?;
         let parquet = load(&*store, &location, entry.bytes, column_index).await?;
         let corrupt = |reason: String| ArchiveError::corrupt(&location, reason);
-        let mut groups = parquet.row_groups().iter();
-        let rows = groups.try_fold(0_u64, |sum, group| {
-            sum.checked_add(u64::try_from(group.num_rows()).ok()?)
-        });
-        if rows != Some(entry.rows) {
+        let (footer, rows) = footer_in(&parquet, &location)?;
+        if rows != entry.rows {
             return Err(corrupt(format!(
                 "its row groups do not have the {} rows that the catalog says",
                 entry.rows
             )));
         }
-        let pairs = parquet.file_metadata().key_value_metadata();
-        let json = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == KEY)?.value.as_deref());
-        let footer = Footer::parse(
-            location.as_ref(),
-            json.ok_or_else(|| corrupt(format!("no footer entry `{KEY}`")))?,
-        )?;
         if footer.kind != entry.kind || footer.part != part {
             let (kind, number) = (footer.kind.as_str(), footer.part);
             return Err(corrupt(format!("it says that it is `{kind}` of part {number}")));
         }
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = guarded(&location, || ArrowReaderMetadata::try_new(Arc::new(parquet), options))?;
-        // Every column is there, with its type, or it is not a part of level 0.
-        for field in schema::of(entry.kind, footer.version).fields() {
+        let info = footer.info().map_err(|what| corrupt(format!("its footer has {what}")))?;
+        // Every column is there, with its type, or it is not a part of this level and version.
+        for field in schema::of(entry.kind, footer.form()).fields() {
             let found = metadata.schema().field_with_name(field.name());
             let is_same =
                 |found: &Field| found.data_type() == field.data_type() && found.is_nullable() == field.is_nullable();
@@ -149,7 +147,9 @@ impl PartFile {
             location,
             bytes: entry.bytes,
             metadata,
-            version: footer.version,
+            info,
+            form: footer.form(),
+            tenants: footer.tenants().cloned(),
         })
     }
 
@@ -157,9 +157,48 @@ impl PartFile {
         self.metadata.metadata()
     }
 
-    /// The format version of the file.
-    pub(super) fn version(&self) -> u64 {
-        self.version
+    /// Where the part comes from.
+    pub(super) fn info(&self) -> &PartInfo {
+        &self.info
+    }
+
+    /// Which columns the file has.
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// What each tenant has in the part, where the footer says so.
+    pub(super) fn tenants(&self) -> Option<&BTreeMap<String, TenantSummary>> {
+        self.tenants.as_ref()
+    }
+
+    /// The day in which all rows lie, from level 1.
+    pub(super) fn day(&self) -> Option<i32> {
+        match &self.info.origin {
+            PartOrigin::Flush { .. } => None,
+            PartOrigin::Compacted(of) => Some(of.day),
+        }
+    }
+
+    /// Whether rows of the tenant may be in it; a file of one tenant has no column of tenants.
+    pub(super) fn may_hold(&self, tenant: &TenantId) -> bool {
+        match &self.info.origin {
+            PartOrigin::Flush { .. } => true,
+            PartOrigin::Compacted(of) => of.tenant == *tenant,
+        }
+    }
+
+    /// The numbers of chosen rows, counted from the start of the file.
+    pub(super) fn numbers(&self, of: &GroupRows) -> impl Iterator<Item = u64> + use<> {
+        let groups = &self.metadata().row_groups()[..of.row_group];
+        let before = groups.iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).sum::<u64>();
+        of.rows.clone().into_iter().flatten().map(move |row| before + row as u64)
+    }
+
+    /// Those of the names that are columns of the file.
+    pub(super) fn known<'a>(&self, columns: &[&'a str]) -> Vec<&'a str> {
+        let has = |name: &&str| self.leaves_of(name).next().is_some();
+        columns.iter().copied().filter(has).collect()
     }
 
     pub(super) fn corrupt(&self, reason: impl ToString) -> ArchiveError {
@@ -281,6 +320,29 @@ impl PartFile {
     ) -> Result<Option<RecordBatch>, ArchiveError> {
         guarded(&self.location, || reader.next().transpose())
     }
+}
+
+/// Reads what a file says of itself, and how many rows it has.
+pub(super) async fn footer_of(
+    store: &dyn ObjectStore,
+    location: &Path,
+    bytes: u64,
+) -> Result<(Footer, u64), ArchiveError> {
+    let parquet = load(store, location, bytes, PageIndexPolicy::Skip).await?;
+    footer_in(&parquet, location)
+}
+
+fn footer_in(parquet: &ParquetMetaData, location: &Path) -> Result<(Footer, u64), ArchiveError> {
+    let corrupt = |reason: String| ArchiveError::corrupt(location, reason);
+    let mut groups = parquet.row_groups().iter();
+    let rows = groups.try_fold(0_u64, |sum, group| {
+        sum.checked_add(u64::try_from(group.num_rows()).ok()?)
+    });
+    let rows = rows.ok_or_else(|| corrupt("its row groups have impossible numbers of rows".to_owned()))?;
+    let pairs = parquet.file_metadata().key_value_metadata();
+    let json = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == KEY)?.value.as_deref());
+    let json = json.ok_or_else(|| corrupt(format!("no footer entry `{KEY}`")))?;
+    Ok((Footer::parse(location.as_ref(), json)?, rows))
 }
 
 async fn load(

@@ -1,5 +1,6 @@
 //! An open part: footers and page indexes of its files, shared by all scans over it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
@@ -10,9 +11,12 @@ use emberkeep_model::{ExemplarRun, HistogramRun, Run, TenantId};
 
 use super::family_cursor::FamilyCursor;
 use super::metadata_cursor::MetadataCursor;
+use super::metadata_pass::Asked;
 use super::part_file::PartFile;
 use super::row_window::RowFile;
 use super::scan::{PartScan, ScanQuery};
+use super::series_metadata::SeriesMetadata;
+use super::{PartInfo, TenantSummary};
 use crate::catalog::{FileEntry, PartEntry};
 use crate::{ArchiveError, FileKind};
 
@@ -92,13 +96,37 @@ impl PartReader {
     /// those pages that have its series.
     #[must_use]
     pub fn metadata(&self, tenant: &TenantId, family: Option<&str>) -> MetadataCursor {
-        MetadataCursor::new(Arc::clone(&self.files), tenant.clone(), family.map(str::to_owned))
+        MetadataCursor::new(Arc::clone(&self.files), tenant.clone(), Asked::family(family))
     }
 
     /// As [`Self::metadata`], without the labels of series; the series table is not read.
     #[must_use]
     pub fn families(&self, tenant: &TenantId, family: Option<&str>) -> FamilyCursor {
-        FamilyCursor::new(Arc::clone(&self.files), tenant.clone(), family.map(str::to_owned))
+        FamilyCursor::new(Arc::clone(&self.files), tenant.clone(), Asked::family(family))
+    }
+
+    /// What was said of families alone, not of their series.
+    #[must_use]
+    pub fn families_alone(&self, tenant: &TenantId) -> FamilyCursor {
+        FamilyCursor::new(Arc::clone(&self.files), tenant.clone(), Asked::Families)
+    }
+
+    /// The metadata of series, looked up in the order of the series table.
+    #[must_use]
+    pub fn series_metadata(&self, tenant: &TenantId) -> SeriesMetadata {
+        SeriesMetadata::new(Arc::clone(&self.files), tenant.clone())
+    }
+
+    /// Where the part comes from, as its series table says.
+    #[must_use]
+    pub fn info(&self) -> &PartInfo {
+        self.files.series.info()
+    }
+
+    /// What each tenant has in it, as the footer of its series table says; none before version 3.
+    #[must_use]
+    pub fn tenants(&self) -> Option<&BTreeMap<String, TenantSummary>> {
+        self.files.series.tenants()
     }
 }
 

@@ -14,7 +14,7 @@ use super::chunk_file::Chunks;
 use super::encoding::ID_DICTIONARY_BYTES;
 use super::hybrid::Levels;
 use super::run_column::RunColumn;
-use super::{RunSlice, decimal, delta};
+use super::{RunSlice, decimal, delta, schema};
 
 /// A series with at most so many rows is never cut by the end of a page.
 const WHOLE_ROWS: usize = 4096;
@@ -23,7 +23,8 @@ const WHOLE_ROWS: usize = 4096;
 pub(super) struct SampleColumns {
     packer: Packer,
     page_rows: usize,
-    tenants: RunColumn,
+    /// None when all rows are of one tenant.
+    tenants: Option<RunColumn>,
     parts: RunColumn,
     series_ids: RunColumn,
     timestamps: ChunkWriter,
@@ -50,12 +51,15 @@ struct OpenPage {
 impl SampleColumns {
     /// `columns` are those of the file; a page has `page_rows` rows or somewhat more.
     pub(super) fn new(columns: &SchemaDescriptor, page_rows: usize, zstd_level: i32) -> Result<Self, ParquetError> {
-        let chunk = |i| ChunkWriter::new(columns.column(i));
-        let runs = |i| RunColumn::new(columns.column(i), chunk(i));
+        // Without a column of tenants, all others stand one further to the left.
+        let has_tenants = columns.column(0).name() == schema::TENANT;
+        let column = |i: usize| columns.column(i - usize::from(!has_tenants));
+        let chunk = |i| ChunkWriter::new(column(i));
+        let runs = |i| RunColumn::new(column(i), chunk(i));
         Ok(Self {
             packer: Packer::new(zstd_level)?,
             page_rows,
-            tenants: runs(0),
+            tenants: has_tenants.then(|| runs(0)),
             parts: runs(1),
             series_ids: runs(2).with_dictionary_bytes(ID_DICTIONARY_BYTES),
             timestamps: chunk(3),
@@ -77,14 +81,14 @@ impl SampleColumns {
     /// Bytes of the pages of the row group that have ended.
     pub(super) fn bytes(&self) -> usize {
         let runs = [
-            &self.tenants,
             &self.parts,
             &self.series_ids,
             &self.scales,
             &self.start_timestamps,
         ];
         let chunks = [&self.timestamps, &self.unscaled, &self.raw_values];
-        runs.map(RunColumn::bytes).iter().sum::<usize>() + chunks.map(ChunkWriter::bytes).iter().sum::<usize>()
+        let tenants = self.tenants.as_ref().map_or(0, RunColumn::bytes);
+        tenants + runs.map(RunColumn::bytes).iter().sum::<usize>() + chunks.map(ChunkWriter::bytes).iter().sum::<usize>()
     }
 
     /// The first of a run's rows from `from` on that go into the open page. A page never ends inside a series that is short enough.
@@ -106,7 +110,9 @@ impl SampleColumns {
         rows: Range<usize>,
     ) -> Result<bool, ParquetError> {
         let count = u32::try_from(rows.len()).expect("a page has fewer than 2^32 rows");
-        self.tenants.push_text(tenant, count);
+        if let Some(tenants) = &mut self.tenants {
+            tenants.push_text(tenant, count);
+        }
         self.parts.push_number(part, count);
         self.series_ids.push_new_number(series_id, count);
         self.scales.push_number(i64::from(scale), count);
@@ -147,7 +153,9 @@ impl SampleColumns {
         if rows == 0 {
             return Ok(());
         }
-        self.tenants.end_page(packer)?;
+        if let Some(tenants) = &mut self.tenants {
+            tenants.end_page(packer)?;
+        }
         self.parts.end_page(packer)?;
         self.series_ids.end_page(packer)?;
         self.scales.end_page(packer)?;
@@ -191,8 +199,11 @@ impl SampleColumns {
         self.end_page()?;
         self.group_rows = 0;
         let packer = &mut self.packer;
-        Ok(vec![
-            self.tenants.close(packer)?,
+        let mut chunks = Chunks::new();
+        if let Some(tenants) = &mut self.tenants {
+            chunks.push(tenants.close(packer)?);
+        }
+        chunks.extend([
             self.parts.close(packer)?,
             self.series_ids.close(packer)?,
             self.timestamps.close(None, packer)?,
@@ -200,6 +211,7 @@ impl SampleColumns {
             self.scales.close(packer)?,
             self.raw_values.close(None, packer)?,
             self.start_timestamps.close(packer)?,
-        ])
+        ]);
+        Ok(chunks)
     }
 }

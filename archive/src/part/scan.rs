@@ -9,13 +9,13 @@ use arrow::record_batch::RecordBatch;
 
 use emberkeep_model::{ExemplarRun, HistogramRun, Labels, Matcher, Run, TenantId, TimeRange};
 
-use super::footer::ALL_KINDS;
 use super::part_file::{GroupRows, Pages};
 use super::reader::OpenFiles;
 use super::row_window::RowWindow;
 use super::schema;
 use super::series_batch::{RowsBatch, SeriesBatch};
 use super::series_pages::windows;
+use crate::digest::Digests;
 use crate::{ArchiveError, FileKind};
 
 /// One series is decoded for each so many rows of the window; as many as are in a part of a few minutes.
@@ -63,6 +63,8 @@ pub enum ScanKinds {
     Exemplars,
     /// All there is: every series, also those with metadata alone, and the range leaves none out.
     All,
+    /// As [`ScanKinds::All`], with the digests that the part keeps of each series.
+    AllWithDigests,
 }
 
 /// A series of a part that matches, and where its rows are. All ranges are empty for a series with nothing but metadata.
@@ -70,6 +72,8 @@ pub enum ScanKinds {
 pub struct SeriesRows {
     /// The series.
     pub labels: Labels,
+    /// Its row in the series table, counted from 0.
+    pub row: u64,
     /// Its rows in `samples`.
     pub samples: Range<u64>,
     /// Its rows in `histograms`.
@@ -82,6 +86,8 @@ pub struct SeriesRows {
     /// Its newest float or histogram in the part, milliseconds since 1970; without any its newest exemplar, and without those, when
     /// its metadata was last seen.
     pub max_time: i64,
+    /// Digests of its rows as the part has them, from level 1 and when they were asked for; else of nothing.
+    pub digests: Digests,
 }
 
 /// A scan in progress. Call [`PartScan::next`] for the next series and [`PartScan::samples`] and its siblings for its rows, or not.
@@ -232,7 +238,11 @@ impl PartScan {
     async fn fill(&mut self) -> Result<bool, ArchiveError> {
         let files = Arc::clone(&self.files);
         let file = &files.series;
-        let projection = file.projection(&COLUMNS);
+        let mut columns = file.known(&COLUMNS);
+        if self.query.kinds == ScanKinds::AllWithDigests {
+            columns.extend(file.known(&schema::DIGESTS));
+        }
+        let projection = file.projection(&columns);
         if self.windows.is_none() {
             self.windows = Some(windows(file, &self.query, self.window_bytes)?.into());
         }
@@ -246,18 +256,21 @@ impl PartScan {
         }
         let slice = self.window.take(self.slice_series);
         let mut decoder = file.decode(&slice, &projection, self.slice_series, &self.pages)?;
+        let mut numbers = file.numbers(&slice);
         while let Some(batch) = file.next_batch(&mut decoder)? {
-            self.enqueue(&batch)?;
+            self.enqueue(&batch, &mut numbers)?;
         }
         Ok(true)
     }
 
-    fn enqueue(&mut self, batch: &RecordBatch) -> Result<(), ArchiveError> {
+    /// `numbers` are the rows of the batch and of those behind it, counted from the start of the file.
+    fn enqueue(&mut self, batch: &RecordBatch, numbers: &mut impl Iterator<Item = u64>) -> Result<(), ArchiveError> {
         let files = &self.files;
         let file = &files.series;
-        let table = SeriesBatch::new(batch, file.version() >= ALL_KINDS);
+        let table = SeriesBatch::new(batch, file.form());
         let table = table.ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
         for row in 0..batch.num_rows() {
+            let number = numbers.next().ok_or_else(|| file.corrupt("it has more rows than it says"))?;
             let (min_time, max_time) = (table.min_times.value(row), table.max_times.value(row));
             let has_rows = |rows: &RowsBatch<'_>| rows.row(row).is_none_or(|rows| !rows.is_empty());
             let is_wanted = match self.query.kinds {
@@ -266,9 +279,9 @@ impl PartScan {
                         && (has_rows(&table.samples) || has_rows(&table.histograms))
                 }
                 ScanKinds::Exemplars => has_rows(&table.exemplars),
-                ScanKinds::All => true,
+                ScanKinds::All | ScanKinds::AllWithDigests => true,
             };
-            if table.tenants.value(row) != self.query.tenant.as_str() || !is_wanted {
+            if !table.is_of(row, &self.query.tenant) || !is_wanted {
                 continue;
             }
             let matches = |matcher: &Matcher| matcher.matches(table.labels.value(row, matcher.name()));
@@ -289,17 +302,21 @@ impl PartScan {
                 *next = rows.end;
                 Ok(rows)
             };
+            let digests = table.digests(row, file.day());
+            let digests = digests.ok_or_else(|| file.corrupt(format!("series {labels} has impossible digests")))?;
             let next = &mut self.next_rows;
             let samples = take(table.samples.row(row), &mut next.samples, FileKind::Samples)?;
             let histograms = take(table.histograms.row(row), &mut next.histograms, FileKind::Histograms)?;
             let exemplars = take(table.exemplars.row(row), &mut next.exemplars, FileKind::Exemplars)?;
             self.queue.push_back(SeriesRows {
                 labels,
+                row: number,
                 samples,
                 histograms,
                 exemplars,
                 min_time,
                 max_time,
+                digests,
             });
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Columns of the files (`docs/formats/parts.md`).
 //!
-//! Every column is plain for other engines: numbers, texts, lists and maps of them, no unsigned integers, no binary blobs.
+//! Every column is plain for other engines: numbers, texts, lists and maps of them, no unsigned integers. Digests alone are bytes, which nobody needs in order to
+//! read what the part holds.
 
 use std::sync::{Arc, LazyLock};
 
@@ -27,6 +28,14 @@ pub(super) const HISTOGRAMS_ROW_START: &str = "histograms_row_start";
 pub(super) const HISTOGRAMS_ROW_COUNT: &str = "histograms_row_count";
 pub(super) const EXEMPLARS_ROW_START: &str = "exemplars_row_start";
 pub(super) const EXEMPLARS_ROW_COUNT: &str = "exemplars_row_count";
+
+/// Digests of the rows of each kind, and of start timestamps (`super::digest_bytes`).
+pub(super) const DIGESTS: [&str; 4] = [
+    "samples_digests",
+    "histograms_digests",
+    "exemplars_digests",
+    "start_timestamps_digests",
+];
 
 pub(super) const RESET_HINT: &str = "reset_hint";
 pub(super) const SCHEMA: &str = "schema";
@@ -55,7 +64,7 @@ pub(super) const HELP: &str = "help";
 pub(super) const FIRST_SEEN: &str = "first_seen";
 pub(super) const LAST_SEEN: &str = "last_seen";
 
-pub(super) static SAMPLES: LazyLock<SchemaRef> = LazyLock::new(|| {
+static SAMPLES: LazyLock<SchemaRef> = LazyLock::new(|| {
     file(vec![
         required(SERIES_ID, DataType::Int64),
         required(TIMESTAMP, timestamp()),
@@ -66,7 +75,7 @@ pub(super) static SAMPLES: LazyLock<SchemaRef> = LazyLock::new(|| {
     ])
 });
 
-pub(super) static SERIES: LazyLock<SchemaRef> = LazyLock::new(|| {
+static SERIES: LazyLock<SchemaRef> = LazyLock::new(|| {
     let mut fields = series_of_version_1();
     for name in [
         HISTOGRAMS_ROW_START,
@@ -81,7 +90,7 @@ pub(super) static SERIES: LazyLock<SchemaRef> = LazyLock::new(|| {
 
 static SERIES_OF_VERSION_1: LazyLock<SchemaRef> = LazyLock::new(|| file(series_of_version_1()));
 
-pub(super) static HISTOGRAMS: LazyLock<SchemaRef> = LazyLock::new(|| {
+static HISTOGRAMS: LazyLock<SchemaRef> = LazyLock::new(|| {
     file(vec![
         required(SERIES_ID, DataType::Int64),
         required(TIMESTAMP, timestamp()),
@@ -106,7 +115,7 @@ pub(super) static HISTOGRAMS: LazyLock<SchemaRef> = LazyLock::new(|| {
     ])
 });
 
-pub(super) static EXEMPLARS: LazyLock<SchemaRef> = LazyLock::new(|| {
+static EXEMPLARS: LazyLock<SchemaRef> = LazyLock::new(|| {
     file(vec![
         required(SERIES_ID, DataType::Int64),
         required(TIMESTAMP, timestamp()),
@@ -115,7 +124,7 @@ pub(super) static EXEMPLARS: LazyLock<SchemaRef> = LazyLock::new(|| {
     ])
 });
 
-pub(super) static METADATA: LazyLock<SchemaRef> = LazyLock::new(|| {
+static METADATA: LazyLock<SchemaRef> = LazyLock::new(|| {
     file(vec![
         required(FAMILY, DataType::Utf8),
         nullable(SERIES_ID, DataType::Int64),
@@ -128,11 +137,35 @@ pub(super) static METADATA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ])
 });
 
-/// The columns that a file of this kind and format version has, at least.
-pub(super) fn of(kind: FileKind, version: u64) -> &'static SchemaRef {
+/// Which columns the files of a part have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A flush of version 1: floats alone.
+    Floats,
+    /// A flush: rows of all tenants.
+    Flush,
+    /// From level 1: rows of one tenant, which has no column, and digests of each series.
+    Compacted,
+}
+
+static COMPACTED: LazyLock<[SchemaRef; 5]> = LazyLock::new(|| {
+    FileKind::ALL.map(|kind| {
+        let fields = of(kind, Form::Flush).fields().iter().skip(1).map(|field| field.as_ref().clone());
+        let digests = DIGESTS.map(|name| nullable(name, DataType::Binary));
+        let more = match kind {
+            FileKind::Series => digests.to_vec(),
+            _ => Vec::new(),
+        };
+        Arc::new(Schema::new(fields.chain(more).collect::<Vec<_>>()))
+    })
+});
+
+/// The columns that a file of this kind has, at least.
+pub(super) fn of(kind: FileKind, form: Form) -> &'static SchemaRef {
     match kind {
+        _ if form == Form::Compacted => &COMPACTED[kind as usize],
         FileKind::Samples => &SAMPLES,
-        FileKind::Series if version < super::footer::ALL_KINDS => &SERIES_OF_VERSION_1,
+        FileKind::Series if form == Form::Floats => &SERIES_OF_VERSION_1,
         FileKind::Series => &SERIES,
         FileKind::Histograms => &HISTOGRAMS,
         FileKind::Exemplars => &EXEMPLARS,
@@ -152,7 +185,7 @@ fn series_of_version_1() -> Vec<Field> {
     ]
 }
 
-/// What every file begins with, and its own columns.
+/// What every file of a flush begins with, and its own columns.
 fn file(own: Vec<Field>) -> SchemaRef {
     let mut fields = vec![required(TENANT, DataType::Utf8), required(PART, DataType::Int64)];
     fields.extend(own);

@@ -12,9 +12,10 @@ use super::TimeSpan;
 use super::bounds::Bounds;
 use super::chunk::{ChunkWriter, DataPage, Packer};
 use super::chunk_file::Chunks;
-use super::delta;
+use super::digest_pages::DigestPages;
 use super::label_pages::LabelPages;
 use super::run_column::RunColumn;
+use super::{delta, schema};
 
 /// A page ends before its time when its labels are so many bytes.
 const PAGE_BYTES: usize = 1 << 20;
@@ -26,12 +27,15 @@ const NUMBERS: usize = 8;
 pub(super) struct SeriesColumns {
     packer: Packer,
     page_rows: usize,
-    tenants: RunColumn,
+    /// None when all rows are of one tenant.
+    tenants: Option<RunColumn>,
     parts: RunColumn,
     series_ids: ChunkWriter,
     metric_names: RunColumn,
     labels: LabelPages,
     numbers: [ChunkWriter; NUMBERS],
+    /// None for a flush.
+    digests: Option<DigestPages>,
     group_rows: usize,
     page: OpenPage,
 }
@@ -55,18 +59,24 @@ impl SeriesColumns {
     /// `columns` are those of the file.
     pub(super) fn new(columns: &SchemaDescriptor, page_rows: usize, zstd_level: i32) -> Result<Self, ParquetError> {
         // What is a few bytes for each page gains nothing, and costs a reader a context for each column and open part.
-        let unpacked = |i| ChunkWriter::unpacked(columns.column(i));
-        let packed = |i| ChunkWriter::new(columns.column(i));
+        // Without a column of tenants, all others stand one further to the left.
+        let has_tenants = columns.column(0).name() == schema::TENANT;
+        let column = |i: usize| columns.column(i - usize::from(!has_tenants));
+        let unpacked = |i| ChunkWriter::unpacked(column(i));
+        let packed = |i| ChunkWriter::new(column(i));
+        let digests = 6 + NUMBERS;
+        let has_digests = columns.num_columns() > digests;
         Ok(Self {
             packer: Packer::new(zstd_level)?,
             page_rows,
-            tenants: RunColumn::new(columns.column(0), unpacked(0)),
-            parts: RunColumn::new(columns.column(1), unpacked(1)),
+            tenants: has_tenants.then(|| RunColumn::new(column(0), unpacked(0))),
+            parts: RunColumn::new(column(1), unpacked(1)),
             // Hashes cannot be compressed.
             series_ids: unpacked(2),
-            metric_names: RunColumn::new(columns.column(3), packed(3)),
+            metric_names: RunColumn::new(column(3), packed(3)),
             labels: LabelPages::new(packed(4), packed(5)),
             numbers: std::array::from_fn(|i| if i < 2 { packed(6 + i) } else { unpacked(6 + i) }),
+            digests: has_digests.then(|| DigestPages::new(std::array::from_fn(|i| packed(digests + i)))),
             group_rows: 0,
             page: OpenPage::default(),
         })
@@ -79,9 +89,18 @@ impl SeriesColumns {
 
     /// Bytes of the pages of the row group that have ended.
     pub(super) fn bytes(&self) -> usize {
-        let runs = [&self.tenants, &self.parts, &self.metric_names];
+        let runs = [&self.parts, &self.metric_names];
+        let tenants = self.tenants.as_ref().map_or(0, RunColumn::bytes);
+        let digests = self.digests.as_ref().map_or(0, DigestPages::bytes);
         let numbers = self.numbers.iter().map(ChunkWriter::bytes).sum::<usize>();
-        runs.map(RunColumn::bytes).iter().sum::<usize>() + self.series_ids.bytes() + self.labels.bytes() + numbers
+        runs.map(RunColumn::bytes).iter().sum::<usize>() + self.series_ids.bytes() + self.labels.bytes() + numbers + tenants + digests
+    }
+
+    /// Adds the digests of the next series, as bytes, none of a kind that it does not have; before the series itself.
+    pub(super) fn push_digests(&mut self, digests: [&[u8]; 4]) {
+        if let Some(pages) = &mut self.digests {
+            pages.push(digests);
+        }
     }
 
     /// Adds a series with its oldest and newest time, and ends the page when it is full; true then.
@@ -94,7 +113,9 @@ impl SeriesColumns {
         times: TimeSpan,
         rows: &RowsByKind,
     ) -> Result<bool, ParquetError> {
-        self.tenants.push_text(tenant, 1);
+        if let Some(tenants) = &mut self.tenants {
+            tenants.push_text(tenant, 1);
+        }
         self.parts.push_number(part, 1);
         self.page.series_ids.push(series_id);
         self.metric_names.push_text(metric_name(labels), 1);
@@ -119,7 +140,12 @@ impl SeriesColumns {
         if rows == 0 {
             return Ok(());
         }
-        self.tenants.end_page(packer)?;
+        if let Some(tenants) = &mut self.tenants {
+            tenants.end_page(packer)?;
+        }
+        if let Some(digests) = &mut self.digests {
+            digests.end_page(packer)?;
+        }
         self.parts.end_page(packer)?;
         self.metric_names.end_page(packer)?;
         self.labels.end_page(packer)?;
@@ -147,15 +173,21 @@ impl SeriesColumns {
         self.end_page()?;
         self.group_rows = 0;
         let packer = &mut self.packer;
-        let mut chunks = vec![
-            self.tenants.close(packer)?,
+        let mut chunks = Chunks::new();
+        if let Some(tenants) = &mut self.tenants {
+            chunks.push(tenants.close(packer)?);
+        }
+        chunks.extend([
             self.parts.close(packer)?,
             self.series_ids.close(None, packer)?,
             self.metric_names.close(packer)?,
-        ];
+        ]);
         self.labels.close(packer, &mut chunks)?;
         for column in &mut self.numbers {
             chunks.push(column.close(None, packer)?);
+        }
+        if let Some(digests) = &mut self.digests {
+            digests.close(packer, &mut chunks)?;
         }
         Ok(chunks)
     }

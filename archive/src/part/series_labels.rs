@@ -14,7 +14,9 @@ use emberkeep_model::{Labels, TenantId};
 use super::label_batch::LabelBatch;
 use super::metadata_batch::SeriesPlace;
 use super::part_file::{GroupRows, PartFile};
-use super::{schema, series_pages};
+use super::schema::{self, Form};
+use super::series_batch::tenants;
+use super::series_pages;
 use crate::ArchiveError;
 
 /// Pages of labels that are read at once have so many bytes, at most, or are one.
@@ -32,18 +34,18 @@ pub(super) async fn labels_at(
     places.sort_unstable();
     places.dedup();
     let mut found = BTreeMap::new();
-    let projection = file.projection(&[schema::TENANT, schema::SERIES_ID, schema::LABELS]);
+    let projection = file.projection(&file.known(&[schema::TENANT, schema::SERIES_ID, schema::LABELS]));
     let windows = windows(file, &places)?;
     let mut expected = places.iter();
     for window in windows {
         let mut decoder = file.read(&window, &projection, DECODED_ROWS).await?;
         while let Some(batch) = file.next_batch(&mut decoder)? {
             let table =
-                Table::new(&batch).ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
+                Table::new(&batch, file.form()).ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
             for row in 0..batch.num_rows() {
                 let place = expected.next();
                 let place = place.ok_or_else(|| file.corrupt("it has more rows than it says"))?;
-                if table.tenants.value(row) != tenant.as_str() || table.ids.value(row) != place.id {
+                if !table.is_of(row, tenant) || !file.may_hold(tenant) || table.ids.value(row) != place.id {
                     let SeriesPlace { row, id } = place;
                     return Err(file.corrupt(format!("row {row} is not series {id}, which has metadata")));
                 }
@@ -60,21 +62,25 @@ pub(super) async fn labels_at(
 
 /// The columns of one batch.
 struct Table<'a> {
-    tenants: &'a StringArray,
+    tenants: Option<&'a StringArray>,
     ids: &'a Int64Array,
     labels: LabelBatch<'a>,
 }
 
 impl<'a> Table<'a> {
     /// None when a column is not what it should be.
-    fn new(batch: &'a RecordBatch) -> Option<Self> {
+    fn new(batch: &'a RecordBatch, form: Form) -> Option<Self> {
         Some(Self {
-            tenants: batch.column_by_name(schema::TENANT)?.as_string_opt::<i32>()?,
+            tenants: tenants(batch, form)?,
             ids: batch
                 .column_by_name(schema::SERIES_ID)?
                 .as_primitive_opt::<Int64Type>()?,
             labels: LabelBatch::new(batch)?,
         })
+    }
+
+    fn is_of(&self, row: usize, tenant: &TenantId) -> bool {
+        self.tenants.is_none_or(|tenants| tenants.value(row) == tenant.as_str())
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
-use emberkeep_model::MatchOp;
+use emberkeep_model::{MatchOp, TenantId};
 
 use super::part_file::{GroupRows, PartFile};
 use super::scan::{ScanKinds, ScanQuery};
@@ -99,8 +99,7 @@ pub(super) fn pages(
 }
 
 fn may_match(file: &PartFile, query: &ScanQuery, row_group: usize, rows: &Range<usize>) -> Result<bool, ArchiveError> {
-    let tenant = query.tenant.as_str();
-    if !may_hold_text(file, row_group, schema::TENANT, rows, tenant)? {
+    if !may_hold_tenant(file, row_group, rows, &query.tenant)? {
         return Ok(false);
     }
     for matcher in query.matchers.iter().filter(|matcher| matcher.op() == MatchOp::Equal) {
@@ -115,6 +114,32 @@ fn may_match(file: &PartFile, query: &ScanQuery, row_group: usize, rows: &Range<
     let oldest = least_number(file, row_group, schema::MIN_TIME, rows)?;
     let newest = greatest_number(file, row_group, schema::MAX_TIME, rows)?;
     Ok(query.range.overlaps(oldest, newest))
+}
+
+/// Whether some of the rows may be of the tenant.
+pub(super) fn may_hold_tenant(
+    file: &PartFile,
+    row_group: usize,
+    rows: &Range<usize>,
+    tenant: &TenantId,
+) -> Result<bool, ArchiveError> {
+    match file.find_leaf(schema::TENANT) {
+        Some(_) => may_hold_text(file, row_group, schema::TENANT, rows, tenant.as_str()),
+        None => Ok(file.may_hold(tenant)),
+    }
+}
+
+/// Whether some of the rows may have a number of this range in the column.
+pub(super) fn may_hold_number(
+    file: &PartFile,
+    row_group: usize,
+    column: &str,
+    rows: &Range<usize>,
+    numbers: &Range<i64>,
+) -> Result<bool, ArchiveError> {
+    let least = least_number(file, row_group, column, rows)?;
+    let greatest = greatest_number(file, row_group, column, rows)?;
+    Ok(least < numbers.end && numbers.start <= greatest)
 }
 
 /// Whether some of the rows may have this text in the column.

@@ -23,8 +23,8 @@ use ulid::Ulid;
 
 use emberkeep_model::{Labels, Matcher, Run, SeriesRuns, TenantId, TimeRange};
 
-use super::{PartInfo, PartReader, PartScan, PartSettings, PartSummary, PartWriter, ScanKinds, ScanQuery};
-use crate::{ArchiveError, FileKind, PartEntry, names};
+use super::{PartInfo, PartOrigin, PartReader, PartScan, PartSettings, PartSummary, PartWriter, ScanKinds, ScanQuery};
+use crate::{ArchiveError, FileKind, PartEntry, WalRange, names};
 
 /// What a part holds, in row order.
 type Content = BTreeMap<(TenantId, Labels), Run>;
@@ -35,11 +35,15 @@ type Files = BTreeMap<FileKind, Vec<u8>>;
 fn info() -> PartInfo {
     PartInfo {
         dataset: "d".to_owned(),
-        receiver: "r".to_owned(),
-        wal_id: "w".to_owned(),
-        wal_from: 3,
-        wal_to: 9,
         ulid: Ulid(77),
+        origin: PartOrigin::Flush {
+            receiver: "r".to_owned(),
+            wal: WalRange {
+                id: "w".to_owned(),
+                from: 3,
+                to: 9,
+            },
+        },
     }
 }
 

@@ -1,4 +1,4 @@
-//! Writing a level-0 part: series by series in row order, in one pass, with memory bounded by a row group of each file and the metadata of
+//! Writing a part: series by series in row order, in one pass, with memory bounded by a row group of each file and the metadata of
 //! one tenant.
 
 use std::collections::BTreeMap;
@@ -17,8 +17,13 @@ use super::histogram_columns::HistogramColumns;
 use super::metadata_rows::MetadataRows;
 use super::sample_columns::SampleColumns;
 use super::series_columns::{RowsByKind, SeriesColumns};
+use super::schema::Form;
 use super::series_ids::SeriesIds;
-use super::{PartInfo, PartSettings, PartSummary, RunSlice, TenantSummary, TimeSpan, decimal, encoding, part_number};
+use super::{
+    Compaction, PartInfo, PartOrigin, PartSettings, PartSummary, RunSlice, TenantSummary, TimeSpan, decimal, encoding,
+    part_number,
+};
+use crate::digest::Digests;
 use crate::{ArchiveError, FileKind, FileSummary};
 
 /// Rows of a page of `samples`, at least: a series of so many is never cut, so a page may be larger than asked by as much.
@@ -45,6 +50,9 @@ pub struct PartWriter<'a, W: Write + Send> {
     /// Rows must come in order.
     last: Option<OpenTenant>,
     ids: SeriesIds,
+    /// Of the series at work, as it is stored; only from level 1.
+    digests: Digests,
+    digest_bytes: [Vec<u8>; 4],
     id_of: Option<fn(&TenantId, &Labels) -> i64>,
     summary: PartSummary,
 }
@@ -99,7 +107,11 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
                 format!("pages need at least {LEAST_SAMPLE_PAGE_ROWS} rows of samples and {BATCH_ROWS} of others");
             return Err(ArchiveError::Invalid(reason));
         }
-        let (columns, level) = (encoding::columns, settings.zstd_level);
+        let form = match &info.origin {
+            PartOrigin::Flush { .. } => Form::Flush,
+            PartOrigin::Compacted(_) => Form::Compacted,
+        };
+        let (columns, level) = (|kind| encoding::columns(kind, form), settings.zstd_level);
         let invalid = |error: ParquetError| ArchiveError::Invalid(error.to_string());
         let samples = SampleColumns::new(&columns(FileKind::Samples), settings.sample_page_rows, level);
         let series = SeriesColumns::new(&columns(FileKind::Series), settings.series_page_rows, level);
@@ -109,11 +121,11 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
             info,
             settings,
             files: Files {
-                samples: ChunkFile::new(FileKind::Samples),
-                series: ChunkFile::new(FileKind::Series),
-                histograms: FileWriter::new(FileKind::Histograms),
-                exemplars: FileWriter::new(FileKind::Exemplars),
-                metadata: FileWriter::new(FileKind::Metadata),
+                samples: ChunkFile::new(FileKind::Samples, form),
+                series: ChunkFile::new(FileKind::Series, form),
+                histograms: FileWriter::new(FileKind::Histograms, form),
+                exemplars: FileWriter::new(FileKind::Exemplars, form),
+                metadata: FileWriter::new(FileKind::Metadata, form),
             },
             samples: samples.map_err(invalid)?,
             series: series.map_err(invalid)?,
@@ -122,6 +134,8 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
             metadata: MetadataRows::default(),
             last: None,
             ids: SeriesIds::new(),
+            digests: Digests::default(),
+            digest_bytes: [const { Vec::new() }; 4],
             id_of: None,
             summary: PartSummary {
                 rows: 0,
@@ -210,10 +224,12 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
         };
         let id = self.ids.give(asked);
         let row = self.summary.series;
+        self.digest(labels, rows)?;
         let places = self.count(rows, of_samples, of_exemplars);
         if self.series.rows() >= self.settings.series_group_rows {
             self.end_series_group()?;
         }
+        self.series.push_digests(self.digest_bytes.each_ref().map(Vec::as_slice));
         let pushed = self
             .series
             .push(tenant.as_str().as_bytes(), self.part, id, labels, times, &places);
@@ -242,6 +258,41 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
         Ok(())
     }
 
+    /// Bytes of all files so far, without pages that are still open.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let Files {
+            samples,
+            series,
+            histograms,
+            exemplars,
+            metadata,
+        } = &self.files;
+        let open = (self.samples.bytes() + self.series.bytes()) as u64;
+        let of_chunks = samples.bytes() + series.bytes() + open;
+        of_chunks + histograms.bytes() + exemplars.bytes() + metadata.bytes()
+    }
+
+    /// Says in the footers that the part is one of several into which a merge was split by series; `merge` is the same in all of them.
+    /// Nothing for a flush.
+    pub fn set_merge(&mut self, merge: &str) {
+        if let PartOrigin::Compacted(of) = &mut self.info.origin {
+            of.merge = Some(merge.to_owned());
+        }
+    }
+
+    /// Number of series pushed so far.
+    #[must_use]
+    pub fn series(&self) -> u64 {
+        self.summary.series
+    }
+
+    /// Rows of metadata that are held in memory until the tenant ends.
+    #[must_use]
+    pub fn held_metadata(&self) -> usize {
+        self.metadata.len()
+    }
+
     /// Number of float samples pushed so far.
     #[must_use]
     pub fn rows(&self) -> u64 {
@@ -261,7 +312,7 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
             summary.min_time = summary.min_time.min(tenant.min_time);
             summary.max_time = summary.max_time.max(tenant.max_time);
         }
-        let footer = |kind| Footer::new(&self.info, kind, summary.min_time, summary.max_time).to_json();
+        let footer = |kind| Footer::new(&self.info, kind, &summary).to_json();
         let Files {
             samples,
             series,
@@ -271,10 +322,10 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
         } = self.files;
         let mut closed: Vec<(FileSummary, W)> = Vec::new();
         for file in [samples, series] {
-            closed.extend(file.close(footer)?);
+            closed.extend(file.close(&footer)?);
         }
         for file in [histograms, exemplars, metadata] {
-            closed.extend(file.close(footer)?);
+            closed.extend(file.close(&footer)?);
         }
         let mut files = Vec::new();
         for (file, output) in closed {
@@ -282,6 +333,25 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
             summary.files.push(file);
         }
         Ok((summary, files))
+    }
+
+    /// From level 1 a series is stored with the digests of its rows, which must lie in the part's day.
+    fn digest(&mut self, labels: &Labels, rows: &Rows<'_>) -> Result<(), ArchiveError> {
+        let PartOrigin::Compacted(Compaction { day, .. }) = self.info.origin else {
+            return Ok(());
+        };
+        self.digests.clear();
+        self.digests.add_samples(rows.samples);
+        self.digests.add_histograms(rows.histograms);
+        self.digests.add_exemplars(rows.exemplars);
+        for (sums, bytes) in self.digests.by_kind().into_iter().zip(&mut self.digest_bytes) {
+            bytes.clear();
+            if !sums.put(day, bytes) {
+                let reason = format!("series {labels} has rows outside of day {day}");
+                return Err(ArchiveError::Invalid(reason));
+            }
+        }
+        Ok(())
     }
 
     /// Counts a series; where its rows will lie.
@@ -356,6 +426,12 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
 
     /// Checks the order; batches of some kinds hold one tenant, so a new one ends them.
     fn advance(&mut self, tenant: &TenantId, labels: Option<&Labels>) -> Result<(), ArchiveError> {
+        if let PartOrigin::Compacted(of) = &self.info.origin
+            && of.tenant != *tenant
+        {
+            let reason = format!("tenant `{tenant}` has rows for a part of `{}`", of.tenant);
+            return Err(ArchiveError::Invalid(reason));
+        }
         match &mut self.last {
             Some(last) if last.tenant == *tenant => {
                 let Some(labels) = labels else {
@@ -419,7 +495,8 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
         let (Some(OpenTenant { tenant, .. }), true) = (&self.last, self.histograms.len() > 0) else {
             return Ok(());
         };
-        let batch = self.histograms.take_batch(tenant.as_str(), self.part);
+        let tenant = self.info.level().eq(&0).then_some(tenant.as_str());
+        let batch = self.histograms.take_batch(tenant, self.part);
         self.files.histograms.write(&mut *self.open, &self.settings, batch)
     }
 
@@ -427,7 +504,8 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
         let (Some(OpenTenant { tenant, .. }), true) = (&self.last, self.exemplars.len() > 0) else {
             return Ok(());
         };
-        let batch = self.exemplars.take_batch(tenant.as_str(), self.part);
+        let tenant = self.info.level().eq(&0).then_some(tenant.as_str());
+        let batch = self.exemplars.take_batch(tenant, self.part);
         self.files.exemplars.write(&mut *self.open, &self.settings, batch)
     }
 
@@ -440,8 +518,9 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
         let Some(times) = metadata.time_span() else {
             return Ok(());
         };
+        let tenant = self.info.level().eq(&0).then_some(tenant.as_str());
         for start in (0..count).step_by(BATCH_ROWS) {
-            let batch = metadata.batch(start..count.min(start + BATCH_ROWS), tenant.as_str(), self.part);
+            let batch = metadata.batch(start..count.min(start + BATCH_ROWS), tenant, self.part);
             self.files.metadata.write(&mut *self.open, &self.settings, batch)?;
         }
         summary.metadata_times = Some(times);

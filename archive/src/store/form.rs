@@ -1,10 +1,12 @@
 //! Thanos' `objstore.config` as serde sees it: which fields there are, which we honour, which we pass over, which we refuse.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::http::Http;
 use crate::ArchiveError;
 
 /// The whole form.
@@ -56,18 +58,19 @@ pub(super) struct S3 {
     pub(super) session_token: String,
     pub(super) insecure: bool,
     pub(super) bucket_lookup_type: String,
-    aws_sdk_auth: Option<IgnoredAny>,
+    pub(super) sts_endpoint: String,
+    #[serde(rename = "http_config")]
+    pub(super) http: Http,
+    aws_sdk_auth: bool,
     signature_version2: bool,
     sse_config: Option<Sse>,
-    put_user_metadata: Option<IgnoredAny>,
-    http_config: Option<IgnoredAny>,
+    put_user_metadata: BTreeMap<String, IgnoredAny>,
+    disable_multipart: bool,
     trace: Option<IgnoredAny>,
     list_objects_version: Option<IgnoredAny>,
     part_size: Option<IgnoredAny>,
-    sts_endpoint: Option<IgnoredAny>,
     max_retries: Option<IgnoredAny>,
     send_content_md5: Option<IgnoredAny>,
-    disable_multipart: Option<IgnoredAny>,
     disable_dualstack: Option<IgnoredAny>,
 }
 
@@ -83,7 +86,8 @@ struct Sse {
 pub(super) struct Gcs {
     pub(super) bucket: String,
     pub(super) service_account: String,
-    http_config: Option<IgnoredAny>,
+    #[serde(rename = "http_config")]
+    pub(super) http: Http,
     use_grpc: Option<IgnoredAny>,
     grpc_conn_pool_size: Option<IgnoredAny>,
     chunk_size_bytes: Option<IgnoredAny>,
@@ -98,11 +102,19 @@ pub(super) struct Azure {
     pub(super) storage_account_key: String,
     pub(super) container: String,
     pub(super) endpoint: String,
-    http_config: Option<IgnoredAny>,
+    pub(super) az_tenant_id: String,
+    pub(super) client_id: String,
+    pub(super) client_secret: String,
+    pub(super) user_assigned_id: String,
+    #[serde(rename = "http_config")]
+    pub(super) http: Http,
+    storage_connection_string: String,
     pipeline_config: Option<IgnoredAny>,
     reader_config: Option<IgnoredAny>,
     max_retries: Option<IgnoredAny>,
     storage_create_container: Option<IgnoredAny>,
+    msi_resource: Option<IgnoredAny>,
+    azure_storage_account_type: Option<IgnoredAny>,
 }
 
 /// Reads the form.
@@ -116,47 +128,8 @@ pub(super) fn parse(yaml: &str) -> Result<Form, ArchiveError> {
     let kind = match header.r#type.as_str() {
         "FILESYSTEM" => Kind::Filesystem(read::<Body<Filesystem>>(yaml)?.config),
         "S3" => Kind::S3(Box::new(check_s3(read::<Body<S3>>(yaml)?.config)?)),
-        "GCS" => {
-            let gcs = read::<Body<Gcs>>(yaml)?.config;
-            require("bucket", &gcs.bucket)?;
-            let Gcs {
-                http_config,
-                use_grpc,
-                grpc_conn_pool_size,
-                chunk_size_bytes,
-                max_retries,
-                ..
-            } = &gcs;
-            pass_over(&[
-                ("http_config", http_config),
-                ("use_grpc", use_grpc),
-                ("grpc_conn_pool_size", grpc_conn_pool_size),
-                ("chunk_size_bytes", chunk_size_bytes),
-                ("max_retries", max_retries),
-            ]);
-            Kind::Gcs(gcs)
-        }
-        "AZURE" => {
-            let azure = read::<Body<Azure>>(yaml)?.config;
-            require("storage_account", &azure.storage_account)?;
-            require("container", &azure.container)?;
-            let Azure {
-                http_config,
-                pipeline_config,
-                reader_config,
-                max_retries,
-                storage_create_container,
-                ..
-            } = &azure;
-            pass_over(&[
-                ("http_config", http_config),
-                ("pipeline_config", pipeline_config),
-                ("reader_config", reader_config),
-                ("max_retries", max_retries),
-                ("storage_create_container", storage_create_container),
-            ]);
-            Kind::Azure(Box::new(azure))
-        }
+        "GCS" => Kind::Gcs(check_gcs(read::<Body<Gcs>>(yaml)?.config)?),
+        "AZURE" => Kind::Azure(Box::new(check_azure(read::<Body<Azure>>(yaml)?.config)?)),
         other => return Err(config(format!("type `{other}` is none of FILESYSTEM, S3, GCS, AZURE"))),
     };
     Ok(Form {
@@ -182,20 +155,87 @@ fn check_s3(s3: S3) -> Result<S3, ArchiveError> {
             "`sse_config` is not supported: set the encryption as the bucket's default and remove it",
         ));
     }
+    if !s3.put_user_metadata.is_empty() {
+        return Err(config(
+            "`put_user_metadata` is not supported: set storage class and ownership at the bucket and remove it",
+        ));
+    }
+    if s3.disable_multipart {
+        return Err(config(
+            "`disable_multipart: true` is not supported: files above 16 MiB are uploaded in parts",
+        ));
+    }
+    if s3.aws_sdk_auth && !s3.access_key.is_empty() {
+        return Err(config(
+            "`aws_sdk_auth` and `access_key` contradict each other: keep one",
+        ));
+    }
+    if s3.endpoint.contains('/') {
+        return Err(config(
+            "`endpoint` is a host and perhaps a port, such as `s3.eu-west-1.amazonaws.com`: remove scheme and path (`insecure: true` says http)",
+        ));
+    }
+    if !["", "auto", "virtual-hosted", "path"].contains(&s3.bucket_lookup_type.as_str()) {
+        return Err(config("`bucket_lookup_type` is none of auto, virtual-hosted, path"));
+    }
+    s3.http.check()?;
     pass_over(&[
-        ("aws_sdk_auth", &s3.aws_sdk_auth),
-        ("put_user_metadata", &s3.put_user_metadata),
-        ("http_config", &s3.http_config),
         ("trace", &s3.trace),
         ("list_objects_version", &s3.list_objects_version),
         ("part_size", &s3.part_size),
-        ("sts_endpoint", &s3.sts_endpoint),
         ("max_retries", &s3.max_retries),
         ("send_content_md5", &s3.send_content_md5),
-        ("disable_multipart", &s3.disable_multipart),
         ("disable_dualstack", &s3.disable_dualstack),
     ]);
     Ok(s3)
+}
+
+fn check_gcs(gcs: Gcs) -> Result<Gcs, ArchiveError> {
+    require("bucket", &gcs.bucket)?;
+    gcs.http.check()?;
+    pass_over(&[
+        ("use_grpc", &gcs.use_grpc),
+        ("grpc_conn_pool_size", &gcs.grpc_conn_pool_size),
+        ("chunk_size_bytes", &gcs.chunk_size_bytes),
+        ("max_retries", &gcs.max_retries),
+    ]);
+    Ok(gcs)
+}
+
+fn check_azure(azure: Azure) -> Result<Azure, ArchiveError> {
+    require("storage_account", &azure.storage_account)?;
+    require("container", &azure.container)?;
+    if !azure.storage_connection_string.is_empty() {
+        return Err(config(
+            "`storage_connection_string` is not supported: give `storage_account_key`, which stands in it",
+        ));
+    }
+    let of_a_client = [&azure.az_tenant_id, &azure.client_id, &azure.client_secret];
+    if of_a_client.iter().any(|field| field.is_empty()) && of_a_client.iter().any(|field| !field.is_empty()) {
+        return Err(config(
+            "`az_tenant_id`, `client_id` and `client_secret` go together: give all or none",
+        ));
+    }
+    let ways = [
+        &azure.storage_account_key,
+        &azure.client_secret,
+        &azure.user_assigned_id,
+    ];
+    if ways.iter().filter(|way| !way.is_empty()).count() > 1 {
+        return Err(config(
+            "`storage_account_key`, `client_secret` and `user_assigned_id` contradict each other: keep one",
+        ));
+    }
+    azure.http.check()?;
+    pass_over(&[
+        ("pipeline_config", &azure.pipeline_config),
+        ("reader_config", &azure.reader_config),
+        ("max_retries", &azure.max_retries),
+        ("storage_create_container", &azure.storage_create_container),
+        ("msi_resource", &azure.msi_resource),
+        ("azure_storage_account_type", &azure.azure_storage_account_type),
+    ]);
+    Ok(azure)
 }
 
 fn read<'de, T: Deserialize<'de>>(yaml: &'de str) -> Result<T, ArchiveError> {
@@ -212,7 +252,7 @@ fn require(field: &str, value: &str) -> Result<(), ArchiveError> {
 }
 
 /// They tune Thanos' own client and change nothing that is stored.
-fn pass_over(fields: &[(&str, &Option<IgnoredAny>)]) {
+pub(super) fn pass_over(fields: &[(&str, &Option<IgnoredAny>)]) {
     for (field, value) in fields {
         if value.is_some() {
             tracing::warn!(field, "this setting of the object store has no effect here");
@@ -220,6 +260,6 @@ fn pass_over(fields: &[(&str, &Option<IgnoredAny>)]) {
     }
 }
 
-fn config(reason: impl ToString) -> ArchiveError {
+pub(super) fn config(reason: impl ToString) -> ArchiveError {
     ArchiveError::Config(reason.to_string())
 }

@@ -51,6 +51,87 @@ fn mistakes_are_named() {
     assert!(refusal("---\ntype: GCS\nconfig: {bucket: m}\n---\ntype: S3\n").contains("several YAML documents"));
     assert!(refusal("typ: S3").contains("typ"));
     assert!(refusal("type: AZURE\nconfig: {storage_account: a}").contains("container"));
+    for (fields, told) in [
+        ("endpoint: 'http://127.0.0.1:9000'", "remove scheme"),
+        ("put_user_metadata: {x-amz-acl: private}", "put_user_metadata"),
+        ("disable_multipart: true", "disable_multipart"),
+        ("bucket_lookup_type: hosted", "bucket_lookup_type"),
+        ("aws_sdk_auth: true, access_key: a, secret_key: b", "contradict"),
+        (
+            "http_config: {tls_config: {cert_file: /c, key_file: /k}}",
+            "client certificates",
+        ),
+        ("http_config: {tls_config: {server_name: s}}", "server_name"),
+        (
+            "http_config: {insecure_skip_verify: true, tls_config: {ca_file: /c}}",
+            "contradict",
+        ),
+        ("http_config: {tls: {}}", "tls"),
+    ] {
+        let text = refusal(&format!("type: S3\nconfig: {{bucket: m, {fields}}}"));
+        assert!(text.contains(told), "{fields}: {text}");
+    }
+    for (fields, told) in [
+        ("client_id: c", "go together"),
+        ("storage_account_key: a, user_assigned_id: u", "contradict"),
+        ("storage_connection_string: x", "storage_account_key"),
+    ] {
+        let text = refusal(&format!(
+            "type: AZURE\nconfig: {{storage_account: a, container: c, {fields}}}"
+        ));
+        assert!(text.contains(told), "{fields}: {text}");
+    }
+}
+
+#[test]
+fn a_ca_that_cannot_be_read_is_refused_when_the_store_is_opened() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("ca.pem");
+    let open = || {
+        let tls = format!("http_config: {{tls_config: {{ca_file: '{}'}}}}", file.display());
+        let yaml = format!("type: S3\nconfig: {{bucket: m, access_key: a, secret_key: b, {tls}}}");
+        StoreConfig::parse(&yaml).unwrap().open().unwrap_err().to_string()
+    };
+    assert!(open().contains("ca.pem"), "{}", open());
+    std::fs::write(&file, "no certificate").unwrap();
+    assert!(open().contains("no PEM certificate"), "{}", open());
+}
+
+#[test]
+fn the_region_is_that_of_the_endpoint() {
+    for (endpoint, region) in [
+        ("s3.eu-west-1.amazonaws.com", Some("eu-west-1")),
+        ("s3.dualstack.eu-west-1.amazonaws.com:443", Some("eu-west-1")),
+        ("s3-eu-west-1.amazonaws.com", Some("eu-west-1")),
+        ("s3.cn-north-1.amazonaws.com.cn", Some("cn-north-1")),
+        ("s3.amazonaws.com", None),
+        ("minio.example.org:9000", None),
+    ] {
+        assert_eq!(clients::region_of(endpoint), region, "{endpoint}");
+    }
+}
+
+#[test]
+fn keys_of_the_form_are_used_alone_and_its_endpoint_wins() {
+    use object_store::aws::AmazonS3ConfigKey::{Endpoint, S3Endpoint, Token, VirtualHostedStyleRequest};
+    let yaml = |fields: &str| format!("type: S3\nconfig: {{bucket: mmm, access_key: a, secret_key: b, {fields}}}");
+    let builder = |fields: &str| {
+        let form::Kind::S3(config) = form::parse(&yaml(fields)).unwrap().kind else {
+            panic!("not S3")
+        };
+        clients::s3(&config).unwrap()
+    };
+    let minio = builder("endpoint: '127.0.0.1:9000', insecure: true");
+    assert_eq!(minio.get_config_value(&Token), None);
+    assert_eq!(minio.get_config_value(&S3Endpoint).unwrap(), "http://127.0.0.1:9000");
+    assert_eq!(minio.get_config_value(&Endpoint), None);
+    assert_eq!(minio.get_config_value(&VirtualHostedStyleRequest).unwrap(), "false");
+    let amazon = builder("endpoint: s3.eu-west-1.amazonaws.com, session_token: t");
+    assert_eq!(amazon.get_config_value(&Token).unwrap(), "t");
+    assert_eq!(
+        amazon.get_config_value(&S3Endpoint).unwrap(),
+        "https://mmm.s3.eu-west-1.amazonaws.com"
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -92,6 +93,10 @@ pub(crate) struct SendFlags {
     /// Connections; fewer than in the file share its queues [default: as encoded]
     #[arg(long)]
     pub(crate) connections: Option<u32>,
+    /// Only those requests of the file, `FROM..TO`, counted from 0; either end may be left out [default: all]. So a server may get its
+    /// first scrapes in a closed loop, and the rest on a schedule
+    #[arg(long, value_name = "FROM..TO", value_parser = range)]
+    pub(crate) requests: Option<Range<usize>>,
     /// Open loop at that many samples per second; latencies count from the scheduled time
     #[arg(long, value_name = "SAMPLES_PER_SECOND")]
     pub(crate) rate: Option<f64>,
@@ -107,6 +112,9 @@ pub(crate) struct SendFlags {
     /// Repeat a request after a 5xx or a broken connection, with backoff
     #[arg(long)]
     pub(crate) retry: bool,
+    /// Print the requests that took longest, and when they were acknowledged
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) slowest: usize,
 }
 
 #[derive(Debug, Args)]
@@ -145,6 +153,20 @@ fn duration(text: &str) -> Result<Duration> {
         .context("it must be between 1ms and 24h")
 }
 
+fn range(text: &str) -> Result<Range<usize>> {
+    let (from, to) = text.split_once("..").context("a range is `FROM..TO`")?;
+    let end = |text: &str, missing| {
+        if text.is_empty() {
+            Ok(missing)
+        } else {
+            text.parse::<usize>().with_context(|| format!("`{text}` is no number"))
+        }
+    };
+    let range = end(from, 0)?..end(to, usize::MAX)?;
+    ensure!(!range.is_empty(), "it holds nothing");
+    Ok(range)
+}
+
 fn percent(text: &str) -> Result<f64> {
     let number: f64 = text.parse()?;
     ensure!((0.0..=100.0).contains(&number), "it must be between 0 and 100");
@@ -163,6 +185,17 @@ mod tests {
         assert_eq!(read("2m"), Ok(Duration::from_secs(120)));
         for wrong in ["", "15", "s", "1d", "0s", "99999999999999999999s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ranges_may_lack_an_end() {
+        let read = |text| range(text).ok();
+        assert_eq!(read("0..50"), Some(0..50));
+        assert_eq!(read("50.."), Some(50..usize::MAX));
+        assert_eq!(read("..7"), Some(0..7));
+        for wrong in ["", "7", "7..7", "9..8", "a..", "-1..2"] {
+            assert_eq!(read(wrong), None, "{wrong}");
         }
     }
 

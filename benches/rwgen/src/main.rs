@@ -147,6 +147,7 @@ fn run_send(flags: SendFlags) -> Result<String> {
     let orders = Orders {
         url: flags.url,
         connections: flags.connections,
+        requests: flags.requests.unwrap_or(0..usize::MAX),
         pace: Pace {
             rate: flags.rate,
             limit,
@@ -155,7 +156,7 @@ fn run_send(flags: SendFlags) -> Result<String> {
         journal: flags.acked,
         resume: flags.resume,
     };
-    send(&RequestFile::open(&flags.file)?, &orders).map(|report| report.line())
+    send(&RequestFile::open(&flags.file)?, &orders).map(|report| report.line() + &report.slowest(flags.slowest))
 }
 
 fn run_check(flags: CheckFlags) -> Result<Outcome> {

@@ -5,6 +5,7 @@
 //! samples.
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -28,6 +29,8 @@ pub(crate) struct Orders {
     pub(crate) url: Url,
     /// Fewer connections than the file has share its queues.
     pub(crate) connections: Option<u32>,
+    /// Which requests of the file, by number.
+    pub(crate) requests: Range<usize>,
     pub(crate) pace: Pace,
     pub(crate) journal: Option<PathBuf>,
     /// Go on with the journal: what it says to be acknowledged is not sent again.
@@ -46,8 +49,17 @@ pub(crate) struct Report {
     pub(crate) broken: u64,
     pub(crate) first_ms: i64,
     pub(crate) last_ms: i64,
-    /// Of all acknowledged requests, sorted.
-    pub(crate) latencies: Vec<Duration>,
+    /// All acknowledged requests, by their latency.
+    pub(crate) acknowledged: Vec<Acknowledged>,
+}
+
+/// A request that was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Acknowledged {
+    pub(crate) latency: Duration,
+    /// Since the beginning of the run.
+    pub(crate) at: Duration,
+    pub(crate) request: usize,
 }
 
 /// What one connection has seen.
@@ -88,7 +100,7 @@ pub(crate) fn send(file: &RequestFile, orders: &Orders) -> Result<Report> {
     let mut queues = vec![Vec::new(); connections as usize];
     let mut samples_before = 0;
     for (request, slot) in file.slots.iter().enumerate() {
-        if fates.get(request) != Some(&Fate::Acknowledged) {
+        if orders.requests.contains(&request) && fates.get(request) != Some(&Fate::Acknowledged) {
             queues[(slot.connection % connections) as usize].push(Due {
                 request,
                 samples_before,
@@ -168,11 +180,15 @@ pub(crate) fn send(file: &RequestFile, orders: &Orders) -> Result<Report> {
         report.bytes += seen.bytes;
         report.answers_5xx += seen.answers_5xx;
         report.broken += seen.broken;
-        report.latencies.extend(seen.latencies);
+        report.acknowledged.extend(seen.acknowledged);
     }
     report.seconds = finished.as_secs_f64();
-    report.latencies.sort_unstable();
+    report.acknowledged.sort_unstable();
     Ok(report)
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
 }
 
 fn cpu_seconds() -> f64 {
@@ -232,7 +248,11 @@ impl Exchange for Sender<'_> {
         self.seen.samples += u64::from(slot.samples);
         self.seen.requests += 1;
         self.seen.bytes += u64::from(slot.bytes);
-        self.seen.latencies.push(latency);
+        self.seen.acknowledged.push(Acknowledged {
+            latency,
+            at: self.finished,
+            request,
+        });
         Ok(())
     }
 
@@ -247,10 +267,22 @@ impl Exchange for Sender<'_> {
 impl Report {
     /// Milliseconds that this share of the requests took at most.
     pub(crate) fn quantile(&self, quantile: f64) -> f64 {
-        let at = (self.latencies.len() as f64 * quantile).ceil() as usize;
-        self.latencies
+        let at = (self.acknowledged.len() as f64 * quantile).ceil() as usize;
+        self.acknowledged
             .get(at.saturating_sub(1))
-            .map_or(0.0, |latency| latency.as_secs_f64() * 1_000.0)
+            .map_or(0.0, |one| milliseconds(one.latency))
+    }
+
+    /// A line for each of the requests that took longest: which, when it was acknowledged, and how long it took.
+    pub(crate) fn slowest(&self, most: usize) -> String {
+        let lines = self.acknowledged.iter().rev().take(most).map(|one| {
+            let (request, at) = (one.request, one.at.as_secs_f64());
+            format!(
+                "\nrequest={request} acknowledged_s={at:.4} ack_ms={:.3}",
+                milliseconds(one.latency)
+            )
+        });
+        lines.collect()
     }
 
     /// The one line that is printed.
@@ -291,10 +323,19 @@ mod tests {
 
     #[test]
     fn a_quantile_is_the_latency_that_so_many_did_not_exceed() {
+        let acknowledged = |request: usize| Acknowledged {
+            latency: Duration::from_millis(request as u64),
+            at: Duration::from_secs(2),
+            request,
+        };
         let report = Report {
-            latencies: (1..=1_000).map(Duration::from_millis).collect(),
+            acknowledged: (1..=1_000).map(acknowledged).collect(),
             ..Report::default()
         };
+        let slowest =
+            "\nrequest=1000 acknowledged_s=2.0000 ack_ms=1000.000\nrequest=999 acknowledged_s=2.0000 ack_ms=999.000";
+        assert_eq!(report.slowest(2), slowest);
+        assert_eq!(Report::default().slowest(2), "");
         let quantiles = [0.5, 0.99, 0.999, 1.0].map(|quantile| report.quantile(quantile));
         assert_eq!(quantiles, [500.0, 990.0, 999.0, 1_000.0]);
         assert_eq!(Report::default().quantile(0.99), 0.0);

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use emberkeep_archive::{
-    ArchiveError, FileKind, ObjectStore, PartEntry, PartInfo, PartReader, PartSettings, PartWriter, ScanKinds,
-    ScanQuery, Ulid, names,
+    ArchiveError, FileKind, ObjectStore, PartEntry, PartInfo, PartOrigin, PartReader, PartSettings, PartWriter, ScanKinds,
+    ScanQuery, Ulid, WalRange, names,
 };
 use emberkeep_fuzz::{Bound, Input, Target};
 use emberkeep_model::{MatchOp, Matcher, SeriesRuns, TenantId, TimeRange};
@@ -22,11 +22,15 @@ const ULID: Ulid = Ulid(77);
 fn part() -> (Input, PartEntry) {
     let info = PartInfo {
         dataset: "d".to_owned(),
-        receiver: "r".to_owned(),
-        wal_id: "w".to_owned(),
-        wal_from: 3,
-        wal_to: 9,
         ulid: ULID,
+        origin: PartOrigin::Flush {
+            receiver: "r".to_owned(),
+            wal: WalRange {
+                id: "w".to_owned(),
+                from: 3,
+                to: 9,
+            },
+        },
     };
     let mut writer = PartWriter::create(|_| Ok(Vec::new()), info, PartSettings::default()).unwrap();
     for tenant in ["anonymous", "other"] {

@@ -18,7 +18,7 @@ use super::envelope::{Found, answer};
 use super::params::{Form, MatchRule};
 use super::{SeriesSeen, within_limits};
 use crate::scan::Query;
-use crate::{Reader, ReaderError};
+use crate::{Reader, ReaderError, ReplicaLabels};
 
 /// Entries of each list unless told otherwise, as in Prometheus.
 const LIMIT_DEFAULT: usize = 10;
@@ -68,7 +68,8 @@ pub(super) async fn handle(State(reader): State<Arc<Reader>>, request: Request) 
             tenant: form.tenant,
         };
         let (mut tally, mut seen) = (Tally::default(), SeriesSeen::new(&reader));
-        let mut scan = reader.scan(&query).await?;
+        // What is stored is counted, so replicas are not merged.
+        let mut scan = reader.read(&query, &ReplicaLabels::default()).await?;
         while let Some(labels) = scan.next_labels().await? {
             seen.one_more()?;
             tally.add(&labels)?;
@@ -89,7 +90,8 @@ pub(super) async fn handle(State(reader): State<Arc<Reader>>, request: Request) 
                 series_count_by_label_value_pair: tally.series_by_label_pair(limit),
             },
             warnings: tally.warnings(),
-        })
+        }
+        .without(scan.left_out()))
     });
     answer(reader.metrics(), "cardinality", result.await)
 }

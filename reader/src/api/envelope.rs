@@ -83,6 +83,12 @@ impl<T> Found<T> {
         }
     }
 
+    /// With a warning for each head that is missing in the data.
+    pub(super) fn without(mut self, left_out: &[String]) -> Self {
+        self.warnings.extend(left_out.iter().map(|head| missing_head(head)));
+        self
+    }
+
     /// The first entries: a limit cut off the rest.
     pub(super) fn truncated(data: T) -> Self {
         Self {
@@ -90,6 +96,11 @@ impl<T> Found<T> {
             warnings: vec!["results truncated due to limit".to_owned()],
         }
     }
+}
+
+/// What a client is told of a head that an answer was made without.
+pub(super) fn missing_head(head: &str) -> String {
+    format!("the head at {head} could not be asked; what only it holds is missing")
 }
 
 /// The answer of a handler: what it found, or why there is nothing.

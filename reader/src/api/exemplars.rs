@@ -10,13 +10,13 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use emberkeep_model::{Exemplar, Labels, SeriesRuns, TimeRange};
 
-use super::envelope::{LabelSet, answer_written};
+use super::envelope::{LabelSet, answer_written, missing_head};
 use super::expression::{SelectorText, selector_texts};
 use super::go_numbers::{push_timestamp, push_value};
 use super::params::Form;
 use super::{SeriesSeen, within_limits};
 use crate::scan::Query;
-use crate::{Reader, ReaderError, Selection, SelectorError, parse_selector};
+use crate::{Reader, ReaderError, ReplicaLabels, Selection, SelectorError, parse_selector};
 
 /// Most selectors of one expression; each is a question to every head.
 const SELECTORS_MAX: usize = 1_000;
@@ -27,9 +27,12 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 /// `GET|POST /api/v1/query_exemplars`
 pub(super) async fn handle(State(reader): State<Arc<Reader>>, request: Request) -> Response {
-    let result = within_limits(&reader, request, async |form| match query_of(form)? {
-        Some(query) => read(&reader, &query).await.map(Some),
-        None => Ok(None),
+    let result = within_limits(&reader, request, async |form| {
+        let replicas = form.replicas(&reader.settings().replica_labels)?;
+        match query_of(form)? {
+            Some(query) => read(&reader, &query, &replicas).await.map(Some),
+            None => Ok(None),
+        }
     });
     answer_written(reader.metrics(), "query_exemplars", result.await)
 }
@@ -70,8 +73,8 @@ fn query_of(form: Form) -> Result<Option<Query>, ReaderError> {
     }))
 }
 
-async fn read(reader: &Reader, query: &Query) -> Result<Vec<u8>, ReaderError> {
-    let mut scan = reader.exemplar_scan(query).await?;
+async fn read(reader: &Reader, query: &Query, replicas: &ReplicaLabels) -> Result<Vec<u8>, ReaderError> {
+    let mut scan = reader.read_exemplars(query, replicas).await?;
     let (mut seen, mut out, mut piece) = (SeriesSeen::new(reader), AnswerText::new(), SeriesRuns::default());
     while let Some(labels) = scan.next_series().await? {
         seen.one_more()?;
@@ -83,7 +86,7 @@ async fn read(reader: &Reader, query: &Query) -> Result<Vec<u8>, ReaderError> {
         }
         out.end_series();
     }
-    Ok(out.finish())
+    Ok(out.finish(scan.left_out()))
 }
 
 /// The envelope with its data, growing.
@@ -140,8 +143,15 @@ impl AnswerText {
         self.text.push_str("]}");
     }
 
-    fn finish(mut self) -> Vec<u8> {
-        self.text.push_str("]}");
+    fn finish(mut self, left_out: &[String]) -> Vec<u8> {
+        self.text.push(']');
+        if !left_out.is_empty() {
+            let warnings: Vec<String> = left_out.iter().map(|head| missing_head(head)).collect();
+            self.text.push_str(r#","warnings":"#);
+            self.text
+                .push_str(&serde_json::to_string(&warnings).expect("a list of texts becomes JSON"));
+        }
+        self.text.push('}');
         self.text.into_bytes()
     }
 }

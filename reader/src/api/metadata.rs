@@ -42,8 +42,8 @@ pub(super) async fn handle(State(reader): State<Arc<Reader>>, request: Request) 
             "" => FamilyFilter::Accepted(&|_| true),
             metric => FamilyFilter::Named(metric),
         };
-        let families = reader.metadata(&query, filter).await?;
-        Ok(Found::whole(limits.shown(families)))
+        let (families, left_out) = reader.metadata_of(&query, filter).await?;
+        Ok(Found::whole(limits.shown(families)).without(&left_out))
     });
     answer(reader.metrics(), "metadata", result.await)
 }

@@ -9,7 +9,7 @@ use emberkeep_service::time_expr;
 
 use crate::scan::Query;
 use crate::tenant::tenant_of;
-use crate::{ReaderError, Selection};
+use crate::{ReaderError, ReplicaLabels, Selection};
 
 /// Largest form, as in Go's `ParseForm`.
 const FORM_BYTES_MAX: usize = 10 << 20;
@@ -60,6 +60,12 @@ impl Form {
         Ok(TimeRange::from_inclusive(start, self.time("end")?.unwrap_or(i64::MAX)))
     }
 
+    /// The labels in which replicas differ that are merged: as `configured` where the request does not say otherwise.
+    pub(super) fn replicas(&self, configured: &ReplicaLabels) -> Result<ReplicaLabels, ReaderError> {
+        let pairs = self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        ReplicaLabels::requested(pairs, configured)
+    }
+
     /// The series of any `match[]`.
     pub(super) fn selection(&self, rule: MatchRule) -> Result<Selection, ReaderError> {
         let selectors: Vec<&str> = self.all("match[]").collect();
@@ -81,12 +87,14 @@ impl Form {
 #[derive(Debug)]
 pub(super) struct Params {
     pub(super) query: Query,
+    /// The labels in which replicas differ that are merged.
+    pub(super) replicas: ReplicaLabels,
     /// The most entries of the answer; none for no limit.
     pub(super) limit: Option<usize>,
 }
 
 impl Params {
-    pub(super) fn of(form: Form, rule: MatchRule) -> Result<Self, ReaderError> {
+    pub(super) fn of(form: Form, rule: MatchRule, configured: &ReplicaLabels) -> Result<Self, ReaderError> {
         let limit = match form.first("limit") {
             "" => None,
             text => Some(text.parse::<usize>().map_err(|_| {
@@ -96,6 +104,7 @@ impl Params {
             })?),
         };
         Ok(Self {
+            replicas: form.replicas(configured)?,
             query: Query {
                 range: form.range()?,
                 selection: form.selection(rule)?,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use emberkeep_service::{duration, size};
 
+use super::AnswerFlags;
 use crate::ReaderSettings;
 
 /// The bounds of reading; also for the process that runs everything. A query that passes one fails with a text that names it,
@@ -32,6 +33,9 @@ pub struct LimitFlags {
     /// Time that one remote read or request of the API may take, waiting and sending included [default: 5m].
     #[arg(id = "read.timeout", long = "read.timeout", value_name = "DURATION", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
+    /// How is answered.
+    #[command(flatten)]
+    pub answers: AnswerFlags,
 }
 
 impl LimitFlags {
@@ -47,6 +51,8 @@ impl LimitFlags {
             streamed_bytes_max: self.streamed_size.unwrap_or(default.streamed_bytes_max),
             concurrency: self.concurrency.unwrap_or(default.concurrency),
             timeout: self.timeout.unwrap_or(default.timeout),
+            replica_labels: self.answers.replica_labels(),
+            look: self.answers.look(),
         }
     }
 }
@@ -69,6 +75,7 @@ mod tests {
             streamed_bytes_max,
             concurrency,
             timeout,
+            ..
         } = ReaderSettings::default();
         let gigabytes = |bytes: u64| format!("{}GB", bytes >> 30);
         for default in [

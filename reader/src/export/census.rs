@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use emberkeep_archive::{ObjectStore, PartEntry};
-use emberkeep_model::head::{HeadAnswer, HeadKinds};
+use emberkeep_model::head::HeadKinds;
 use emberkeep_model::{SeriesRuns, TimeRange};
 use emberkeep_tsdb::{BLOCK_DURATION_MS, windows};
 
-use crate::scan::prune;
+use crate::scan::{Ground, Opened, prune};
 use crate::sources::Look;
-use crate::{Query, ReaderError, Scan};
+use crate::{Query, ReaderError};
 
 /// Parts that span at most so many windows are taken to have data in all of them; an empty window costs one look at the part.
 const NARROW_WINDOWS: i64 = 16;
@@ -39,9 +39,18 @@ pub(super) async fn windows_with_data(
         }
     }
     for part in wide {
-        count(store, &[part], &[], query, kinds, &mut starts).await?;
+        let ground = Ground {
+            parts: &[part],
+            heads: &[],
+            ..Ground::of(store, look)
+        };
+        count(ground, query, kinds, &mut starts).await?;
     }
-    count(store, &[], &look.heads, query, kinds, &mut starts).await?;
+    let ground = Ground {
+        parts: &[],
+        ..Ground::of(store, look)
+    };
+    count(ground, query, kinds, &mut starts).await?;
     let end_of = |start: i64| start.saturating_add(BLOCK_DURATION_MS);
     Ok(starts
         .into_iter()
@@ -67,17 +76,12 @@ fn span_of(part: &PartEntry, query: &Query, kinds: HeadKinds) -> TimeRange {
 
 /// Reads timestamps and notes their windows.
 async fn count(
-    store: &Arc<dyn ObjectStore>,
-    parts: &[Arc<PartEntry>],
-    heads: &[Arc<HeadAnswer>],
+    ground: Ground<'_>,
     query: &Query,
     kinds: HeadKinds,
     starts: &mut BTreeSet<i64>,
 ) -> Result<(), ReaderError> {
-    let mut scan = match kinds {
-        HeadKinds::Exemplars => Scan::open_exemplars(store, parts, heads, query, usize::MAX).await?,
-        HeadKinds::Samples | HeadKinds::Metadata => Scan::open(store, parts, heads, query, usize::MAX).await?,
-    };
+    let mut scan = Opened::open(ground, query, kinds, usize::MAX).await?.scan().await?;
     let mut piece = SeriesRuns::default();
     while scan.next_series().await?.is_some() {
         let mut noted = TimeRange { start: 0, end: 0 };

@@ -9,7 +9,7 @@ use emberkeep_tsdb::{BlockContent, Encoding, PrometheusVersion};
 use serde::{Deserialize, Serialize};
 
 use crate::Conflicts;
-use crate::excerpt::{QUOTED_BYTES_MAX, excerpt};
+use emberkeep_model::excerpt::{QUOTED_BYTES_MAX, excerpt};
 
 /// A kind of samples, as people call it.
 #[derive(Debug, Clone, Copy)]

@@ -11,7 +11,8 @@ use super::Output;
 use super::beside::BesideFile;
 use super::census::windows_with_data;
 use super::json::{json_float, json_labels, json_seconds};
-use crate::{Query, ReaderError, Scan, Sources};
+use crate::scan::{Ground, Opened};
+use crate::{Query, ReaderError, Sources};
 
 /// Name of the file.
 pub(super) const EXEMPLARS_FILE: &str = "exemplars.json";
@@ -27,7 +28,9 @@ pub(super) async fn write(sources: &Sources, query: &Query, output: &mut Output)
             range: query.range.intersect(window),
             ..query.clone()
         };
-        let mut scan = Scan::open_exemplars(sources.store(), &look.view.parts, &look.heads, &query, usize::MAX).await?;
+        let ground = Ground::of(sources.store(), &look);
+        let opened = Opened::open(ground, &query, HeadKinds::Exemplars, usize::MAX).await?;
+        let mut scan = opened.scan().await?;
         while let Some(labels) = scan.next_series().await? {
             list.begin(&labels)?;
             while scan.next_piece(&mut piece).await? {

@@ -29,7 +29,7 @@ pub(super) async fn write(sources: &Sources, query: &Query, output: &mut Output)
         Some(series) => query.selection.selects(series),
         None => may_belong(&entry.family, &query.selection),
     };
-    let mut passes = MetadataPasses::new(sources.store(), &look, query, &accept);
+    let mut passes = MetadataPasses::new(sources.store(), &look, query, &accept)?;
     let mut families = Families::new(output.start_beside(METADATA_FILE)?);
     while let Some(entries) = passes.next().await? {
         for (said, seen) in &entries {

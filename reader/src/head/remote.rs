@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use emberkeep_model::head::{HeadAnswer, HeadPosition, HeadQuery};
+use emberkeep_model::head::{HeadAnswer, HeadPosition, HeadQuery, PackedSeries};
 use emberkeep_proto::head::{ANSWER_CONTENT_TYPE, HeadAnswerReader, HeadContent, REQUEST_CONTENT_TYPE, encode_request};
 use emberkeep_service::problem::chain;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -16,7 +16,7 @@ use crate::ReaderError;
 
 /// Largest frame, one series of a head.
 const FRAME_BYTES_MAX: usize = 64 << 20;
-/// Most bytes of an answer that are held.
+/// Most bytes of an answer. What is held of it is packed, a tenth to a third of that.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
 /// Time to connect, and longest silence of a receiver that answers.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ impl RemoteHead {
     pub(super) async fn read(&self, query: &HeadQuery) -> Result<HeadAnswer, ReaderError> {
         let mut response = self.ask(query).await?;
         let mut reader = HeadAnswerReader::new(FRAME_BYTES_MAX, wire::kinds(query.kinds));
-        let (mut series, mut metadata, mut bytes) = (Vec::new(), Vec::new(), 0usize);
+        let (mut series, mut metadata, mut bytes) = (PackedSeries::default(), Vec::new(), 0usize);
         while let Some(arrived) = response.chunk().await.map_err(|error| self.down(&chain(&error)))? {
             bytes = bytes.saturating_add(arrived.len());
             if bytes > ANSWER_BYTES_MAX {
@@ -67,7 +67,10 @@ impl RemoteHead {
             reader.push(&arrived);
             while let Some(next) = reader.next_content().map_err(|error| self.down(&chain(&error)))? {
                 match next {
-                    HeadContent::Series(next) => series.push(wire::series(next).map_err(|why| self.down(&why))?),
+                    HeadContent::Series(next) => {
+                        let next = wire::series(next).map_err(|why| self.down(&why))?;
+                        series.push(&next.labels, &next.runs);
+                    }
                     HeadContent::Metadata(next) => metadata.push(wire::metadata(next).map_err(|why| self.down(&why))?),
                 }
             }

@@ -5,16 +5,17 @@
 
 use axum::body::to_bytes;
 use axum::extract::Request;
+use axum::extract::Query as UrlQuery;
 use axum::http::header;
 use emberkeep_model::{MatchOp, Matcher, TenantId, TimeRange};
 use emberkeep_proto::content::{ReadResponseType, check_content_encoding};
 use emberkeep_proto::read::{self as wire, ReadRequest};
 use emberkeep_service::problem::chain;
 
-use crate::excerpt::{QUOTED_BYTES_MAX, excerpt};
+use emberkeep_model::excerpt::{QUOTED_BYTES_MAX, excerpt};
 use crate::scan::Query;
 use crate::tenant::tenant_of;
-use crate::{ReaderError, Selection};
+use crate::{ReaderError, ReplicaLabels, Selection};
 
 /// Bound of the compressed and of the decompressed body.
 const BODY_BYTES_MAX: usize = 32 << 20;
@@ -24,10 +25,14 @@ const BODY_BYTES_MAX: usize = 32 << 20;
 pub(super) struct ReadQueries {
     pub(super) queries: Vec<Query>,
     pub(super) answer: ReadResponseType,
+    /// The labels in which replicas differ that are merged.
+    pub(super) replicas: ReplicaLabels,
 }
 
 impl ReadQueries {
-    pub(super) async fn of(request: Request) -> Result<Self, ReaderError> {
+    /// Replicas are merged as `configured` where the request does not say otherwise.
+    pub(super) async fn of(request: Request, configured: &ReplicaLabels) -> Result<Self, ReaderError> {
+        let replicas = replicas_of(&request, configured)?;
         let tenant = tenant_of(request.headers())?;
         let encoding = request
             .headers()
@@ -41,10 +46,10 @@ impl ReadQueries {
         })?;
         let message = ReadRequest::decode(&body, BODY_BYTES_MAX)
             .map_err(|error| ReaderError::Bad(format!("the body is not a remote read request: {}", chain(&error))))?;
-        Self::decode(message, &tenant)
+        Self::decode(message, &tenant, replicas)
     }
 
-    fn decode(message: ReadRequest, tenant: &TenantId) -> Result<Self, ReaderError> {
+    fn decode(message: ReadRequest, tenant: &TenantId, replicas: ReplicaLabels) -> Result<Self, ReaderError> {
         let answer = ReadResponseType::negotiate(&message.accepted_response_types)
             .map_err(|error| ReaderError::Bad(error.to_string()))?;
         let queries = message
@@ -52,8 +57,20 @@ impl ReadQueries {
             .into_iter()
             .map(|query| decode_query(query, tenant))
             .collect::<Result<_, _>>()?;
-        Ok(Self { queries, answer })
+        Ok(Self {
+            queries,
+            answer,
+            replicas,
+        })
     }
+}
+
+/// What the URL says of replicas; the body has no place for it.
+fn replicas_of(request: &Request, configured: &ReplicaLabels) -> Result<ReplicaLabels, ReaderError> {
+    let UrlQuery(pairs) = UrlQuery::<Vec<(String, String)>>::try_from_uri(request.uri())
+        .map_err(|error| ReaderError::Bad(format!("parameters of the URL: {}", error.body_text())))?;
+    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    ReplicaLabels::requested(pairs, configured)
 }
 
 fn decode_query(query: wire::ReadQuery, tenant: &TenantId) -> Result<Query, ReaderError> {

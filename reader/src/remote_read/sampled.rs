@@ -10,7 +10,7 @@ use super::budget::Budget;
 use super::point::{HistogramPoints, sample};
 use super::snappy_rope::{Slot, SnappyRope};
 use super::wire;
-use crate::{ReaderError, ReaderMetrics, ReaderSettings, Scan};
+use crate::{ReaderError, ReaderMetrics, ReaderSettings, SeriesReader};
 
 /// A series whose samples need more than this is compressed before its length is known.
 const SERIES_BYTES: usize = 256 * 1024;
@@ -37,7 +37,7 @@ impl SampledAnswer {
     }
 
     /// Adds the result of a query: all series of the scan.
-    pub(super) async fn add(&mut self, scan: &mut Scan, metrics: &ReaderMetrics) -> Result<(), ReaderError> {
+    pub(super) async fn add(&mut self, scan: &mut SeriesReader, metrics: &ReaderMetrics) -> Result<(), ReaderError> {
         let slot = self.rope.reserve()?;
         self.budget.next_query();
         let (mut piece, mut result_bytes) = (SeriesRuns::default(), 0);

@@ -10,11 +10,11 @@ use emberkeep_tsdb::chunk::SeriesEncoder;
 use super::body::BodySender;
 use super::budget::Budget;
 use super::frame::SeriesFrame;
-use crate::{ReaderError, ReaderMetrics, Scan};
+use crate::{ReaderError, ReaderMetrics, SeriesReader};
 
 /// Writes the frames of a query.
 pub(super) async fn write(
-    scan: &mut Scan,
+    scan: &mut SeriesReader,
     query_index: u64,
     budget: &mut Budget,
     metrics: &ReaderMetrics,

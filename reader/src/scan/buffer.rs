@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use emberkeep_model::{Exemplar, ExemplarRun, HistogramRun, Run, SeriesRuns};
 
+use super::hidden::Hidden;
+
 /// Bytes of one float row: time, value, start timestamp.
 pub(super) const FLOAT_BYTES: usize = 24;
 /// Bytes of a row beside the canonical bytes of its histogram or labels.
@@ -66,6 +68,27 @@ impl Buffer {
             // A row that is not read may share the timestamp of the last one read only if its part breaks its own order.
             Self::Floats(_) | Self::Histograms(_) => Some(last),
             Self::Exemplars(_) => Some(last.saturating_sub(1)),
+        }
+    }
+
+    /// Lets go of the hidden rows from position `from` on.
+    pub(super) fn leave_out(&mut self, from: usize, hidden: &Hidden) {
+        let Some(shown) = hidden.shown(from, self.len(), |position| self.timestamp(position)) else {
+            return;
+        };
+        let kept = std::iter::once(0..from).chain(shown);
+        match self {
+            Self::Floats(run) => {
+                let mut left = Run::default();
+                kept.for_each(|rows| append_floats(run, rows, &mut left));
+                *run = left;
+            }
+            Self::Histograms(run) => {
+                let mut left = HistogramRun::default();
+                kept.for_each(|rows| left.append(run, rows));
+                *run = left;
+            }
+            Self::Exemplars(run) => *run = kept.flat_map(|rows| run.as_slice()[rows].iter().cloned()).collect(),
         }
     }
 

@@ -13,6 +13,7 @@ use emberkeep_model::head::HeadKinds;
 use emberkeep_model::{Labels, Metadata, MetadataEntry, TenantId};
 use futures::{StreamExt, TryStreamExt};
 
+use super::hidden_metadata::MetadataMasks;
 use super::{OPENINGS_AT_ONCE, Query, Seen, prune};
 use crate::ReaderError;
 use crate::sources::Look;
@@ -47,26 +48,31 @@ pub(crate) struct MetadataPasses<'a> {
     tenant: &'a TenantId,
     parts: Vec<Arc<PartEntry>>,
     accept: &'a (dyn Fn(&MetadataEntry) -> bool + Sync),
+    masks: MetadataMasks,
     /// Where the next pass begins; none when there is no further one.
     next: Option<Pass>,
 }
 
 impl<'a> MetadataPasses<'a> {
     /// The metadata of the parts that may have some of the tenant for the range, and of the heads. The look is one at metadata.
+    ///
+    /// # Errors
+    /// When a mask cannot be applied.
     pub(crate) fn new(
         store: &'a Arc<dyn ObjectStore>,
         look: &'a Look,
         query: &'a Query,
         accept: &'a (dyn Fn(&MetadataEntry) -> bool + Sync),
-    ) -> Self {
-        Self {
+    ) -> Result<Self, ReaderError> {
+        Ok(Self {
+            masks: MetadataMasks::of(&look.view.masks, &query.tenant)?,
             store,
             look,
             tenant: &query.tenant,
             parts: prune(&look.view.parts, &query.tenant, query.range, HeadKinds::Metadata),
             accept,
             next: Some(Pass::first(BYTES_MAX)),
-        }
+        })
     }
 
     /// The next entries, behind all that were given before; none at the end.
@@ -78,7 +84,7 @@ impl<'a> MetadataPasses<'a> {
             return Ok(None);
         };
         for entry in self.look.heads.iter().flat_map(|answer| &answer.metadata) {
-            if (self.accept)(entry) {
+            if (self.accept)(entry) && !self.masks.hides(entry) {
                 pass.add(entry);
             }
         }
@@ -95,10 +101,11 @@ impl<'a> MetadataPasses<'a> {
 
     async fn read(&self, part: &PartEntry, pass: &Mutex<Pass>) -> Result<(), ReaderError> {
         let reader = PartReader::open(Arc::clone(self.store), part).await?;
+        let masks = self.masks.above(part.masks);
         let mut entries = reader.metadata(self.tenant, None);
         while let Some(batch) = entries.next().await? {
             let mut pass = pass.lock().unwrap_or_else(PoisonError::into_inner);
-            for entry in batch.iter().filter(|entry| (self.accept)(entry)) {
+            for entry in batch.iter().filter(|entry| (self.accept)(entry) && !masks.hides(entry)) {
                 pass.add(entry);
             }
         }

@@ -12,6 +12,7 @@ use emberkeep_model::head::HeadKinds;
 use emberkeep_model::{Metadata, SeenMetadata, TenantId};
 use futures::{StreamExt, TryStreamExt};
 
+use super::hidden_metadata::MetadataMasks;
 use super::{OPENINGS_AT_ONCE, Query, check_part_limit, prune};
 use crate::ReaderError;
 use crate::sources::Look;
@@ -75,14 +76,17 @@ pub(crate) async fn read_families(
 ) -> Result<Families, ReaderError> {
     let wanted = prune(&look.view.parts, &query.tenant, query.range, HeadKinds::Metadata);
     check_part_limit(wanted.len(), part_limit)?;
+    let masks = MetadataMasks::of(&look.view.masks, &query.tenant)?;
     let mut all = Collected::default();
-    for answer in &look.heads {
-        for entry in answer.metadata.iter().filter(|entry| filter.accepts(&entry.family)) {
+    for entry in look.heads.iter().flat_map(|answer| &answer.metadata) {
+        if filter.accepts(&entry.family) && !masks.hides(entry) {
             all.add(&entry.family, &entry.seen)?;
         }
     }
-    let parts =
-        futures::stream::iter(wanted).map(|part| of_part(Arc::clone(store), part, query.tenant.clone(), filter));
+    let parts = futures::stream::iter(wanted).map(|part| {
+        let masks = masks.above(part.masks);
+        of_part(Arc::clone(store), part, query.tenant.clone(), filter, masks)
+    });
     let mut parts = parts.buffered(OPENINGS_AT_ONCE);
     while let Some(of_part) = parts.try_next().await? {
         all.merge(of_part)?;
@@ -95,10 +99,23 @@ async fn of_part(
     part: Arc<PartEntry>,
     tenant: TenantId,
     filter: FamilyFilter<'_>,
+    masks: MetadataMasks,
 ) -> Result<Collected, ReaderError> {
     let reader = PartReader::open(store, &part).await?;
-    let mut families = reader.families(&tenant, filter.name());
     let mut found = Collected::default();
+    if !masks.is_empty() {
+        // Only with its labels can be told whether what was said of a series is hidden.
+        let mut entries = reader.metadata(&tenant, filter.name());
+        while let Some(batch) = entries.next().await? {
+            for entry in batch.iter().filter(|entry| filter.accepts(&entry.family)) {
+                if !masks.hides(entry) {
+                    found.add(&entry.family, &entry.seen)?;
+                }
+            }
+        }
+        return Ok(found);
+    }
+    let mut families = reader.families(&tenant, filter.name());
     while let Some(batch) = families.next().await? {
         for of_family in batch.iter().filter(|found| filter.accepts(&found.family)) {
             found.add(&of_family.family, &of_family.seen)?;

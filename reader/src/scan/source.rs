@@ -7,11 +7,12 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use emberkeep_archive::{PartScan, SeriesRows};
-use emberkeep_model::head::{HeadAnswer, HeadKinds};
+use emberkeep_archive::{PartScan, SeriesRows, TimeSpan};
+use emberkeep_model::head::{HeadAnswer, HeadKinds, HeadSeries, PackedCursor};
 use emberkeep_model::{ExemplarRun, HistogramRun, Labels, Run, SeriesRuns, TimeRange};
 
 use super::buffer::Buffer;
+use super::hidden::{Hidden, Masks};
 use super::member::Member;
 use crate::ReaderError;
 
@@ -21,44 +22,71 @@ pub(super) struct Source {
     name: String,
     cursor: Cursor,
     kinds: HeadKinds,
+    visible: Visible,
+    /// What is hidden of the series it stands at.
+    hidden: Hidden,
     /// The series it stood at last, to notice a source that is not in label order.
     labels: Option<Labels>,
+}
+
+/// What of a source may be seen.
+#[derive(Debug, Clone)]
+pub(super) struct Visible {
+    /// The masks that are not applied to its rows yet.
+    pub(super) masks: Masks,
+    /// The time that is asked for.
+    pub(super) range: TimeRange,
 }
 
 enum Cursor {
     Part {
         scan: Box<PartScan>,
         at: Option<SeriesRows>,
-        /// No exemplar of the tenant is older; the times of series are those of their samples.
-        exemplars_from: i64,
+        /// The times of all exemplars of the tenant; those of series are of their samples.
+        exemplar_times: Option<TimeSpan>,
     },
     Head {
         answer: Arc<HeadAnswer>,
-        next: usize,
+        next: PackedCursor,
+        at: Option<HeadSeries>,
     },
 }
 
 impl Source {
-    /// A part whose exemplars are not older than `exemplars_from`.
-    pub(super) fn part(scan: PartScan, name: String, kinds: HeadKinds, exemplars_from: i64) -> Self {
+    /// A part whose exemplars, of all series together, have these times.
+    pub(super) fn part(
+        scan: PartScan,
+        name: &str,
+        kinds: HeadKinds,
+        exemplar_times: Option<TimeSpan>,
+        visible: Visible,
+    ) -> Self {
         Self {
             name: format!("part {name}"),
             cursor: Cursor::Part {
                 scan: Box::new(scan),
                 at: None,
-                exemplars_from,
+                exemplar_times,
             },
             kinds,
+            visible,
+            hidden: Hidden::default(),
             labels: None,
         }
     }
 
-    pub(super) fn head(answer: Arc<HeadAnswer>, kinds: HeadKinds) -> Self {
+    pub(super) fn head(answer: Arc<HeadAnswer>, kinds: HeadKinds, visible: Visible) -> Self {
         let name = format!("head of {}", answer.position.receiver);
         Self {
             name,
-            cursor: Cursor::Head { answer, next: 0 },
+            cursor: Cursor::Head {
+                next: answer.series.cursor(),
+                answer,
+                at: None,
+            },
             kinds,
+            visible,
+            hidden: Hidden::default(),
             labels: None,
         }
     }
@@ -72,9 +100,9 @@ impl Source {
                     *at = scan.next().await?;
                     at.as_ref().map(|rows| rows.labels.clone())
                 }
-                Cursor::Head { answer, next } => {
-                    *next += 1;
-                    answer.series.get(*next - 1).map(|series| series.labels.clone())
+                Cursor::Head { answer, next, at } => {
+                    *at = next.next(&answer.series);
+                    at.as_ref().map(|series| series.labels.clone())
                 }
             };
             if let (Some(before), Some(now)) = (&self.labels, &labels)
@@ -86,9 +114,40 @@ impl Source {
                 )));
             }
             self.labels.clone_from(&labels);
-            if labels.is_none() || self.time_lines().next().is_some() {
-                return Ok(labels);
+            let Some(labels) = labels else {
+                return Ok(None);
+            };
+            if !self.visible.masks.is_empty() {
+                self.hidden = self.visible.masks.hidden(&labels);
             }
+            if self.time_lines().next().is_some() && !self.is_hidden() {
+                return Ok(Some(labels));
+            }
+        }
+    }
+
+    /// Whether masks hide all that the series it stands at has in the range, as far as that can be told without reading rows
+    /// of a part.
+    fn is_hidden(&self) -> bool {
+        if self.hidden.is_empty() {
+            return false;
+        }
+        let range = self.visible.range;
+        let is_covered = |min_time: i64, max_time: i64| {
+            let (first, last) = (min_time.max(range.start), max_time.min(range.end.saturating_sub(1)));
+            self.hidden.covers(first, last)
+        };
+        match (&self.cursor, self.kinds) {
+            (Cursor::Part { at, .. }, HeadKinds::Samples) => {
+                at.as_ref().is_some_and(|at| is_covered(at.min_time, at.max_time))
+            }
+            (Cursor::Part { exemplar_times, .. }, HeadKinds::Exemplars) => {
+                exemplar_times.is_some_and(|times| is_covered(times.min_time, times.max_time))
+            }
+            (Cursor::Part { .. }, HeadKinds::Metadata) => false,
+            (Cursor::Head { at: series, .. }, kinds) => series.as_ref().is_some_and(|series| {
+                times_of(&series.runs, kinds).all(|time| !range.contains(time) || self.hidden.hides(time))
+            }),
         }
     }
 
@@ -100,13 +159,11 @@ impl Source {
 
     fn time_lines(&self) -> impl Iterator<Item = (Range<u64>, i64, Buffer)> {
         let lines = match (&self.cursor, self.kinds) {
-            (Cursor::Part { at, exemplars_from, .. }, kinds) => {
-                at.as_ref().map(|at| lines_of_part(at, *exemplars_from, kinds))
+            (Cursor::Part { at, exemplar_times, .. }, kinds) => {
+                let exemplars_from = exemplar_times.map_or(i64::MIN, |times| times.min_time);
+                at.as_ref().map(|at| lines_of_part(at, exemplars_from, kinds))
             }
-            (Cursor::Head { answer, next }, kinds) => next
-                .checked_sub(1)
-                .and_then(|at| answer.series.get(at))
-                .map(|series| lines_of_runs(&series.runs, kinds)),
+            (Cursor::Head { at, .. }, kinds) => at.as_ref().map(|series| lines_of_runs(&series.runs, kinds)),
         };
         lines
             .into_iter()
@@ -115,23 +172,30 @@ impl Source {
             .filter(|(rows, _, _)| !rows.is_empty())
     }
 
-    /// Appends some rows of the series it stands at, of the kind that the buffer holds; rows outside the range are left out.
+    /// Appends some rows of the series it stands at, of the kind that the buffer holds; rows outside the range and hidden ones
+    /// are left out.
     pub(super) async fn read(
         &mut self,
         rows: Range<u64>,
         range: TimeRange,
         out: &mut Buffer,
     ) -> Result<(), ReaderError> {
-        match (&mut self.cursor, out) {
+        let before = out.len();
+        match (&mut self.cursor, &mut *out) {
             (Cursor::Part { scan, .. }, Buffer::Floats(out)) => scan.samples(rows, range, out).await?,
             (Cursor::Part { scan, .. }, Buffer::Histograms(out)) => scan.histograms(rows, range, out).await?,
             (Cursor::Part { scan, .. }, Buffer::Exemplars(out)) => scan.exemplars(rows, range, out).await?,
-            (Cursor::Head { answer, next }, out) => {
-                let runs = &answer.series[*next - 1].runs;
+            (Cursor::Head { at, .. }, out) => {
+                let Some(HeadSeries { runs, .. }) = at else {
+                    return Ok(());
+                };
                 // The rows are positions in a vector, so they fit.
                 let position = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
                 copy(runs, position(rows.start)..position(rows.end), range, out);
             }
+        }
+        if !self.hidden.is_empty() {
+            out.leave_out(before, &self.hidden);
         }
         Ok(())
     }
@@ -190,6 +254,21 @@ fn lines_of_runs(runs: &SeriesRuns, kinds: HeadKinds) -> Lines {
         }
         HeadKinds::Metadata => [None, None],
     }
+}
+
+/// The times of the rows of some kinds.
+fn times_of(runs: &SeriesRuns, kinds: HeadKinds) -> impl Iterator<Item = i64> {
+    let (samples, exemplars) = match kinds {
+        HeadKinds::Samples => (Some(runs), None),
+        HeadKinds::Exemplars => (None, Some(runs)),
+        HeadKinds::Metadata => (None, None),
+    };
+    let samples = samples.into_iter().flat_map(|runs| {
+        let histograms = runs.histograms.timestamps().iter();
+        runs.samples.timestamps.iter().chain(histograms).copied()
+    });
+    let exemplars = exemplars.into_iter().flat_map(|runs| runs.exemplars.as_slice());
+    samples.chain(exemplars.map(|exemplar| exemplar.timestamp))
 }
 
 /// Copies the rows at some positions of a kind that lie in the range.

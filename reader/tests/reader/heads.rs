@@ -88,11 +88,12 @@ async fn a_whole_answer_is_taken() {
         ),
         ("r9", 3, 17)
     );
-    assert_eq!(answer.series.len(), 2);
+    let found: Vec<_> = answer.series.iter().collect();
+    assert_eq!(found.len(), 2);
     assert_eq!(
         (
-            answer.series[0].runs.samples.timestamps.as_slice(),
-            answer.series[1].runs.samples.values.as_slice()
+            found[0].runs.samples.timestamps.as_slice(),
+            found[1].runs.samples.values.as_slice()
         ),
         (&[1, 2][..], &[3.0][..])
     );
@@ -110,7 +111,7 @@ async fn every_kind_comes_back_as_it_was() {
         });
     }
     let source = receiver(StatusCode::OK, ANSWER_CONTENT_TYPE, whole(vec![mixed])).await;
-    let runs = source.read(query()).await.unwrap().series.remove(0).runs;
+    let runs = source.read(query()).await.unwrap().series.iter().next().unwrap().runs;
     assert_eq!(runs.samples.timestamps, [1, 5]);
     let rows: Vec<_> = runs
         .histograms
@@ -129,7 +130,8 @@ async fn every_kind_comes_back_as_it_was() {
     let body = whole_of(wire::HeadKinds::Exemplars, vec![traced]);
     let source = receiver(StatusCode::OK, ANSWER_CONTENT_TYPE, body).await;
     let answer = source.read(query_of(HeadKinds::Exemplars)).await.unwrap();
-    let exemplar = &answer.series[0].runs.exemplars.as_slice()[0];
+    let first = answer.series.iter().next().unwrap();
+    let exemplar = &first.runs.exemplars.as_slice()[0];
     assert_eq!(
         (exemplar.timestamp, exemplar.value.to_bits(), &exemplar.labels),
         (4, 1 << 63, &trace)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use emberkeep_archive::{
-    CommitRecord, Committed, FileKind, ObjectStore, PartEntry, PartInfo, PartSettings, PartWriter, StoreConfig, Ulid,
+    CommitRecord, Committed, FileKind, ObjectStore, PartEntry, PartInfo, PartOrigin, PartSettings, PartWriter, StoreConfig, Ulid,
     WalRange, commit, names,
 };
 use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadKinds, HeadPosition, HeadQuery, HeadSeries};
@@ -122,11 +122,15 @@ impl TestArchive {
         };
         let info = PartInfo {
             dataset: "d".to_owned(),
-            receiver: RECEIVER.to_owned(),
-            wal_id: "w".to_owned(),
-            wal_from: seq,
-            wal_to: seq + 1,
             ulid,
+            origin: PartOrigin::Flush {
+                receiver: RECEIVER.to_owned(),
+                wal: WalRange {
+                    id: "w".to_owned(),
+                    from: seq,
+                    to: seq + 1,
+                },
+            },
         };
         let mut writer = PartWriter::create(create, info, PartSettings::default()).expect("a part");
         fill(&mut writer);

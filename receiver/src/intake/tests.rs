@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use emberkeep_model::{Exemplar, Labels, LabelsBuilder, MIN_TIMESTAMP, Sample};
+use emberkeep_model::{Exemplar, Labels, MIN_TIMESTAMP, Sample};
 use emberkeep_proto::messages::{prometheus as v1, write_v2 as v2};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -249,7 +249,7 @@ fn content(intake: &Intake<'_>) -> Vec<Taken> {
                 .collect()
         });
         Taken {
-            labels: region::Region::of(batch.unknown(number).1).to_labels(&mut LabelsBuilder::default()),
+            labels: region::Region::of(batch.unknown(number).1).to_labels(&mut Vec::new()),
             samples: run.iter().collect(),
             histograms: histograms.unwrap_or_default(),
             exemplars: others.map(|others| others.exemplars.to_vec()).unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! A table that nothing is appended to any more, for the flush: its series in the order of parts, each once.
 
-use emberkeep_model::{Labels, LabelsBuilder, SeenMetadata, SeriesRuns, TenantId};
+use emberkeep_model::{Labels, SeenMetadata, SeriesRuns, TenantId};
 use parking_lot::RwLockReadGuard;
 
 use super::SeriesTable;
@@ -63,11 +63,11 @@ impl FrozenTable<'_> {
         mut visit: impl FnMut(&TenantId, &Labels, &FrozenSeries) -> Result<(), E>,
     ) -> Result<(), E> {
         let sorted = self.sorted();
-        let mut builder = LabelsBuilder::default();
+        let mut canonical = Vec::new();
         let mut series = FrozenSeries::default();
         for spellings in sorted.chunk_by(|a, b| a.at.tenant == b.at.tenant && a.region == b.region) {
             self.join(spellings, &mut series);
-            let labels = spellings[0].region.to_labels(&mut builder);
+            let labels = spellings[0].region.to_labels(&mut canonical);
             visit(self.tenant(spellings[0].at), &labels, &series)?;
         }
         Ok(())

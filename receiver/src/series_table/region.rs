@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use emberkeep_model::{Labels, LabelsBuilder, Matcher};
+use emberkeep_model::{Labels, Matcher};
 
 const LABEL: u8 = 0x0a;
 const NAME: u8 = 0x0a;
@@ -46,15 +46,25 @@ impl<'a> Region<'a> {
         std::iter::from_fn(move || next_label(&mut rest))
     }
 
-    /// The same as a label set.
-    pub(crate) fn to_labels(self, builder: &mut LabelsBuilder) -> Labels {
-        builder.clear();
-        for (name, value) in self.pairs() {
-            builder.push(name, value);
+    /// The same as a label set. What is between the strings is left out, and the strings are those of canonical labels.
+    pub(crate) fn to_labels(self, canonical: &mut Vec<u8>) -> Labels {
+        canonical.clear();
+        let mut rest = self.0;
+        while let Some(label) = short_label(rest) {
+            // Key and length of the label, key of the name; then length and name, key of the value, and length and value.
+            let name_len = usize::from(label[3]);
+            canonical.extend_from_slice(&label[3..4 + name_len]);
+            canonical.extend_from_slice(&label[5 + name_len..]);
+            rest = &rest[label.len()..];
         }
-        builder
-            .labels()
-            .expect("a normal region was made from canonical labels")
+        // From the first long label on.
+        while let Some((name, value)) = next_label(&mut rest) {
+            for string in [name, value] {
+                put_uvarint(canonical, string.len());
+                canonical.extend_from_slice(string);
+            }
+        }
+        Labels::of_canonical(canonical)
     }
 
     /// Whether all matchers hold; a label that is absent is an empty one.
@@ -112,6 +122,7 @@ impl PartialOrd for Region<'_> {
 }
 
 /// The first label field, when its length takes one byte.
+#[inline]
 fn short_label(region: &[u8]) -> Option<&[u8]> {
     match region {
         [LABEL, len @ ..0x80, ..] => region.get(..2 + usize::from(*len)),
@@ -119,7 +130,18 @@ fn short_label(region: &[u8]) -> Option<&[u8]> {
     }
 }
 
+#[inline]
 fn next_label<'a>(rest: &mut &'a [u8]) -> Option<Pair<'a>> {
+    if let Some(label) = short_label(rest) {
+        // As in `to_labels`.
+        let name_len = usize::from(*label.get(3)?);
+        *rest = &rest[label.len()..];
+        return Some((label.get(4..4 + name_len)?, label.get(6 + name_len..)?));
+    }
+    next_long_label(rest)
+}
+
+fn next_long_label<'a>(rest: &mut &'a [u8]) -> Option<Pair<'a>> {
     rest.split_off_first()?;
     take_uvarint(rest);
     rest.split_off_first()?;
@@ -182,7 +204,7 @@ mod tests {
             use prost::Message;
 
             let region = region_of(&labels);
-            prop_assert_eq!(Region(&region).to_labels(&mut LabelsBuilder::default()), labels.clone());
+            prop_assert_eq!(Region(&region).to_labels(&mut Vec::new()), labels.clone());
             let series = v1::TimeSeries {
                 labels: labels.iter().map(|(n, v)| v1::Label { name: n.into(), value: v.into() }).collect(),
                 ..Default::default()

@@ -3,8 +3,12 @@
 //! Open, they stand in the order of arrival: appending is writing on at the end of a few columns, and touches nothing of the series. Frozen,
 //! they stand by series, in the order of arrival within each. It must never reorder equal timestamps of one series: what settles them is
 //! the total order, not the place.
+//!
+//! A full chunk never changes again and may be shared, as may be what was grouped: who reads the rows does so without the lock of the shard.
 
-use emberkeep_model::Run;
+use std::sync::Arc;
+
+use emberkeep_model::{Run, Sample, TimeRange};
 
 /// Rows of a chunk; a chunk is allocated at once and never grows.
 const CHUNK_ROWS: usize = 4096;
@@ -12,7 +16,7 @@ const CHUNK_ROWS: usize = 4096;
 /// Bytes of a chunk, without start timestamps.
 const CHUNK_BYTES: usize = CHUNK_ROWS * (size_of::<u32>() + 2 * size_of::<i64>());
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Chunk {
     series: Vec<u32>,
     samples: Run,
@@ -65,15 +69,34 @@ struct Grouped {
 /// All samples of a shard.
 #[derive(Debug)]
 pub(super) struct Rows {
-    open: Vec<Chunk>,
-    grouped: Option<Grouped>,
+    full: Vec<Arc<Chunk>>,
+    /// The one that is written to.
+    last: Option<Chunk>,
+    grouped: Option<Arc<Grouped>>,
+}
+
+/// All samples that a shard had at one time.
+#[derive(Debug)]
+pub(super) struct RowsView {
+    chunks: Vec<Arc<Chunk>>,
+    grouped: Option<Arc<Grouped>>,
 }
 
 impl Rows {
     pub(super) fn new() -> Self {
         Self {
-            open: Vec::new(),
+            full: Vec::new(),
+            last: None,
             grouped: None,
+        }
+    }
+
+    /// All that there is now.
+    pub(super) fn view(&self) -> RowsView {
+        let last = self.last.as_ref().map(|chunk| Arc::new(chunk.clone()));
+        RowsView {
+            chunks: self.full.iter().cloned().chain(last).collect(),
+            grouped: self.grouped.clone(),
         }
     }
 
@@ -84,11 +107,21 @@ impl Rows {
         let mut grown = 0;
         let mut from = 0;
         while from < samples.timestamps.len() {
-            if self.open.last().is_none_or(|chunk| chunk.series.len() == CHUNK_ROWS) {
-                self.open.push(Chunk::new());
+            if self.last.as_ref().is_none_or(|chunk| chunk.series.len() == CHUNK_ROWS) {
+                let full = self.last.replace(Chunk::new());
+                self.full.extend(full.map(Arc::new));
                 grown += CHUNK_BYTES;
             }
-            let chunk = self.open.last_mut().expect("a chunk was just added");
+            let chunk = self.last.as_mut().expect("a chunk was just added");
+            if let ([timestamp], [value], []) = (samples.timestamps, samples.values, samples.start_timestamps)
+                && chunk.samples.start_timestamps.is_empty()
+            {
+                // Most entries have one sample: three stores, and no call for each.
+                chunk.series.push(series);
+                chunk.samples.timestamps.push(*timestamp);
+                chunk.samples.values.push(*value);
+                return grown;
+            }
             let to = samples.timestamps.len().min(from + CHUNK_ROWS - chunk.series.len());
             chunk.series.resize(chunk.series.len() + to - from, series);
             let had_starts = !chunk.samples.start_timestamps.is_empty();
@@ -115,9 +148,11 @@ impl Rows {
         if self.grouped.is_some() {
             return;
         }
+        let mut open = std::mem::take(&mut self.full);
+        open.extend(self.last.take().map(Arc::new));
         let number = |n: usize| u32::try_from(n).expect("a head is bounded far below 4 G rows");
         let mut starts = vec![0_u32; n_series + 1];
-        for &series in self.open.iter().flat_map(|chunk| &chunk.series) {
+        for &series in open.iter().flat_map(|chunk| &chunk.series) {
             starts[series as usize] += 1;
         }
         let mut before = 0;
@@ -125,14 +160,14 @@ impl Rows {
             before += std::mem::replace(start, before);
         }
         let n_rows = before as usize;
-        let has_starts = self.open.iter().any(|chunk| !chunk.samples.start_timestamps.is_empty());
+        let has_starts = open.iter().any(|chunk| !chunk.samples.start_timestamps.is_empty());
         let mut samples = Run {
             timestamps: vec![0; n_rows],
             values: vec![0.0; n_rows],
             start_timestamps: vec![0; if has_starts { n_rows } else { 0 }],
         };
         let mut next = starts.clone();
-        for chunk in std::mem::take(&mut self.open) {
+        for chunk in open {
             let rows = chunk
                 .series
                 .iter()
@@ -149,18 +184,24 @@ impl Rows {
             }
         }
         debug_assert_eq!(next.last().copied(), Some(number(n_rows)));
-        self.grouped = Some(Grouped { starts, samples });
+        self.grouped = Some(Arc::new(Grouped { starts, samples }));
     }
 
     /// The rows of a series of a frozen shard, in order of arrival.
     pub(super) fn of_series(&self, series: u32) -> Samples<'_> {
-        let Some(Grouped { starts, samples }) = &self.grouped else {
-            return Samples {
-                timestamps: &[],
-                values: &[],
-                start_timestamps: &[],
-            };
-        };
+        self.grouped.as_ref().map_or(NONE, |grouped| grouped.of_series(series))
+    }
+}
+
+const NONE: Samples<'static> = Samples {
+    timestamps: &[],
+    values: &[],
+    start_timestamps: &[],
+};
+
+impl Grouped {
+    fn of_series(&self, series: u32) -> Samples<'_> {
+        let Self { starts, samples } = self;
         let rows = starts[series as usize] as usize..starts[series as usize + 1] as usize;
         Samples {
             timestamps: &samples.timestamps[rows.clone()],
@@ -168,30 +209,55 @@ impl Rows {
             start_timestamps: samples.start_timestamps.get(rows).unwrap_or(&[]),
         }
     }
+}
 
-    /// Copies the rows of chosen series: `place` says where those of a series go, if anywhere.
-    pub(super) fn collect(&self, chosen: &[u32], runs: &mut [Run]) {
-        if self.grouped.is_some() {
-            for (series, &place) in (0..).zip(chosen) {
-                if let Some(run) = runs.get_mut(place as usize) {
-                    self.of_series(series).append_to(run);
-                }
+impl RowsView {
+    /// How many rows of each of the first `n_series` series lie in a range.
+    pub(super) fn counts(&self, n_series: usize, range: TimeRange) -> Vec<u32> {
+        let mut counts = vec![0; n_series];
+        if let Some(grouped) = &self.grouped {
+            for (series, count) in (0..).zip(&mut counts) {
+                let times = grouped.of_series(series).timestamps.iter();
+                *count = times.filter(|&&time| range.contains(time)).count() as u32;
             }
-            return;
         }
-        for chunk in &self.open {
+        for chunk in &self.chunks {
+            for (&series, &time) in chunk.series.iter().zip(&chunk.samples.timestamps) {
+                counts[series as usize] += u32::from(range.contains(time));
+            }
+        }
+        counts
+    }
+
+    /// Hands over the rows that lie in a range and whose series has a place in `places`, those of a series in the order of arrival.
+    pub(super) fn visit(&self, places: &[u32], range: TimeRange, mut visit: impl FnMut(u32, Sample)) {
+        let mut give = |place: u32, samples: &Run, i: usize| {
+            if place != NO_PLACE && range.contains(samples.timestamps[i]) {
+                visit(place, samples.sample(i));
+            }
+        };
+        if let Some(Grouped { starts, samples }) = self.grouped.as_deref() {
+            for (&place, rows) in places
+                .iter()
+                .zip(starts.windows(2))
+                .filter(|(place, _)| **place != NO_PLACE)
+            {
+                (rows[0] as usize..rows[1] as usize).for_each(|i| give(place, samples, i));
+            }
+        }
+        for chunk in &self.chunks {
             for (i, &series) in chunk.series.iter().enumerate() {
-                if let Some(run) = runs.get_mut(chosen[series as usize] as usize) {
-                    run.push(chunk.samples.sample(i));
-                }
+                give(places[series as usize], &chunk.samples, i);
             }
         }
     }
 }
 
+/// The place of a series that is not wanted.
+pub(super) const NO_PLACE: u32 = u32::MAX;
+
 #[cfg(test)]
 mod tests {
-    use emberkeep_model::Sample;
     use proptest::prelude::*;
 
     use super::*;
@@ -203,6 +269,7 @@ mod tests {
             appended in proptest::collection::vec((0_u32..5, proptest::collection::vec((0_i64..9, any::<u64>(), 0_i64..2), 0..4)), 0..40),
             copies in 1_usize..200,
         ) {
+            let range = TimeRange { start: 1, end: 8 };
             let mut rows = Rows::new();
             let mut naive = vec![Run::default(); 6];
             for _ in 0..copies {
@@ -210,21 +277,27 @@ mod tests {
                     let run: Run = samples.iter().map(|&(timestamp, bits, start_timestamp)| Sample { timestamp, value: f64::from_bits(bits), start_timestamp }).collect();
                     let samples = Samples { timestamps: &run.timestamps, values: &run.values, start_timestamps: &run.start_timestamps };
                     rows.append(*series, samples);
-                    for sample in run.iter() {
+                    for sample in run.iter().filter(|sample| range.contains(sample.timestamp)) {
                         naive[*series as usize].push(sample);
                     }
                 }
             }
-            let chosen = [0, u32::MAX, 1, 2, 3, 4];
+            let chosen = [0, NO_PLACE, 1, 2, 3, 4];
             let collect = |rows: &Rows| {
                 let mut runs = vec![Run::default(); 5];
-                rows.collect(&chosen, &mut runs);
+                let view = rows.view();
+                view.visit(&chosen, range, |place, sample| runs[place as usize].push(sample));
+                let counts: Vec<usize> = view.counts(6, range).iter().map(|&count| count as usize).collect();
+                assert_eq!([counts[0], counts[2], counts[3], counts[4], counts[5]].as_slice(), runs.iter().map(Run::len).collect::<Vec<_>>());
                 runs.iter().map(bits).collect::<Vec<_>>()
             };
             let expected: Vec<_> = [0, 2, 3, 4, 5].iter().map(|&series: &usize| bits(&naive[series])).collect();
             prop_assert_eq!(&collect(&rows), &expected);
+            // Who holds a view sees the same rows after the freeze.
+            let before = rows.view();
             rows.freeze(6);
             prop_assert_eq!(&collect(&rows), &expected);
+            prop_assert_eq!(before.counts(6, range), rows.view().counts(6, range));
         }
     }
 

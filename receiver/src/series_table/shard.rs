@@ -3,10 +3,10 @@
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::arena::{Arena, Place};
+use super::arena::{Arena, ArenaView, Place};
 use super::others::Others;
 use super::region::Region;
-use super::rows::{Rows, Samples};
+use super::rows::{Rows, RowsView, Samples};
 use super::seen::SeenWith;
 use super::slots::{Slots, candidate};
 
@@ -34,6 +34,50 @@ pub(crate) struct Lookup {
     /// Start and length in the bytes that all lookups of a request share.
     pub(crate) key: (u32, u32),
     pub(crate) found: Option<u32>,
+}
+
+impl Entry {
+    /// Bytes in the arena: the key and, where it is apart, the region.
+    fn bytes(&self) -> usize {
+        self.key_len as usize + self.region_len as usize
+    }
+
+    /// The labels, in its bytes.
+    fn region_in<'a>(&self, bytes: &'a [u8]) -> Region<'a> {
+        let apart = if self.region_len == 0 { 0 } else { self.key_len as usize };
+        Region(&bytes[apart..])
+    }
+}
+
+/// All series of a shard at one time, readable without its lock.
+#[derive(Debug)]
+pub(super) struct ShardView {
+    entries: Vec<Entry>,
+    arena: ArenaView,
+    pub(super) rows: RowsView,
+    has_others: Vec<bool>,
+}
+
+impl ShardView {
+    pub(super) fn n_series(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The labels of a series.
+    pub(super) fn region(&self, position: u32) -> Region<'_> {
+        let entry = &self.entries[position as usize];
+        entry.region_in(self.arena.bytes(entry.place, entry.bytes()))
+    }
+
+    /// Whose a series is.
+    pub(super) fn origin(&self, position: u32) -> Origin {
+        self.entries[position as usize].origin
+    }
+
+    /// Whether a series has rows that are not floats.
+    pub(super) fn has_others(&self, position: u32) -> bool {
+        self.has_others.get(position as usize).copied().unwrap_or(false)
+    }
 }
 
 impl Lookup {
@@ -71,26 +115,57 @@ impl Shard {
         self.entries.len()
     }
 
-    /// Finds those of the chosen lookups that are known. In steps for several at once: slot, entry, bytes.
+    /// Finds those of the chosen lookups that are known.
+    ///
+    /// Senders repeat themselves: what followed a series when it was entered follows it again. So each lookup is first compared with the
+    /// series behind the one before, which needs no slot, and whose entry and bytes lie where the processor reads ahead.
     pub(super) fn recognise(&self, origin: Origin, keys: &[u8], chosen: &[u32], lookups: &mut [Lookup]) {
+        let first = chosen.first().map(|&i| &lookups[i as usize]);
+        let mut next = first.and_then(|lookup| self.find(origin, lookup.hash, lookup.key_of(keys)));
         for some in chosen.chunks(AT_ONCE) {
-            let mut homes = [0; AT_ONCE];
-            for (home, &i) in homes.iter_mut().zip(some) {
-                *home = self.slots.home(lookups[i as usize].hash);
+            let mut missed = [0; AT_ONCE];
+            let mut n_missed = 0;
+            if let Some(next) = next {
+                for (position, &i) in (next..).zip(some) {
+                    let lookup = &mut lookups[i as usize];
+                    let entry = self.entries.get(position as usize);
+                    if entry.is_some_and(|entry| self.is_it(entry, origin, lookup.key_of(keys))) {
+                        lookup.found = Some(position);
+                    } else {
+                        missed[n_missed] = i;
+                        n_missed += 1;
+                    }
+                }
+            } else {
+                missed[..some.len()].copy_from_slice(some);
+                n_missed = some.len();
             }
-            let mut entries = [None; AT_ONCE];
-            for ((entry, home), &i) in entries.iter_mut().zip(homes).zip(some) {
-                let position = candidate(home, lookups[i as usize].hash);
-                *entry = position.and_then(|position| Some((position, *self.entries.get(position as usize)?)));
-            }
-            for (entry, &i) in entries.into_iter().zip(some) {
-                let lookup = &mut lookups[i as usize];
-                let key = lookup.key_of(keys);
-                lookup.found = match entry {
-                    Some((position, entry)) if self.is_it(&entry, origin, key) => Some(position),
-                    _ => self.find(origin, lookup.hash, key),
-                };
-            }
+            self.recognise_by_hash(origin, keys, &missed[..n_missed], lookups);
+            // Where most were missed, guessing costs more than it saves.
+            let last = some.last().and_then(|&i| lookups[i as usize].found);
+            let is_in_order = n_missed * 2 <= some.len() || next.is_none();
+            next = last.filter(|_| is_in_order).map(|position| position + 1);
+        }
+    }
+
+    /// In steps for several at once: slot, entry, bytes.
+    fn recognise_by_hash(&self, origin: Origin, keys: &[u8], some: &[u32], lookups: &mut [Lookup]) {
+        let mut homes = [0; AT_ONCE];
+        for (home, &i) in homes.iter_mut().zip(some) {
+            *home = self.slots.home(lookups[i as usize].hash);
+        }
+        let mut entries = [None; AT_ONCE];
+        for ((entry, home), &i) in entries.iter_mut().zip(homes).zip(some) {
+            let position = candidate(home, lookups[i as usize].hash);
+            *entry = position.and_then(|position| Some((position, *self.entries.get(position as usize)?)));
+        }
+        for (entry, &i) in entries.into_iter().zip(some) {
+            let lookup = &mut lookups[i as usize];
+            let key = lookup.key_of(keys);
+            lookup.found = match entry {
+                Some((position, entry)) if self.is_it(&entry, origin, key) => Some(position),
+                _ => self.find(origin, lookup.hash, key),
+            };
         }
     }
 
@@ -129,11 +204,22 @@ impl Shard {
     /// The labels of a series.
     pub(super) fn region(&self, position: u32) -> Region<'_> {
         let entry = &self.entries[position as usize];
-        let key_len = entry.key_len as usize;
-        if entry.region_len == 0 {
-            return Region(self.arena.bytes(entry.place, key_len));
+        entry.region_in(self.arena.bytes(entry.place, entry.bytes()))
+    }
+
+    /// All that it holds now, but for rows that are not floats: of those it is noted who has any. Takes as long as it takes to copy 20 bytes
+    /// for each series.
+    pub(super) fn view(&self) -> ShardView {
+        let mut has_others = vec![false; if self.others.is_empty() { 0 } else { self.entries.len() }];
+        for &position in self.others.keys() {
+            has_others[position as usize] = true;
         }
-        Region(&self.arena.bytes(entry.place, key_len + entry.region_len as usize)[key_len..])
+        ShardView {
+            entries: self.entries.clone(),
+            arena: self.arena.view(),
+            rows: self.rows.view(),
+            has_others,
+        }
     }
 
     /// All series with their labels.

@@ -4,6 +4,7 @@
 //! judge by `verdict`: what a new start finds against what the sender was told. Nothing here may look inside of the receiver.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod adopt;
 mod call_site;
 mod disk_trouble;
 mod epochs;

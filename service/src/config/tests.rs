@@ -154,3 +154,56 @@ fn a_missing_file_is_named_with_its_flag() {
         "{text}"
     );
 }
+
+#[test]
+fn upkeep_is_read() {
+    let text = "\
+retention:
+  keep: 400d
+  minimum_age: 1d
+  undelete_window: 7d
+  most_at_once_percent: 20
+  rules:
+    - tenant: team-a
+      match: '{job=\"debug\"}'
+      keep: 30d
+    - {tenant: team-b, keep: 1y}
+quota: {bytes: 2TB}
+scrub: {bytes_per_day: 10GB}
+";
+    let config = FileConfig::parse(text, "x").unwrap();
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    let rule = |tenant: &str, selector: Option<&str>, keep| RetentionRuleConfig {
+        tenant: Some(tenant.to_owned()),
+        selector: selector.map(str::to_owned),
+        keep,
+    };
+    assert_eq!(
+        config.retention,
+        RetentionConfig {
+            keep: Some(days(400)),
+            minimum_age: Some(days(1)),
+            undelete_window: Some(days(7)),
+            most_at_once_percent: Some(20),
+            rules: vec![
+                rule("team-a", Some("{job=\"debug\"}"), days(30)),
+                rule("team-b", None, days(365))
+            ],
+        }
+    );
+    assert_eq!(
+        (config.quota.bytes, config.scrub.bytes_per_day),
+        (Some(2 << 40), Some(10 << 30))
+    );
+    for wrong in [
+        "retention: {keeps: 1d}\n",
+        "retention: {keep: 30}\n",
+        "retention:\n  rules:\n    - {tenant: a}\n",
+        "retention:\n  rules:\n    - {keep: 1d, matcher: up}\n",
+        "quota: {bytes: 10}\n",
+        "quota: {byte: 1GB}\n",
+        "scrub: {per_day: 1GB}\n",
+    ] {
+        assert!(FileConfig::parse(wrong, "x").is_err(), "{wrong}");
+    }
+}

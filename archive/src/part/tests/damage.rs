@@ -106,17 +106,17 @@ async fn a_part_that_was_removed_is_not_found_and_not_corrupt() {
 fn a_newer_footer_is_refused_by_name() {
     let (summary, mut files) = fill(writer(small()), &many_series(5, |_| 5));
     let samples = files.get_mut(&FileKind::Samples).unwrap();
-    let version = b"{\"version\":2,";
+    let version = b"{\"version\":3,";
     let at = samples
         .windows(version.len())
         .position(|bytes| bytes == version)
         .unwrap();
-    samples[at + version.len() - 2] = b'3';
+    samples[at + version.len() - 2] = b'4';
     let error = read_all(files, &summary).unwrap_err();
     assert!(
         error
             .to_string()
-            .ends_with("has version 3, this program reads 2: upgrade"),
+            .ends_with("has version 4, this program reads 3: upgrade"),
         "{error}"
     );
 }

@@ -210,11 +210,13 @@ fn every_file_says_what_it_is() {
         let pairs = metadata.file_metadata().key_value_metadata().unwrap().clone();
         assert_eq!(pairs.len(), 1, "no Arrow schema: the file is plain Parquet");
         let expected = format!(
-            "{{\"version\":2,\"kind\":\"{kind}\",\"dataset\":\"d\",\"level\":0,\"receiver\":\"r\",\
-             \"wal\":{{\"id\":\"w\",\"from\":3,\"to\":9}},\"ulid\":\"{}\",\"part\":{},\"min_time\":0,\"max_time\":15000}}",
+            "{{\"version\":3,\"kind\":\"{kind}\",\"dataset\":\"d\",\"level\":0,\"receiver\":\"r\",\
+             \"wal\":{{\"id\":\"w\",\"from\":3,\"to\":9}},\"ulid\":\"{}\",\"part\":{},\"min_time\":0,\"max_time\":15000",
             Ulid(77),
             part_number(Ulid(77)),
         );
+        let tenants = r#","tenants":{"anonymous":{"min_time":0,"max_time":15000,"series":1,"samples":2,"histograms":0,"exemplars":0,"metadata":0}}"#;
+        let expected = expected + if kind == "series" { tenants } else { "" } + "}";
         assert_eq!(
             (pairs[0].key.as_str(), pairs[0].value.as_deref()),
             ("emberkeep", Some(expected.as_str()))

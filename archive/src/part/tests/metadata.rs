@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use emberkeep_model::{Labels, Metadata, MetadataEntry, MetricType, SeenMetadata, SeriesRuns, TenantId};
 
-use super::super::metadata_pass::MetadataPass;
+use super::super::metadata_pass::{Asked, MetadataPass};
 use super::super::series_labels::windows;
 use super::super::{PartReader, PartWriter};
 use super::kinds::{AllContent, fill_all};
@@ -260,7 +260,7 @@ async fn labels_are_read_of_the_series_that_have_metadata_and_no_others() {
     let (summary, files) = writer.finish().unwrap();
     let (store, entry) = stored(&summary, files.into_iter().collect()).await;
     let part = PartReader::open(store, &entry).await.unwrap();
-    let mut pass = MetadataPass::new(part.files.clone(), tenant.clone(), None);
+    let mut pass = MetadataPass::new(part.files.clone(), tenant.clone(), Asked::All);
     let (mut batches, mut looked_up) = (0, 0);
     while let Some(rows) = pass.next().await.unwrap() {
         let places: Vec<_> = rows.iter().filter_map(|row| row.series).collect();

@@ -20,6 +20,7 @@ fn orders(url: Url) -> Orders {
     Orders {
         url,
         connections: None,
+        requests: 0..usize::MAX,
         pace: Pace {
             rate: None,
             limit: None,
@@ -66,7 +67,7 @@ fn every_request_arrives_once_on_its_connection_in_its_order() {
             (report.samples, report.requests, report.bytes),
             (totals.samples, totals.requests, totals.bytes)
         );
-        assert_eq!(report.latencies.len() as u64, totals.requests);
+        assert_eq!(report.acknowledged.len() as u64, totals.requests);
         let calls = calls.lock().unwrap();
         let used: std::collections::HashSet<_> = calls.iter().map(|call| call.connection).collect();
         assert_eq!(used.len(), connections.unwrap_or(3) as usize);
@@ -186,6 +187,25 @@ fn a_run_goes_on_where_its_journal_ends() {
 }
 
 #[test]
+fn a_range_of_requests_is_sent_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = requests(folder.path());
+    let all = file.slots.len();
+    for range in [0..7, 7..usize::MAX] {
+        let (url, calls) = noting(|_| Reply::Answer(204, Vec::new()));
+        let mut orders = orders(url);
+        // Those that are left out take no time of a schedule.
+        (orders.requests, orders.pace.rate) = (range.clone(), Some(1e9));
+        let report = send(&file, &orders).unwrap();
+        let expected: Vec<usize> = (0..all).filter(|request| range.contains(request)).collect();
+        let mut sent: Vec<usize> = report.acknowledged.iter().map(|one| one.request).collect();
+        sent.sort_unstable();
+        assert_eq!(sent, expected);
+        assert_eq!(calls.lock().unwrap().len(), expected.len());
+    }
+}
+
+#[test]
 fn a_limit_of_time_ends_a_run_that_is_never_answered_with_a_success() {
     let folder = tempfile::tempdir().unwrap();
     let file = requests(folder.path());
@@ -197,7 +217,7 @@ fn a_limit_of_time_ends_a_run_that_is_never_answered_with_a_success() {
         retry: true,
     };
     let report = send(&file, &orders).unwrap();
-    assert_eq!((report.samples, report.latencies.len()), (0, 0));
+    assert_eq!((report.samples, report.acknowledged.len()), (0, 0));
     assert!(report.answers_5xx > 0);
 }
 

@@ -1,15 +1,20 @@
 //! Series that are known, against a model that parses every label of every request.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use emberkeep_model::Histogram;
+use emberkeep_model::head::{HeadKinds, HeadQuery};
+use emberkeep_model::{
+    ExemplarRun, Histogram, HistogramRun, MatchOp, Matcher, Run, SeriesRuns, TimeRange, matches_all,
+};
 use emberkeep_proto::write_v1;
 
 use super::*;
 use crate::intake;
+use crate::series_table::TableCursor;
 
 /// Rows and help texts by series.
-type Held = BTreeMap<Labels, (emberkeep_model::SeriesRuns, BTreeSet<String>)>;
+type Held = BTreeMap<Labels, (SeriesRuns, BTreeSet<String>)>;
 
 fn held(table: &SeriesTable) -> Held {
     let mut held = Held::new();
@@ -75,15 +80,74 @@ proptest! {
             for (runs, _) in naive.values_mut() {
                 runs.settle();
             }
+            // Open and frozen, whole and in slices; who began before the freeze goes on after it.
+            let wanted = wanted(&naive);
+            let asked: Vec<_> = wanted.iter().map(|(query, _)| query).collect();
+            let mut begun: Vec<_> = asked.iter().map(|query| table.cursor_in_slices(query, 1)).collect();
+            let open: Vec<_> = asked.iter().map(|query| read(table.cursor(query))).collect();
             let found = held(table);
             prop_assert_eq!(bits(&found), bits(&naive));
+            let frozen: Vec<_> = asked.iter().map(|query| read(table.cursor_in_slices(query, 2))).collect();
+            for (i, (query, expected)) in wanted.iter().enumerate() {
+                prop_assert_eq!(&open[i], expected, "open, {:?}", query);
+                prop_assert_eq!(&frozen[i], expected, "frozen, {:?}", query);
+                prop_assert_eq!(&read(begun.remove(0)), expected, "begun before, {:?}", query);
+            }
         }
     }
 }
 
+/// What a cursor gives, in its order.
+fn read(mut cursor: TableCursor<'_>) -> Vec<String> {
+    let rows = std::iter::from_fn(|| cursor.next());
+    rows.map(|(labels, runs)| shown(&labels, &runs)).collect()
+}
+
+/// Queries, and what the model answers.
+fn wanted(naive: &Held) -> Vec<(HeadQuery, Vec<String>)> {
+    let middle = TimeRange {
+        start: NOW - 500,
+        end: NOW + AHEAD_MS_MAX / 2,
+    };
+    let name = |op, value| Arc::from([Matcher::new("__name__", op, value).unwrap()]);
+    let all: Arc<[Matcher]> = Arc::from([]);
+    let mut wanted = Vec::new();
+    for (range, matchers) in [
+        (TimeRange::ALL, all.clone()),
+        (middle, all),
+        (TimeRange::ALL, name(MatchOp::NotEqual, "a")),
+    ] {
+        for kinds in [HeadKinds::Samples, HeadKinds::Exemplars] {
+            let query = HeadQuery {
+                tenant: TenantId::default(),
+                range,
+                matchers: Arc::clone(&matchers),
+                kinds,
+            };
+            let answer = naive.iter().filter_map(|(labels, (runs, _))| {
+                let mut runs = runs.clone();
+                match kinds {
+                    HeadKinds::Exemplars => (runs.samples, runs.histograms) = (Run::default(), HistogramRun::default()),
+                    HeadKinds::Samples | HeadKinds::Metadata => runs.exemplars = ExemplarRun::default(),
+                }
+                runs.retain_range(range);
+                (!runs.is_empty() && matches_all(&matchers, labels)).then(|| shown(labels, &runs))
+            });
+            let answer = answer.collect();
+            wanted.push((query, answer));
+        }
+    }
+    wanted
+}
+
+fn shown(labels: &Labels, runs: &SeriesRuns) -> String {
+    let one = Held::from([(labels.clone(), (runs.clone(), BTreeSet::new()))]);
+    bits(&one)
+}
+
 /// NaN equals itself only by its bits.
 fn bits(held: &Held) -> String {
-    let run = |(runs, helps): &(emberkeep_model::SeriesRuns, BTreeSet<String>)| {
+    let run = |(runs, helps): &(SeriesRuns, BTreeSet<String>)| {
         let samples: Vec<_> = runs
             .samples
             .iter()

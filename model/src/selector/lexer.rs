@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use emberkeep_model::MatchOp;
+use crate::MatchOp;
 
 /// One word.
 #[derive(Debug, PartialEq)]

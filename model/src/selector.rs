@@ -2,16 +2,15 @@
 //!
 //! A parser of its own, because promql-parser compiles patterns with Rust's regex while it parses: it refuses what RE2 accepts
 //! (`\Q..\E`) and takes an `or` between matchers that PromQL does not have. Only the syntax is read here; what a matcher
-//! means is the model's. It must never accept a text that Prometheus reads differently.
+//! means is the matcher's own business. It must never accept a text that Prometheus reads differently.
 
 mod lexer;
 
 use std::sync::Arc;
 
-use emberkeep_model::{Labels, MatchOp, Matcher, MatcherError, matches_all};
-
 use self::lexer::{Lexer, Token};
 use crate::excerpt::{QUOTED_BYTES_MAX, excerpt};
+use crate::{Labels, MatchOp, Matcher, MatcherError, matches_all};
 
 /// The label that holds a metric's name.
 const METRIC_NAME: &str = "__name__";

@@ -6,14 +6,14 @@
 use std::fmt::{self, Display, Write};
 
 /// Most bytes of what an error says, to a client and in the log.
-pub(crate) const ERROR_BYTES_MAX: usize = 1024;
+pub const ERROR_BYTES_MAX: usize = 1024;
 /// Most bytes of a text that is quoted in an error, so that what is said of it has a place beside it.
-pub(crate) const QUOTED_BYTES_MAX: usize = 256;
+pub const QUOTED_BYTES_MAX: usize = 256;
 /// What stands where something was cut off.
 const MARK: &str = "...";
 
 /// At most `most` bytes of what is shown, the mark of a cut included.
-pub(crate) fn excerpt(shown: impl Display, most: usize) -> String {
+pub fn excerpt(shown: impl Display, most: usize) -> String {
     let mut begin = Beginning {
         text: String::new(),
         most,

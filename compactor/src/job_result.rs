@@ -1,0 +1,96 @@
+//! What a job has made, and how that becomes live: one root, or nothing (DESIGN §5.4).
+//!
+//! A result is worth nothing until it is committed. It is committed only while all its inputs are live; otherwise another run of the
+//! same job, or a removal, was faster, and what it wrote is left to the collection of orphans.
+
+use std::collections::BTreeSet;
+
+use emberkeep_archive::{Catalog, Change, Live, PartEntry, Removal, Root, Ulid, apply, fresh_nonce};
+use serde::{Deserialize, Serialize};
+
+use crate::CompactorError;
+use crate::plan::JobKind;
+
+/// What a job has made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobResult {
+    /// Why it was run.
+    pub kind: JobKind,
+    /// Own names of the parts that it replaces.
+    pub inputs: Vec<Ulid>,
+    /// What replaces them; uploaded, read again and found equal to what was meant.
+    pub outputs: Vec<PartEntry>,
+    /// Rows of the inputs.
+    pub rows_read: u64,
+    /// Rows of the outputs.
+    pub rows_written: u64,
+    /// Rows that were there more than once.
+    pub duplicates: u64,
+    /// Rows that lost against a different one of the same series and timestamp.
+    pub conflicts: u64,
+    /// Rows left out because a mask or a rule of retention deletes them.
+    pub deleted: u64,
+}
+
+/// What became of results.
+#[derive(Debug, Default)]
+pub struct Landed {
+    /// The root that made them live; none when none of them could be.
+    pub root: Option<Root>,
+    /// How many are live now.
+    pub landed: usize,
+    /// How many came too late.
+    pub dropped: usize,
+}
+
+impl JobResult {
+    fn is_possible(&self, live: &BTreeSet<Ulid>) -> bool {
+        !self.inputs.is_empty() && self.inputs.iter().all(|input| live.contains(input))
+    }
+
+    fn removal(&self) -> Removal {
+        match self.deleted {
+            0 => Removal::Compacted,
+            _ => Removal::Rewritten,
+        }
+    }
+}
+
+/// Makes results live, all in one root; those whose inputs are not live any more are dropped.
+///
+/// # Errors
+/// The store fails, or other committers won every time: committing the same results again is safe.
+pub async fn commit_results(
+    catalog: &Catalog,
+    results: &[JobResult],
+    now_ms: i64,
+) -> Result<Landed, CompactorError> {
+    let mut landed = Landed::default();
+    let root = apply(catalog, &fresh_nonce(), now_ms, |live: &Live| {
+        let (change, count) = change(live, results);
+        (landed.landed, landed.dropped) = (count, results.len() - count);
+        Ok::<_, CompactorError>(Some(change))
+    })
+    .await?;
+    Ok(Landed { root, ..landed })
+}
+
+/// The change of those results that are possible together, and their number.
+fn change(live: &Live, results: &[JobResult]) -> (Change, usize) {
+    let mut free: BTreeSet<Ulid> = live.parts().map(|part| part.ulid).collect();
+    let (mut change, mut count) = (Change::default(), 0);
+    for result in results {
+        let is_new = result.outputs.iter().all(|output| !free.contains(&output.ulid));
+        if !is_new || !result.is_possible(&free) {
+            continue;
+        }
+        count += 1;
+        for input in &result.inputs {
+            free.remove(input);
+            change.removing(result.removal(), *input);
+        }
+        change.add.extend(result.outputs.iter().cloned());
+    }
+    (change, count)
+}

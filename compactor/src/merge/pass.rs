@@ -1,0 +1,106 @@
+//! One pass over the inputs: the series of a tenant in label order, each with all that any input has of it.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use emberkeep_model::{Labels, SeenMetadata, SeriesRuns, TenantId};
+
+use super::cursor::Cursor;
+use super::inputs::Inputs;
+use super::{MergeError, MergeOutcome};
+
+/// Memory of the rows of one series that is kept for the next; what a long one took is given back.
+const KEPT_BYTES: usize = 4 << 20;
+
+/// What became of the rows of a tenant.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) rows_read: u64,
+    pub(super) rows_written: u64,
+    pub(super) duplicates: u64,
+    pub(super) conflicts: u64,
+    pub(super) masked: u64,
+    pub(super) metadata_read: u64,
+    pub(super) metadata_written: u64,
+    pub(super) metadata_masked: u64,
+}
+
+impl Counts {
+    pub(super) fn add_to(&self, outcome: &mut MergeOutcome) {
+        outcome.rows_read += self.rows_read;
+        outcome.rows_written += self.rows_written;
+        outcome.duplicates += self.duplicates;
+        outcome.conflicts += self.conflicts;
+        outcome.masked += self.masked;
+    }
+}
+
+/// Where merged series go.
+pub(super) trait Sink {
+    /// Where the pass counts what it reads; none when an earlier pass over the same rows did.
+    fn counts(&mut self) -> Option<&mut Counts>;
+
+    /// Takes a series: settled rows, and metadata as the inputs have it, in which variants may come several times.
+    fn series(
+        &mut self,
+        tenant: &TenantId,
+        labels: &Labels,
+        runs: &mut SeriesRuns,
+        seen: &[SeenMetadata],
+    ) -> Result<(), MergeError>;
+
+    /// Takes what an input says of a family.
+    fn family(&mut self, tenant: &TenantId, family: &str, seen: SeenMetadata) -> Result<(), MergeError>;
+}
+
+/// Merges everything that the inputs have of a tenant.
+pub(super) async fn run(inputs: &Inputs, tenant: &TenantId, sink: &mut impl Sink) -> Result<(), MergeError> {
+    let mut cursors = Vec::new();
+    for input in inputs.of(tenant) {
+        cursors.extend(Cursor::open(input, tenant, inputs.window_rows).await?);
+    }
+    let heads = cursors.iter().enumerate();
+    let mut heap: BinaryHeap<_> = heads.map(|(i, cursor)| Reverse((cursor.head.labels.clone(), i))).collect();
+    let (mut runs, mut seen, mut group) = (SeriesRuns::default(), Vec::new(), Vec::new());
+    while let Some(Reverse((labels, first))) = heap.pop() {
+        group.clear();
+        group.push(first);
+        while heap.peek().is_some_and(|Reverse((next, _))| *next == labels) {
+            group.extend(heap.pop().map(|Reverse((_, same))| same));
+        }
+        // Inputs that follow each other in time give a run that is settled as it stands.
+        group.sort_by_key(|&i| (cursors[i].head.min_time, i));
+        runs.clear();
+        seen.clear();
+        for &i in &group {
+            if cursors[i].take(&mut runs, &mut seen).await? {
+                heap.push(Reverse((cursors[i].head.labels.clone(), i)));
+            }
+        }
+        let before = runs.len() as u64;
+        let conflicts = runs.settle();
+        if let Some(counts) = sink.counts() {
+            counts.rows_read += before;
+            counts.conflicts += conflicts;
+            counts.duplicates += before - runs.len() as u64 - conflicts;
+            counts.metadata_read += seen.len() as u64;
+        }
+        sink.series(tenant, &labels, &mut runs, &seen)?;
+        if runs.heap_bytes() > KEPT_BYTES {
+            runs = SeriesRuns::default();
+        }
+    }
+    drop(cursors);
+    for input in inputs.of(tenant) {
+        let mut families = input.reader.families_alone(tenant);
+        while let Some(batch) = families.next().await.map_err(|error| input.error(error))? {
+            for found in batch {
+                if let Some(counts) = sink.counts() {
+                    counts.metadata_read += 1;
+                }
+                sink.family(tenant, &found.family, found.seen)?;
+            }
+        }
+    }
+    Ok(())
+}

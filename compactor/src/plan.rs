@@ -1,0 +1,171 @@
+//! What is to be merged with what: jobs, planned from one root (DESIGN §6).
+//!
+//! Level 0 becomes windows of two hours, windows become days. A job says everything that whoever runs it has to know, so it can run
+//! anywhere, twice, or not at all: only the root that commits its result counts. Planning must never depend on a job that ran before
+//! but through what is live, and never take a part that cannot be read.
+
+mod days;
+mod level0;
+mod survey;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use emberkeep_archive::{ArchiveError, Live, Mask, ObjectStore, PartEntry};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::days::RuleDue;
+
+/// Milliseconds of a window, aligned to 1970.
+pub(crate) const WINDOW_MS: i64 = 2 * 3_600_000;
+
+/// Milliseconds of a day.
+pub(crate) const DAY_MS: i64 = 86_400_000;
+
+/// When what is merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanSettings {
+    /// How long after its end a window of two hours is merged, so that the usual stragglers are in.
+    pub window_grace: Duration,
+    /// How long after the newest commit of a window that has ended it is merged: history that is being sent comes in many flushes.
+    pub settle: Duration,
+    /// Level-0 parts of a window that are merged without waiting.
+    pub level0_batch: usize,
+    /// Inputs of one merge of level 0, at most.
+    pub level0_inputs: usize,
+    /// How long after its end a day is merged.
+    pub day_grace: Duration,
+    /// Parts of an open day that are merged before it ends.
+    pub day_batch: usize,
+    /// Late parts of a merged day that are worth merging it again.
+    pub late_parts: usize,
+    /// Late bytes that are worth it, as one part in so many of the day's.
+    pub late_share: u64,
+    /// How long late parts wait at most.
+    pub late_wait: Duration,
+}
+
+impl PlanSettings {
+    /// For a command that is to leave nothing to do: what has ended is merged, however new it is.
+    #[must_use]
+    pub fn at_once(self) -> Self {
+        Self {
+            settle: Duration::ZERO,
+            ..self
+        }
+    }
+}
+
+impl Default for PlanSettings {
+    fn default() -> Self {
+        Self {
+            window_grace: Duration::from_secs(600),
+            settle: Duration::from_secs(600),
+            level0_batch: 48,
+            level0_inputs: 64,
+            day_grace: Duration::from_secs(3 * 3600),
+            day_batch: 48,
+            late_parts: 4,
+            late_share: 10,
+            late_wait: Duration::from_secs(86_400),
+        }
+    }
+}
+
+/// Why parts are merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobKind {
+    /// Level 0 into windows of two hours.
+    Window,
+    /// Windows into their day.
+    Day,
+    /// A merged day and what came late.
+    Late,
+    /// A day whose rows are deleted by a mask or by retention.
+    Rewrite,
+}
+
+impl JobKind {
+    /// The word for it, as in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Window => "window",
+            Self::Day => "day",
+            Self::Late => "late",
+            Self::Rewrite => "rewrite",
+        }
+    }
+}
+
+/// One merge: all rows of the inputs go into the windows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// The root that it was planned from.
+    pub root: u64,
+    /// Why.
+    pub kind: JobKind,
+    /// What is merged. All of it is live in the root.
+    pub inputs: Vec<PartEntry>,
+    /// Where the rows go. Each row of the inputs is in one of them.
+    pub windows: Vec<JobWindow>,
+    /// Rows that are left out.
+    pub masks: Vec<Mask>,
+    /// The outputs are written under all masks up to this number.
+    pub masks_through: u64,
+    /// Rules of retention that are applied, by id; their rows are among [`Job::masks`], with the number 0.
+    pub rules: Vec<String>,
+}
+
+/// Where rows of a job go: one output, or several when it is split by series.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobWindow {
+    /// Whose rows.
+    pub tenant: String,
+    /// Level of the output.
+    pub level: u32,
+    /// First timestamp inside, milliseconds since 1970.
+    pub from: i64,
+    /// First timestamp after it; in the same UTC day.
+    pub to: i64,
+}
+
+impl Job {
+    /// Bytes of its inputs.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.inputs.iter().map(PartEntry::bytes).fold(0, u64::saturating_add)
+    }
+}
+
+/// All jobs that are due, the most urgent first. No part is in two of them.
+///
+/// # Errors
+/// The store does not answer, or a part that must be looked into cannot be read.
+pub(crate) async fn plan(
+    store: &Arc<dyn ObjectStore>,
+    live: &Live,
+    settings: &PlanSettings,
+    rules: &[RuleDue],
+    now_ms: i64,
+) -> Result<Vec<Job>, ArchiveError> {
+    let mut jobs = level0::jobs(store, live, settings, now_ms).await?;
+    jobs.extend(days::jobs(live, settings, rules, now_ms));
+    Ok(jobs)
+}
+
+/// Milliseconds of a duration.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The day in which a timestamp lies, in days since 1970; none for one that no calendar of ours has.
+pub(crate) fn day_of(timestamp: i64) -> Option<i32> {
+    i32::try_from(timestamp.div_euclid(DAY_MS)).ok()
+}
+
+#[cfg(test)]
+mod tests;

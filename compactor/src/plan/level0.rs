@@ -1,0 +1,117 @@
+//! Level 0 into windows of two hours.
+//!
+//! A flush belongs to the window of its newest row. It holds rows of the window before, and now and then rows that are much older; each
+//! row goes where its time says, in the days near the flush into windows, in older days into one part for the day.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use emberkeep_archive::{ArchiveError, Live, ObjectStore, PartEntry, TenantSummary};
+
+use super::survey::days_of;
+use super::{DAY_MS, Job, JobKind, JobWindow, PlanSettings, WINDOW_MS, day_of, millis};
+
+/// Days between oldest and newest row of a tenant above which a part is looked into: it would have too many windows otherwise.
+const SPAN_DAYS: i32 = 2;
+
+pub(super) async fn jobs(
+    store: &Arc<dyn ObjectStore>,
+    live: &Live,
+    settings: &PlanSettings,
+    now_ms: i64,
+) -> Result<Vec<Job>, ArchiveError> {
+    let quarantined = live.quarantined();
+    let mut homes: BTreeMap<i64, Vec<&Arc<PartEntry>>> = BTreeMap::new();
+    let level0 = live.parts().filter(|part| part.day.is_none());
+    for part in level0.filter(|part| !quarantined.contains(&part.ulid.to_string())) {
+        homes.entry(home(part)).or_default().push(part);
+    }
+    let mut jobs = Vec::new();
+    // The newest window first: it is what queries read most.
+    for (window, parts) in homes.into_iter().rev() {
+        let end = window.saturating_add(1).saturating_mul(WINDOW_MS);
+        let newest_commit = parts.iter().map(|part| part.known_committed_at()).max().unwrap_or(i64::MIN);
+        let is_closed = now_ms >= end.saturating_add(millis(settings.window_grace))
+            && now_ms >= newest_commit.saturating_add(millis(settings.settle));
+        for inputs in parts.chunks(settings.level0_inputs.max(1)) {
+            if is_closed || inputs.len() >= settings.level0_batch {
+                jobs.push(job(store, live, inputs).await?);
+            }
+        }
+    }
+    Ok(jobs)
+}
+
+/// The window of two hours in which a part's newest row lies.
+pub(super) fn home(part: &PartEntry) -> i64 {
+    let newest = match part.max_time {
+        i64::MIN => part.known_committed_at(),
+        newest => newest,
+    };
+    newest.div_euclid(WINDOW_MS)
+}
+
+async fn job(store: &Arc<dyn ObjectStore>, live: &Live, inputs: &[&Arc<PartEntry>]) -> Result<Job, ArchiveError> {
+    let mut windows = BTreeSet::new();
+    for part in inputs {
+        for (tenant, held) in &part.tenants {
+            let days = match near_days(held) {
+                Some(days) => days,
+                None => days_of(store, part, tenant).await?,
+            };
+            windows.extend(days.into_iter().flat_map(|day| windows_of(tenant, held, day)));
+        }
+    }
+    Ok(Job {
+        root: live.root_n(),
+        kind: JobKind::Window,
+        inputs: inputs.iter().map(|part| PartEntry::clone(part)).collect(),
+        windows: without_overlaps(windows),
+        masks: live.masks().to_vec(),
+        masks_through: live.masks().iter().map(|mask| mask.number).max().unwrap_or(0),
+        rules: Vec::new(),
+    })
+}
+
+/// The days that a tenant's rows may lie in, when these are few.
+fn near_days(held: &TenantSummary) -> Option<BTreeSet<i32>> {
+    let mut days = BTreeSet::new();
+    for span in [held.sample_times(), held.exemplar_times, held.metadata_times].into_iter().flatten() {
+        let (first, last) = (day_of(span.min_time)?, day_of(span.max_time)?);
+        if last.saturating_sub(first) >= SPAN_DAYS {
+            return None;
+        }
+        days.extend(first..=last);
+    }
+    Some(days)
+}
+
+/// The windows of one day: of two hours where the newest samples are, else the day as a whole.
+fn windows_of(tenant: &str, held: &TenantSummary, day: i32) -> Vec<JobWindow> {
+    let start = i64::from(day) * DAY_MS;
+    let window = |from: i64, to: i64| JobWindow {
+        tenant: tenant.to_owned(),
+        level: 1,
+        from,
+        to,
+    };
+    let newest = held.sample_times().map(|span| span.max_time);
+    match newest.filter(|newest| newest - start < 2 * DAY_MS && *newest >= start) {
+        Some(_) => (0..DAY_MS / WINDOW_MS)
+            .map(|i| window(start + i * WINDOW_MS, start + (i + 1) * WINDOW_MS))
+            .collect(),
+        None => vec![window(start, start + DAY_MS)],
+    }
+}
+
+/// Where one part wants a day whole and another wants it in windows, the day is whole.
+fn without_overlaps(windows: BTreeSet<JobWindow>) -> Vec<JobWindow> {
+    let is_whole = |window: &&JobWindow| window.to - window.from == DAY_MS;
+    let whole: BTreeSet<(String, i64)> =
+        windows.iter().filter(is_whole).map(|window| (window.tenant.clone(), window.from)).collect();
+    let is_kept = |window: &JobWindow| {
+        let day = window.from.div_euclid(DAY_MS) * DAY_MS;
+        is_whole(&window) || !whole.contains(&(window.tenant.clone(), day))
+    };
+    windows.into_iter().filter(is_kept).collect()
+}
