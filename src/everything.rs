@@ -50,7 +50,7 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
     logs::init(level, format)?;
     let settings = flags.receiver.settings(&file)?;
     let folding = flags.fold.resolve()?;
-    let upkeep = flags.compact.resolve()?;
+    let upkeep = flags.compact.resolve(&file, flags.receiver.archive_directory(&file)?)?;
     let _lock = DirectoryLock::acquire(&settings.storage_path)?;
     let storage_path = settings.storage_path.clone();
     let (store, traffic) = flags.receiver.store(&file)?;

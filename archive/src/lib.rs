@@ -30,7 +30,7 @@ pub use catalog::{
     Quarantined, Removal, RetainedRoot, Root, Undone, WalRange, Watermark, apply, claim_epoch, collect, commit, fold,
     next_sequence, rollback,
 };
-pub use catalog::{Orphans, condemn_orphans, find_orphans, forget_locks, forget_masks};
+pub use catalog::{Orphans, Rebuild, condemn_orphans, find_orphans, forget_locks, forget_masks};
 pub use checksum::{Checksummed, crc32c};
 pub use counting::{CountingStore, StoreOperation, StoreTraffic};
 pub use create::{Created, fresh_nonce, put_create};

@@ -158,20 +158,23 @@ fn hint(error: &ArchiveError) -> &'static str {
     let ArchiveError::Store { source, .. } = error else {
         return "";
     };
+    // Listings and deletions that are not allowed come as errors of no special kind.
     let text = source.to_string();
-    match source {
-        _ if text.contains("NoSuchBucket") => "; create the bucket, or name another one",
-        object_store::Error::PermissionDenied { .. }
-            if text.contains("SignatureDoesNotMatch") || text.contains("InvalidAccessKeyId") =>
-        {
-            "; the store does not know this key or secret"
-        }
-        object_store::Error::Unauthenticated { .. } => "; the store does not know this key or secret",
-        object_store::Error::PermissionDenied { .. } => {
-            "; the key lacks rights: a receiver needs to list and read the bucket, to write below `_archive/` and to delete below \
-             `_archive/check/` (deploy/iam)"
-        }
-        _ => "",
+    if text.contains("NoSuchBucket") {
+        "; create the bucket, or name another one"
+    } else if text.contains("SignatureDoesNotMatch")
+        || text.contains("InvalidAccessKeyId")
+        || matches!(source, object_store::Error::Unauthenticated { .. })
+    {
+        "; the store does not know this key or secret"
+    } else if matches!(source, object_store::Error::PermissionDenied { .. })
+        || text.contains("403 Forbidden")
+        || text.contains("AccessDenied")
+    {
+        "; the key lacks rights: a receiver needs to list and read the bucket, to write below `_archive/` and to delete below \
+         `_archive/check/` (deploy/iam)"
+    } else {
+        ""
     }
 }
 

@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use emberkeep_archive::sql::{self, SqlEngine};
 use emberkeep_archive::{
     Catalog, CommitRecord, Committed, FileKind, ObjectStore, PartEntry, PartInfo, PartOrigin, PartSettings, PartWriter,
-    StoreConfig, Ulid, WalRange, commit, names, sql,
+    StoreConfig, Ulid, WalRange, commit, names,
 };
 use emberkeep_model::{Histogram, Labels, STALE_MARKER_BITS, Sample, SeenMetadata, SeriesRuns, TenantId};
 use serde_json::{Value, json};
@@ -138,7 +139,7 @@ fn peer(relative: &str) -> PathBuf {
 /// What the engines find, by view.
 async fn read(directory: &Path, store: &Arc<dyn ObjectStore>) -> BTreeMap<String, Vec<Value>> {
     let view = Catalog::new(Arc::clone(store)).refresh().await.unwrap();
-    let text = sql::duckdb_view(&view, &|path| directory.join(path).display().to_string());
+    let text = sql::view(SqlEngine::DuckDb, &view, &|path| directory.join(path).display().to_string()).unwrap();
     let script = directory.join("view.sql");
     std::fs::write(&script, text).unwrap();
     let mut python = Command::new(peer("python/bin/python"));

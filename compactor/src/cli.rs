@@ -1,6 +1,15 @@
 //! The command line of the compactor, for its own binary and for `emberkeep compactor`.
 
+mod delete;
 mod jobs;
+mod keeping;
+mod lock;
+mod orphans;
+mod rebuild;
+mod retention;
+mod rollback;
+mod scrub;
+mod status;
 mod store_check;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +30,7 @@ use emberkeep_service::shutdown::{Shutdown, Signals};
 use emberkeep_service::{duration, logs};
 use tracing::info;
 
-use crate::{Compactor, Merger, MergerSettings, Settings, Upkeep, UpkeepMetrics, UpkeepSettings};
+use crate::{Compactor, KeepingSettings, Merger, MergerSettings, PlanSettings, Settings, Upkeep, UpkeepMetrics, UpkeepSettings};
 
 /// Where the compactor listens when nothing is said.
 const DEFAULT_LISTEN_ADDRESS: &str = "127.0.0.1:9202";
@@ -47,6 +56,9 @@ pub enum CompactorCommand {
     Job(jobs::JobArgs),
     /// Make results of merges live, in one root.
     Commit(jobs::CommitArgs),
+    /// Upkeep by hand.
+    #[command(flatten)]
+    Keeping(keeping::KeepingCommand),
     /// Look at the object store itself.
     #[command(subcommand)]
     Store(store_check::StoreCommand),
@@ -87,21 +99,29 @@ pub struct CompactFlags {
     /// Pause between two looks at what is to be merged, expired and deleted [default: 1m].
     #[arg(id = "compact.interval", long = "compact.interval", value_name = "DURATION", value_parser = duration::parse)]
     interval: Option<Duration>,
+    /// How long the parts of a window that has ended wait for more of it, after the newest commit [default: 10m].
+    #[arg(id = "compact.settle", long = "compact.settle", value_name = "DURATION", value_parser = duration::parse)]
+    settle: Option<Duration>,
     /// Directory for what a merge writes before it is uploaded; emptied at the start [default: `compactor` in --storage.path].
     #[arg(id = "compact.scratch", long = "compact.scratch", value_name = "DIR")]
     scratch: Option<PathBuf>,
 }
 
 impl CompactFlags {
-    /// The settings of upkeep.
+    /// The settings of upkeep; `archive` is the archive's directory, when it is one.
     ///
     /// # Errors
-    /// An interval of zero.
-    pub fn resolve(&self) -> anyhow::Result<UpkeepSettings> {
+    /// An interval of zero, and rules of retention that cannot be.
+    pub fn resolve(&self, file: &FileConfig, archive: Option<PathBuf>) -> anyhow::Result<UpkeepSettings> {
         let defaults = UpkeepSettings::default();
         let interval = self.interval.unwrap_or(defaults.interval);
         anyhow::ensure!(!interval.is_zero(), "`--compact.interval` must be more than 0");
-        Ok(UpkeepSettings { interval, ..defaults })
+        let settle = self.settle.unwrap_or(defaults.plan.settle);
+        Ok(UpkeepSettings {
+            interval,
+            plan: PlanSettings { settle, ..defaults.plan },
+            keeping: KeepingSettings::from_config(file, archive)?,
+        })
     }
 
     /// What merges parts for a server, which must hold the lock of [`CompactFlags::scratch`]. What an earlier one left there goes.
@@ -129,6 +149,7 @@ struct Opened {
     store: Arc<dyn ObjectStore>,
     storage_path: PathBuf,
     compact: CompactFlags,
+    settings: UpkeepSettings,
 }
 
 impl Opened {
@@ -141,6 +162,7 @@ impl Opened {
             store: open_store(flags, &file)?,
             storage_path: flags.storage.resolve(&file),
             compact: flags.compact.clone(),
+            settings: flags.compact.resolve(&file, archive_directory(flags, &file)?)?,
         })
     }
 
@@ -148,10 +170,9 @@ impl Opened {
         self.compact.job_merger(Arc::clone(&self.store), &self.storage_path)
     }
 
-    fn upkeep(&self) -> anyhow::Result<Upkeep> {
-        let (settings, metrics) = (self.compact.resolve()?, UpkeepMetrics::default());
-        let store = Arc::clone(&self.store);
-        Ok(Upkeep::new(store, self.merger(), settings, Arc::new(SystemClock), metrics))
+    fn upkeep(&self) -> Upkeep {
+        let (store, settings) = (Arc::clone(&self.store), self.settings.clone());
+        Upkeep::new(store, self.merger(), settings, Arc::new(SystemClock), UpkeepMetrics::default())
     }
 }
 
@@ -189,6 +210,7 @@ pub async fn run(args: CompactorArgs) -> anyhow::Result<Outcome> {
         Some(CompactorCommand::Plan(args)) => return jobs::plan(args).await,
         Some(CompactorCommand::Job(args)) => return jobs::job(args).await,
         Some(CompactorCommand::Commit(args)) => return jobs::commit(args).await,
+        Some(CompactorCommand::Keeping(command)) => return keeping::run(command).await,
         Some(CompactorCommand::Store(command)) => return store_check::run(&command).await,
         None => (args.flags, false),
     };
@@ -198,7 +220,8 @@ pub async fn run(args: CompactorArgs) -> anyhow::Result<Outcome> {
     let (store, traffic) = CountingStore::wrap(open_store(&flags, &file)?);
     let compactor = Compactor::new(Arc::clone(&store), flags.fold.resolve()?, Arc::new(SystemClock));
     let storage_path = flags.storage.resolve(&file);
-    let (settings, metrics) = (flags.compact.resolve()?, UpkeepMetrics::default());
+    let settings = flags.compact.resolve(&file, archive_directory(&flags, &file)?)?;
+    let metrics = UpkeepMetrics::default();
     let settings = match once {
         true => settings.at_once(),
         false => settings,
@@ -212,6 +235,12 @@ pub async fn run(args: CompactorArgs) -> anyhow::Result<Outcome> {
         let merger = flags.compact.merger(Arc::clone(&store), &storage_path);
         serve_until_told(compactor, upkeep(merger), &metrics, &traffic, &flags, &file).await
     }
+}
+
+/// The archive's directory, when nothing else is configured.
+fn archive_directory(flags: &Flags, file: &FileConfig) -> anyhow::Result<Option<PathBuf>> {
+    let is_default = flags.objstore.resolve(file)?.is_none();
+    Ok(is_default.then(|| flags.storage.resolve(file).join("archive")))
 }
 
 fn open_store(flags: &Flags, file: &FileConfig) -> anyhow::Result<Arc<dyn ObjectStore>> {

@@ -199,8 +199,9 @@ pub async fn delete(
             ..Change::default()
         }))
     });
-    let number = root.await?.map_or(0, |root| root.n);
-    Ok((Mask { number, ..mask }, extent))
+    let masks = root.await?.map_or_else(Vec::new, |root| root.masks);
+    let in_force = masks.into_iter().find(|known| known.id == mask.id);
+    Ok((in_force.unwrap_or(mask), extent))
 }
 
 /// A deletion that was taken back.

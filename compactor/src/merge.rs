@@ -22,6 +22,7 @@ use emberkeep_disk::FileSystem;
 use emberkeep_model::{TenantId, TimeRange};
 
 pub use error::MergeError;
+pub(crate) use verify::read_rows;
 
 use inputs::Inputs;
 use outputs::{Finished, Outputs, Target};

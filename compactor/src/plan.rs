@@ -14,7 +14,7 @@ use std::time::Duration;
 use emberkeep_archive::{ArchiveError, Live, Mask, ObjectStore, PartEntry};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::days::RuleDue;
+use crate::retention::DueRule;
 
 /// Milliseconds of a window, aligned to 1970.
 pub(crate) const WINDOW_MS: i64 = 2 * 3_600_000;
@@ -46,6 +46,12 @@ pub struct PlanSettings {
 }
 
 impl PlanSettings {
+    /// Whether what comes of a day now is late.
+    pub(crate) fn is_over(&self, day: i32, now_ms: i64) -> bool {
+        let end = (i64::from(day) + 1).saturating_mul(DAY_MS);
+        now_ms >= end.saturating_add(millis(self.day_grace))
+    }
+
     /// For a command that is to leave nothing to do: what has ended is merged, however new it is.
     #[must_use]
     pub fn at_once(self) -> Self {
@@ -115,7 +121,7 @@ pub struct Job {
     pub masks: Vec<Mask>,
     /// The outputs are written under all masks up to this number.
     pub masks_through: u64,
-    /// Rules of retention that are applied, by id; their rows are among [`Job::masks`], with the number 0.
+    /// Rules of retention that are applied, by id; the rows that they delete are among [`Job::masks`], with the number 0.
     pub rules: Vec<String>,
 }
 
@@ -149,7 +155,7 @@ pub(crate) async fn plan(
     store: &Arc<dyn ObjectStore>,
     live: &Live,
     settings: &PlanSettings,
-    rules: &[RuleDue],
+    rules: &[DueRule],
     now_ms: i64,
 ) -> Result<Vec<Job>, ArchiveError> {
     let mut jobs = level0::jobs(store, live, settings, now_ms).await?;

@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use tracing::error;
 
 use crate::guard::UpkeepError;
+use crate::merge::read_rows;
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
@@ -55,6 +56,16 @@ pub struct Scrubbed {
     pub damaged: Vec<(String, String)>,
     /// Since when the part that waits longest does, milliseconds since 1970.
     pub oldest_unverified: Option<i64>,
+}
+
+impl Scrubbed {
+    /// Adds what was read after it.
+    pub fn add(&mut self, later: Self) {
+        self.parts += later.parts;
+        self.bytes = self.bytes.saturating_add(later.bytes);
+        self.damaged.extend(later.damaged);
+        self.oldest_unverified = later.oldest_unverified;
+    }
 }
 
 /// A budget of bytes that grows with time and never beyond a day's.
@@ -148,6 +159,8 @@ pub async fn scrub(
     if scrubbed.parts > 0 {
         state.save(catalog, now_ms).await?;
     }
+    let is_whole = |part: &Arc<PartEntry>| !scrubbed.damaged.iter().any(|(name, _)| *name == part.ulid.to_string());
+    waiting.retain(is_whole);
     scrubbed.oldest_unverified = state.oldest_unverified(waiting.iter());
     metrics.parts.inc_by(scrubbed.parts);
     metrics.bytes.inc_by(scrubbed.bytes);
@@ -179,12 +192,16 @@ fn know(metrics: &ScrubMetrics, state: &ScrubState, parts: &[Arc<PartEntry>], no
     metrics.waiting.set(i64::try_from(never).unwrap_or(i64::MAX));
 }
 
-/// Reads all files of a part.
+/// Reads all files of a part: their bytes, then their rows, which must have the digests that were noted when they were merged.
 async fn check_part(catalog: &Catalog, part: &PartEntry) -> Result<(), ArchiveError> {
     for file in &part.files {
         check_file(&**catalog.store(), file).await?;
     }
-    Ok(())
+    let rows = read_rows(Arc::clone(catalog.store()), part).await?;
+    rows.map_err(|reason| ArchiveError::Corrupt {
+        object: format!("part {}", part.ulid),
+        reason,
+    })
 }
 
 /// Notes the damage in the next root; false when the part is live no more, or is known already.

@@ -11,9 +11,12 @@ use std::time::{Duration, Instant};
 use emberkeep_archive::{Catalog, Change, Live, ObjectStore, Quarantined, apply, fresh_nonce};
 use emberkeep_service::clock::Clock;
 use emberkeep_service::shutdown::Shutdown;
+use tokio::sync::Mutex;
 use tracing::{debug, error, info, warn};
 
 use crate::CompactorError;
+use crate::guard::Consent;
+use crate::keeping::{Keeping, KeepingSettings};
 use crate::job_result::{JobResult, commit_results};
 use crate::merger::{JobError, Merger};
 use crate::plan::{Job, PlanSettings, plan};
@@ -26,6 +29,8 @@ pub struct UpkeepSettings {
     pub interval: Duration,
     /// When what is merged.
     pub plan: PlanSettings,
+    /// What is removed and checked.
+    pub keeping: KeepingSettings,
 }
 
 impl UpkeepSettings {
@@ -44,6 +49,7 @@ impl Default for UpkeepSettings {
         Self {
             interval: Duration::from_secs(60),
             plan: PlanSettings::default(),
+            keeping: KeepingSettings::default(),
         }
     }
 }
@@ -62,6 +68,7 @@ pub struct Pass {
 pub struct Upkeep {
     catalog: Catalog,
     merger: Merger,
+    keeping: Mutex<Keeping>,
     settings: UpkeepSettings,
     clock: Arc<dyn Clock>,
     metrics: UpkeepMetrics,
@@ -77,7 +84,9 @@ impl Upkeep {
         clock: Arc<dyn Clock>,
         metrics: UpkeepMetrics,
     ) -> Self {
+        let keeping = Keeping::new(settings.keeping.clone(), metrics.keeping.clone(), clock.now_ms());
         Self {
+            keeping: Mutex::new(keeping),
             catalog: Catalog::new(store),
             merger,
             settings,
@@ -92,12 +101,13 @@ impl Upkeep {
     /// The store fails, or something in the bucket cannot be used.
     pub async fn plan(&self) -> Result<Vec<Job>, CompactorError> {
         let live = self.catalog.live().await?;
-        self.plan_of(&live).await
+        self.plan_of(&live, Consent::Missing).await
     }
 
-    async fn plan_of(&self, live: &Live) -> Result<Vec<Job>, CompactorError> {
-        let jobs = plan(self.catalog.store(), live, &self.settings.plan, &[], self.clock.now_ms()).await?;
-        Ok(jobs)
+    async fn plan_of(&self, live: &Live, consent: Consent) -> Result<Vec<Job>, CompactorError> {
+        let now_ms = self.clock.now_ms();
+        let rules = self.keeping.lock().await.rules(&self.catalog, live, consent, now_ms).await;
+        Ok(plan(self.catalog.store(), live, &self.settings.plan, &rules, now_ms).await?)
     }
 
     /// Does all that is due, until nothing is left that can be done.
@@ -105,11 +115,21 @@ impl Upkeep {
     /// # Errors
     /// The store fails, or something in the bucket cannot be used. What is done is done.
     pub async fn pass(&self) -> Result<Pass, CompactorError> {
+        let pass = self.merge_all(Consent::Missing).await?;
+        self.keeping.lock().await.pass(&self.catalog, self.clock.now_ms()).await;
+        Ok(pass)
+    }
+
+    /// Merges all that is due. With consent, rules of retention may take as much as they say.
+    ///
+    /// # Errors
+    /// As [`Upkeep::pass`].
+    pub async fn merge_all(&self, consent: Consent) -> Result<Pass, CompactorError> {
         let mut pass = Pass::default();
         loop {
             let live = self.catalog.live().await?;
             self.metrics.know(&live);
-            let jobs = self.plan_of(&live).await?;
+            let jobs = self.plan_of(&live, consent).await?;
             self.metrics.due(jobs.len());
             if jobs.is_empty() {
                 return Ok(pass);

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::job_result::JobResult;
+use crate::keeping::KeepingMetrics;
 use crate::plan::{Job, JobKind};
 
 /// Why parts were merged, and what became of it.
@@ -42,6 +43,8 @@ pub struct UpkeepMetrics {
     quarantined: Gauge<i64, AtomicI64>,
     /// Passes that ended with an error.
     pub(crate) pass_failures: Counter,
+    /// Of what is removed and checked.
+    pub(crate) keeping: KeepingMetrics,
 }
 
 impl UpkeepMetrics {
@@ -114,6 +117,7 @@ impl UpkeepMetrics {
             self.quarantined.clone(),
         );
         registry.register("compactor_pass_failures", "Passes of upkeep that failed", self.pass_failures.clone());
+        self.keeping.register(registry);
     }
 }
 

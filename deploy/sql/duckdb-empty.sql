@@ -32,3 +32,7 @@ CREATE OR REPLACE VIEW metadata_of_parts AS
 SELECT ''::VARCHAR AS tenant, 0::BIGINT AS part, ''::VARCHAR AS family, 0::BIGINT AS series_id, ''::VARCHAR AS type, ''::VARCHAR AS unit,
        ''::VARCHAR AS help, now()::TIMESTAMPTZ AS first_seen, now()::TIMESTAMPTZ AS last_seen
 WHERE false;
+
+CREATE OR REPLACE VIEW deletions AS
+SELECT ''::VARCHAR AS tenant, MAP {'': ''} AS labels, 0::BIGINT AS first_ms, 0::BIGINT AS end_ms
+WHERE false;

@@ -42,7 +42,11 @@ SELECT tenant, metric_name, labels, timestamp, value, start_timestamp
 FROM rows_of_parts JOIN series_of_parts USING (part, series_id)
 WHERE NOT (emberkeep_is_stale(value) AND (tenant, labels, timestamp) IN (
     SELECT (tenant, labels, timestamp) FROM mixed_histograms WHERE NOT is_stale
-))
+)) AND NOT EXISTS (
+    FROM deletions AS d
+    WHERE d.tenant = series_of_parts.tenant AND d.labels = series_of_parts.labels
+      AND epoch_ms(timestamp) >= d.first_ms AND epoch_ms(timestamp) < d.end_ms
+)
 QUALIFY row_number() OVER (
     PARTITION BY tenant, labels, timestamp
     ORDER BY emberkeep_is_stale(value),
@@ -102,6 +106,10 @@ FROM rows_of_parts AS h
 WHERE NOT EXISTS (
     FROM mixed_samples AS s
     WHERE s.tenant = h.tenant AND s.labels = h.labels AND s.timestamp = h.timestamp AND (h.is_stale OR NOT s.is_stale)
+) AND NOT EXISTS (
+    FROM deletions AS d
+    WHERE d.tenant = h.tenant AND d.labels = h.labels
+      AND epoch_ms(h.timestamp) >= d.first_ms AND epoch_ms(h.timestamp) < d.end_ms
 )
 QUALIFY row_number() OVER (
     PARTITION BY tenant, labels, timestamp
@@ -171,6 +179,10 @@ CREATE OR REPLACE VIEW exemplars AS
 SELECT s.tenant, any_value(s.metric_name) AS metric_name, s.labels, e.timestamp, any_value(e.value) AS value,
        e.labels AS exemplar_labels
 FROM exemplars_of_parts AS e JOIN series_of_parts AS s USING (part, series_id)
+WHERE NOT EXISTS (
+    FROM deletions AS d
+    WHERE d.tenant = s.tenant AND d.labels = s.labels AND epoch_ms(e.timestamp) >= d.first_ms AND epoch_ms(e.timestamp) < d.end_ms
+)
 GROUP BY s.tenant, s.labels, e.timestamp, e.value::BIT, e.labels;
 
 CREATE OR REPLACE VIEW metadata AS

@@ -39,6 +39,7 @@ impl Reader {
         metrics: ReaderMetrics,
     ) -> Self {
         let gate = Arc::new(Semaphore::new(settings.concurrency.max(1)));
+        metrics.bound(settings.concurrency.max(1));
         Self {
             sources: Sources::with_settings(store, heads, settings.look.clone(), metrics.clone()),
             settings,

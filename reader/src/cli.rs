@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use emberkeep_archive::sql::SqlEngine;
 use emberkeep_archive::{ObjectStore, StoreConfig};
 use emberkeep_model::{TenantId, TimeRange};
 use emberkeep_service::clock::{Clock, SystemClock};
@@ -141,8 +142,25 @@ pub struct ViewFlags {
 /// Engines that views are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
-    /// DuckDB.
+    /// DuckDB: all kinds of data.
     Duckdb,
+    /// Spark SQL: series and samples.
+    Spark,
+    /// Polars, as Python: series and samples.
+    Polars,
+    /// ClickHouse: series and samples.
+    Clickhouse,
+}
+
+impl From<Engine> for SqlEngine {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Duckdb => Self::DuckDb,
+            Engine::Spark => Self::Spark,
+            Engine::Polars => Self::Polars,
+            Engine::Clickhouse => Self::ClickHouse,
+        }
+    }
 }
 
 /// Runs a command to its end.
@@ -232,8 +250,7 @@ async fn view(flags: &ViewFlags) -> anyhow::Result<Outcome> {
     let file = flags.archive.prepare()?;
     let config = flags.archive.store_config(&file)?;
     let sources = Sources::new(flags.archive.open(&file)?, Vec::new());
-    let Engine::Duckdb = flags.engine;
-    sql_view::write_duckdb(&config, &sources, &mut io::stdout()).await?;
+    sql_view::write(flags.engine.into(), &config, &sources, &mut io::stdout()).await?;
     Ok(Outcome::Done)
 }
 

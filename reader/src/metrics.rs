@@ -24,6 +24,7 @@ pub struct ReaderMetrics {
     parts: Counter,
     bytes: Counter,
     running: Gauge,
+    running_limit: Gauge,
     looks: Counter,
     looks_failed: Counter,
     stale_views: Counter,
@@ -63,6 +64,11 @@ impl ReaderMetrics {
             "Remote read requests that are being answered",
             metrics.running.clone(),
         );
+        all.register(
+            "remote_reads_limit",
+            "Bound of requests that are answered at a time (--read.concurrency)",
+            metrics.running_limit.clone(),
+        );
         all.register("catalog_looks", "Looks at the catalog that succeeded", metrics.looks.clone());
         all.register("catalog_looks_failed", "Looks at the catalog that failed", metrics.looks_failed.clone());
         all.register(
@@ -86,6 +92,10 @@ impl ReaderMetrics {
             metrics.partial.clone(),
         );
         metrics
+    }
+
+    pub(crate) fn bound(&self, concurrency: usize) {
+        self.running_limit.set(i64::try_from(concurrency).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn request(&self, handler: &'static str, code: u16) {

@@ -4,18 +4,20 @@
 
 use std::io::Write;
 
-use emberkeep_archive::{StoreConfig, sql};
+use emberkeep_archive::StoreConfig;
+use emberkeep_archive::sql::{self, SqlEngine};
 
 use crate::{ReaderError, Sources};
 
-/// Writes the view for DuckDB over one look at the catalog.
-pub(crate) async fn write_duckdb(
+/// Writes the view for an engine over one look at the catalog.
+pub(crate) async fn write(
+    engine: SqlEngine,
     config: &StoreConfig,
     sources: &Sources,
     out: &mut (dyn Write + Send),
 ) -> Result<(), ReaderError> {
     let view = sources.view().await?;
-    let text = sql::duckdb_view(&view, &|path: &str| config.location(path));
+    let text = sql::view(engine, &view, &|path: &str| config.location(path))?;
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(ReaderError::file("standard output"))

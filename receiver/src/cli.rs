@@ -1,6 +1,7 @@
 //! The command line of the receiver, shared by the binary `receiver` and by `emberkeep receiver`.
 
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -186,6 +187,15 @@ impl ReceiverFlags {
             None => StoreConfig::directory(self.storage.resolve(file).join("archive")),
         };
         Ok(CountingStore::wrap(config.open()?))
+    }
+
+    /// The archive's directory, when no other store is configured.
+    ///
+    /// # Errors
+    /// As [`Self::store`].
+    pub fn archive_directory(&self, file: &FileConfig) -> anyhow::Result<Option<PathBuf>> {
+        let is_default = self.objstore.resolve(file)?.is_none();
+        Ok(is_default.then(|| self.storage.resolve(file).join("archive")))
     }
 }
 

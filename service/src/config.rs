@@ -59,7 +59,7 @@ pub struct WebConfig {
     /// As `--web.max-connections`.
     pub max_connections: Option<NonZeroUsize>,
     /// As `--web.read-timeout`.
-    #[serde(default, deserialize_with = "duration::deserialize_optional")]
+    #[serde(default, deserialize_with = "duration::deserialize_optional_nonzero")]
     pub read_timeout: Option<Duration>,
 }
 

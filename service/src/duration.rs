@@ -28,6 +28,9 @@ pub enum DurationError {
     /// Not of the form.
     #[error("`{0}` is not a duration such as `5m`, `1h30m`, `15d` or `100ms` (units y w d h m s ms, larger first)")]
     Malformed(String),
+    /// Nothing, where a time is needed.
+    #[error("duration `{0}` must be longer than nothing")]
+    Zero(String),
     /// Longer than about 292 years.
     #[error("duration `{0}` is out of range")]
     OutOfRange(String),
@@ -71,6 +74,17 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     Ok(Duration::from_millis(total_ms))
 }
 
+/// Reads a duration of more than nothing.
+///
+/// # Errors
+/// As [`parse`], and for a duration of zero.
+pub fn parse_nonzero(text: &str) -> Result<Duration, DurationError> {
+    match parse(text)? {
+        Duration::ZERO => Err(DurationError::Zero(text.to_owned())),
+        duration => Ok(duration),
+    }
+}
+
 fn split_while(text: &str, keep: impl Fn(&u8) -> bool) -> (&str, &str) {
     let end = text.bytes().take_while(keep).count();
     text.split_at(end)
@@ -101,6 +115,14 @@ pub fn format(duration: Duration) -> String {
 pub(crate) fn deserialize_optional<'de, D: serde::Deserializer<'de>>(source: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(source)?;
     parse(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// As [`deserialize_optional`], for a setting that may not be zero.
+pub(crate) fn deserialize_optional_nonzero<'de, D: serde::Deserializer<'de>>(
+    source: D,
+) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(source)?;
+    parse_nonzero(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]
@@ -137,6 +159,15 @@ mod tests {
         for text in ["300y", "99999999999999999999s", "18446744073709551615y"] {
             assert_eq!(parse(text), Err(DurationError::OutOfRange(text.to_owned())), "{text}");
         }
+    }
+
+    #[test]
+    fn nothing_is_refused_where_a_time_is_needed() {
+        for text in ["0", "0s", "0h0ms"] {
+            assert_eq!(parse_nonzero(text), Err(DurationError::Zero(text.to_owned())));
+        }
+        assert_eq!(parse_nonzero("1ms"), Ok(Duration::from_millis(1)));
+        assert!(matches!(parse_nonzero("90"), Err(DurationError::Malformed(_))));
     }
 
     #[test]

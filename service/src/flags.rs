@@ -145,7 +145,7 @@ pub struct WebFlags {
     #[arg(id = "web.max-connections", long = "web.max-connections", value_name = "N", value_parser = at_least_one)]
     pub max_connections: Option<NonZeroUsize>,
     /// How long a connection may take for the whole head of a request, idle time before it included [default: 6m].
-    #[arg(id = "web.read-timeout", long = "web.read-timeout", value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(id = "web.read-timeout", long = "web.read-timeout", value_name = "DURATION", value_parser = duration::parse_nonzero)]
     pub read_timeout: Option<Duration>,
 }
 
@@ -163,10 +163,7 @@ impl WebFlags {
         WebSettings {
             address: address.unwrap_or(default).to_owned(),
             max_connections: max_connections.map_or(DEFAULT_MAX_CONNECTIONS, NonZeroUsize::get),
-            // None at all would cut off every connection at once.
-            read_timeout: read_timeout
-                .filter(|timeout| !timeout.is_zero())
-                .unwrap_or(DEFAULT_READ_TIMEOUT),
+            read_timeout: read_timeout.unwrap_or(DEFAULT_READ_TIMEOUT),
         }
     }
 }
@@ -320,11 +317,18 @@ log: {level: warn, format: json}
 
     #[test]
     fn mistakes_are_refused() {
+        let error = FileConfig::parse("web: {read_timeout: 0s}\n", "x").unwrap_err();
+        assert!(
+            format!("{error:?}").contains("`0s` must be longer than nothing"),
+            "{error:?}"
+        );
         for arguments in [
             &["--flush.interval=90"][..],
             &["--log.level=loud"],
             &["--storage.paht=x"],
             &["--web.max-connections=0"],
+            // It would cut off every connection at once.
+            &["--web.read-timeout=0"],
             &["--objstore.config=a", "--objstore.config-file=b"],
         ] {
             All::try_parse_from([&["all"], arguments].concat()).unwrap_err();

@@ -4,6 +4,7 @@
 
 mod blocks;
 mod churn;
+mod compaction;
 mod compatibility;
 mod compliance;
 mod corpus;
@@ -15,6 +16,9 @@ mod independent;
 mod limits;
 mod load;
 mod middle;
+mod minio;
+mod minio_path;
+mod minio_rights;
 mod otel;
 mod overload;
 mod partial;

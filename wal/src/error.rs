@@ -12,6 +12,9 @@ pub enum AppendError {
     /// The disk has no space; it heals when space is made.
     #[error("the disk has no space left for the log")]
     Full,
+    /// The process has too many files open to begin a segment; it heals when some are closed.
+    #[error("too many open files to begin a segment of the log")]
+    NoFiles,
     /// The record is longer than the format can say (4 GiB).
     #[error("the record is too large for the log")]
     TooLarge,

@@ -24,6 +24,7 @@ mod recovery;
 mod scan;
 mod segment;
 mod set_aside;
+mod shortage;
 mod spare;
 mod stats;
 mod survey;

@@ -19,6 +19,8 @@ const NAME: &str = "next-segment";
 pub(crate) struct Prepared {
     /// Its number, when it is named as a segment already.
     pub(crate) number: Option<u64>,
+    /// Whether that name is durable.
+    is_named: bool,
     /// For how many bytes there is space.
     pub(crate) capacity: u64,
 }
@@ -32,11 +34,18 @@ impl Prepared {
         }
     }
 
-    /// Names it as the segment of this number; durable on return.
+    /// Names it as the segment of this number, unless it is; durable on return. What an error left undone, the next call does.
     pub(crate) fn name(&mut self, fs: &dyn FileSystem, dir: &Path, number: u64) -> io::Result<()> {
-        fs.rename(&self.path(dir), &dir.join(format::segment_name(number)))?;
-        self.number = Some(number);
-        publish(fs, dir)
+        if self.number != Some(number) {
+            self.is_named = false;
+            fs.rename(&self.path(dir), &dir.join(format::segment_name(number)))?;
+            self.number = Some(number);
+        }
+        if !self.is_named {
+            publish(fs, dir)?;
+            self.is_named = true;
+        }
+        Ok(())
     }
 
     /// Takes its number away again, because the log is about to rest. When a crash undoes that, there is an empty segment.
@@ -73,7 +82,11 @@ pub(crate) fn create(fs: &dyn FileSystem, dir: &Path, capacity: u64) -> io::Resu
     remove_leftover(fs, dir)?;
     let path = dir.join(NAME);
     let file = fs.create_new(&path)?;
-    let prepared = Prepared { number: None, capacity };
+    let prepared = Prepared {
+        number: None,
+        is_named: false,
+        capacity,
+    };
     if let Err(error) = file.allocate(capacity) {
         prepared.remove(fs, dir);
         return Err(error);

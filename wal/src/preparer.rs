@@ -10,10 +10,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use emberkeep_disk::{DIRECT_BLOCK_BYTES, DirectBuffer, FileSystem, is_out_of_space};
+use emberkeep_disk::{DIRECT_BLOCK_BYTES, DirectBuffer, FileSystem};
 
 use crate::prepared::{self, Prepared};
 use crate::segment::Layout;
+use crate::shortage::shortage;
 
 /// How many zeros are written at a time.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -145,11 +146,11 @@ impl Preparer {
         match self.fill(zeros) {
             Ok((prepared, false)) => Ok(Some(prepared)),
             Ok((mut prepared, true)) => match prepared.name(&*self.fs, &self.dir, number) {
-                Err(error) if !is_out_of_space(&error) => Err(error),
+                Err(error) if shortage(&error).is_none() => Err(error),
                 _ => Ok(Some(prepared)),
             },
             Err(error) => {
-                if !is_out_of_space(&error) {
+                if shortage(&error).is_none() {
                     tracing::warn!(path = %self.dir.display(), %error, "cannot prepare a segment ahead");
                 }
                 Ok(None)

@@ -193,6 +193,7 @@ impl Replay<'_, '_> {
                 known: format::VERSION,
             });
         }
+        scan.know_content_end(segment.content_end);
         let range = self.recovery.segments.get_or_insert(SegmentRange {
             from: number,
             to: number,

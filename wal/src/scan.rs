@@ -60,6 +60,16 @@ impl SegmentScan {
         ))
     }
 
+    /// Spares the look for the end of the content, which another walk has found. Nothing was written since.
+    pub(crate) fn know_content_end(&mut self, end: Option<u64>) {
+        self.content_end = end;
+    }
+
+    /// Where the last byte ends that is not zero, once it was looked for.
+    pub(crate) fn content_end(&self) -> Option<u64> {
+        self.content_end
+    }
+
     /// The next record or damage; `None` at the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<Found>> {
         let start = self.offset;
@@ -145,12 +155,12 @@ impl SegmentScan {
         Ok(None)
     }
 
-    /// The offset after the last byte of the file that is not zero; at most `start` when none from there on is.
+    /// The offset after the last byte of the file that is not zero; `start` when none from there on is.
     fn end_of_content(&mut self, start: u64) -> io::Result<u64> {
         if let Some(end) = self.content_end {
             return Ok(end);
         }
-        let (mut offset, mut end) = (start, 0);
+        let (mut offset, mut end) = (start, start);
         loop {
             let bytes = self.window.at_least(offset, 1)?;
             if bytes.is_empty() {

@@ -10,6 +10,7 @@ use emberkeep_disk::{DIRECT_BLOCK_BYTES, DirectBuffer, File, FileSystem, is_out_
 
 use crate::format::{self, SEGMENT_HEADER_LEN};
 use crate::prepared::Prepared;
+use crate::shortage::{is_out_of_files, shortage};
 use crate::{Position, WalId};
 
 /// Segments from this size on are written in whole blocks past the page cache; for smaller ones a block would be a good part
@@ -89,18 +90,20 @@ impl Segment {
     ) -> io::Result<Box<dyn File>> {
         let path = dir.join(format::segment_name(number));
         let created = fs.create_new(&path)?;
-        if let Err(error) = created.allocate(capacity) {
-            if is_out_of_space(&error)
+        let begin = || {
+            created.allocate(capacity)?;
+            let file = layout.open(fs, &path)?;
+            publish(fs, dir)?;
+            Ok(file)
+        };
+        begin().inspect_err(|error| {
+            if shortage(error).is_some()
                 && let Err(error) = fs.remove_file(&path)
             {
                 // It holds no record, is not written again, and goes when its number is trimmed.
-                tracing::warn!(path = %path.display(), %error, "cannot remove a segment that found no space");
+                tracing::warn!(path = %path.display(), %error, "cannot remove a segment that cannot be begun");
             }
-            return Err(error);
-        }
-        let file = layout.open(fs, &path)?;
-        publish(fs, dir)?;
-        Ok(file)
+        })
     }
 
     /// Makes a prepared file the segment of this number, long enough for `capacity` bytes; out of space leaves it as it was.
@@ -116,9 +119,7 @@ impl Segment {
             fs.open(&prepared.path(dir))?.allocate(capacity)?;
             prepared.capacity = capacity;
         }
-        if prepared.number != Some(number) {
-            prepared.name(fs, dir, number)?;
-        }
+        prepared.name(fs, dir, number)?;
         layout.open(fs, &prepared.path(dir))
     }
 
@@ -244,7 +245,14 @@ impl Segment {
     }
 }
 
-/// Makes the names of segments durable. An error is never one of space: nothing is known about the directory then.
+/// Makes the names of segments durable. An error is never one of space: nothing is known about the directory then. A directory that could
+/// not be opened is as it was.
 pub(crate) fn publish(fs: &dyn FileSystem, dir: &Path) -> io::Result<()> {
-    fs.sync_dir(dir).map_err(io::Error::other)
+    fs.sync_dir(dir).map_err(|error| {
+        if is_out_of_files(&error) {
+            error
+        } else {
+            io::Error::other(error)
+        }
+    })
 }

@@ -37,6 +37,8 @@ pub(crate) struct Surveyed {
     pub(crate) path: PathBuf,
     /// Bytes, preallocated ones included.
     pub(crate) len: u64,
+    /// Where the last byte ends that is not zero, when the survey has seen it.
+    pub(crate) content_end: Option<u64>,
 }
 
 impl Survey {
@@ -72,6 +74,7 @@ pub fn survey(fs: &dyn FileSystem, dir: &Path, id: WalId, skip: &[SegmentRange])
                 number,
                 path,
                 len: entry.len,
+                content_end: None,
             }),
             SegmentHeader::Newer { version } => {
                 return Err(WalError::TooNew {
@@ -87,8 +90,9 @@ pub fn survey(fs: &dyn FileSystem, dir: &Path, id: WalId, skip: &[SegmentRange])
         }
     }
     let mut ends = Vec::new();
-    for segment in survey.segments.iter().rev() {
+    for segment in survey.segments.iter_mut().rev() {
         let end = read_end(fs, id, segment)?;
+        segment.content_end = end.content_end;
         survey.newest_arrival = end.newest_arrival;
         survey.newest_validator = end.newest_validator;
         ends.extend(end.tail.map(|stretch| (stretch, end.file)));
@@ -129,6 +133,7 @@ struct End {
     has_records: bool,
     newest_arrival: Option<i64>,
     newest_validator: Option<u32>,
+    content_end: Option<u64>,
     tail: Option<Stretch>,
 }
 
@@ -166,6 +171,7 @@ fn read_end(fs: &dyn FileSystem, id: WalId, segment: &Surveyed) -> Result<End, W
         }
     }
     Ok(End {
+        content_end: scan.content_end(),
         file: scan.into_file(),
         has_records,
         newest_arrival,

@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use emberkeep_disk::{DirectBuffer, FileSystem, is_out_of_space};
+use emberkeep_disk::{DirectBuffer, FileSystem};
 
 use crate::answer::{Answer, Answers};
 use crate::format::{self, RECORD_HEADER_LEN};
 use crate::queue::Item;
 use crate::segment::{Layout, Segment};
+use crate::shortage::shortage;
 use crate::spare::Spare;
 use crate::wal::Shared;
 use crate::{AppendError, Position, Record, SegmentRange, WalId};
@@ -40,8 +41,8 @@ pub(crate) struct Writer {
     /// Header of the record being taken, and its payload up to the body.
     head: Vec<u8>,
     answers: Answers,
-    /// Space ran out in this group: what found none a moment ago finds none now.
-    is_full: bool,
+    /// What ran out in this group, space or files: what found none a moment ago finds none now.
+    shortage: Option<AppendError>,
 }
 
 /// Fails what waits when the thread ends by a panic, so that nobody waits for ever.
@@ -78,7 +79,7 @@ impl Writer {
             buffer: DirectBuffer::new(BUFFER_BLOCKS),
             head: Vec::new(),
             answers: Answers::default(),
-            is_full: false,
+            shortage: None,
         }
     }
 
@@ -108,7 +109,7 @@ impl Writer {
 
     /// Writes a group and syncs; an error is one after which nothing is known about the disk.
     fn write_group(&mut self, items: &mut Vec<Item>) -> io::Result<()> {
-        self.is_full = false;
+        self.shortage = None;
         let mut left = items.len();
         for item in items.drain(..) {
             left -= 1;
@@ -144,12 +145,11 @@ impl Writer {
         let len = RECORD_HEADER_LEN as u64 + u64::from(payload_len);
         if !self.current.as_ref().is_some_and(|segment| segment.has_room(len)) {
             self.leave_segment()?;
-            if self.is_full {
-                return Ok(Err(AppendError::Full));
+            if let Some(shortage) = self.shortage {
+                return Ok(Err(shortage));
             }
             if let Err(error) = self.open_segment(len) {
-                self.note_full(error)?;
-                return Ok(Err(AppendError::Full));
+                return Ok(Err(self.note_shortage(error)?));
             }
         }
         let Some(segment) = &mut self.current else {
@@ -160,8 +160,7 @@ impl Writer {
         let header = format::record_header(&self.id, position, payload_len, prefix, &record.body);
         self.head[..RECORD_HEADER_LEN].copy_from_slice(&header);
         if let Err(error) = segment.append([&self.head, &record.body], &mut self.buffer) {
-            self.refuse_unwritten(error)?;
-            return Ok(Err(AppendError::Full));
+            return Ok(Err(self.refuse_unwritten(error)?));
         }
         self.generation_records += 1;
         Ok(Ok(position))
@@ -205,18 +204,19 @@ impl Writer {
                 self.spare.progress(segment.first_unwritten().offset);
                 Ok(())
             }
-            Err(error) => self.refuse_unwritten(error),
+            Err(error) => self.refuse_unwritten(error).map(drop),
         }
     }
 
     /// After a failed write: what is whole in this segment stays; its torn end is cut off and it is never written again.
-    fn refuse_unwritten(&mut self, error: io::Error) -> io::Result<()> {
-        self.note_full(error)?;
+    fn refuse_unwritten(&mut self, error: io::Error) -> io::Result<AppendError> {
+        let shortage = self.note_shortage(error)?;
         if let Some(segment) = &self.current {
             let from = segment.first_unwritten();
-            self.generation_records -= self.answers.refuse(from, AppendError::Full);
+            self.generation_records -= self.answers.refuse(from, shortage);
         }
-        self.leave_written()
+        self.leave_written()?;
+        Ok(shortage)
     }
 
     fn leave_segment(&mut self) -> io::Result<()> {
@@ -276,13 +276,9 @@ impl Writer {
         Ok(())
     }
 
-    /// No space is the caller's answer and the log goes on; anything else ends it.
-    fn note_full(&mut self, error: io::Error) -> io::Result<()> {
-        if is_out_of_space(&error) {
-            self.is_full = true;
-            Ok(())
-        } else {
-            Err(error)
-        }
+    /// No space and no files are the caller's answer and the log goes on; anything else ends it.
+    fn note_shortage(&mut self, error: io::Error) -> io::Result<AppendError> {
+        self.shortage = shortage(&error);
+        self.shortage.ok_or(error)
     }
 }

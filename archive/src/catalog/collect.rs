@@ -199,9 +199,12 @@ async fn old_roots(
         earlier(now_ms, settings.undelete_window),
     );
     let pinned: HashSet<u64> = unexpired_roots(store, now_ms).await?.into_iter().collect();
-    let (mut retained, mut gone) = (Vec::new(), Vec::new());
+    let (roots, strays) = catalog.listed_roots().await?;
+    let strays = strays.into_iter().filter(|root| !pinned.contains(&root.n));
+    let mut gone: Vec<Path> = strays.map(|root| names::root(root.n)).collect();
+    let mut retained = Vec::new();
     let mut hour_after = None;
-    for root in catalog.retained_roots().await? {
+    for root in roots {
         let hour = root.stored_at.div_euclid(3_600_000);
         let is_newest = root.n >= live.root_n();
         let is_last_of_hour = hour_after != Some(hour);

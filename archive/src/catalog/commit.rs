@@ -3,7 +3,7 @@
 use object_store::ObjectStore;
 
 use super::load::{list_log, load, newest_root, parse};
-use super::{CommitRecord, Watermark};
+use super::{CommitRecord, PartEntry, Root};
 use crate::{ArchiveError, Created, names, put_create};
 
 /// Where a receiver's log ends.
@@ -77,8 +77,7 @@ pub async fn commit(store: &dyn ObjectStore, record: &CommitRecord) -> Result<Co
     match put_create(store, &path, record, &record.nonce).await? {
         Created::Ours => {
             let root = newest_root(store).await?;
-            let watermark = root.and_then(|root| root.watermarks.get(&record.receiver).copied());
-            Ok(watermark.map_or(Committed::Done, |mark| judge(record, mark)))
+            Ok(root.map_or(Committed::Done, |root| judge(record, &root)))
         }
         Created::Theirs(bytes) => {
             let theirs: CommitRecord = parse(&path, &bytes)?;
@@ -91,18 +90,24 @@ pub async fn commit(store: &dyn ObjectStore, record: &CommitRecord) -> Result<Co
     }
 }
 
-/// Whether a record that was just created counts, given the watermark of the newest root.
+/// Whether a record that was just created counts, given the newest root.
 ///
 /// A creation protects only against names that exist *now*. A receiver that stalled long enough for its number to be used,
-/// folded and collected would succeed in creating a record that nobody will ever read. A watermark at exactly our sequence is
-/// this very record, folded in the moment between (under an earlier epoch when an attempt of an earlier life landed late, whose nonce
-/// the key then holds): a later one cannot be, since we make the next only after this one, and an earlier one cannot be, since the
-/// newest record of a receiver is never collected.
-fn judge(record: &CommitRecord, mark: Watermark) -> Committed {
-    if mark.seq < record.seq || (mark.seq == record.seq && mark.epoch <= record.epoch) {
+/// folded and collected would succeed in creating a record that nobody will ever read. A watermark at exactly our sequence may be this
+/// very record, folded in the moment between, or the record of a twin with a lower epoch that went on while we stalled, and that is
+/// collected because more came after it. The root's own parts tell; parts that were merged away within that moment are flushed again, and
+/// equal rows are one.
+fn judge(record: &CommitRecord, root: &Root) -> Committed {
+    let Some(mark) = root.watermarks.get(&record.receiver) else {
+        return Committed::Done;
+    };
+    let is_in = |part: &PartEntry| root.level0.iter().any(|live| live.ulid == part.ulid);
+    if mark.seq < record.seq {
         Committed::Done
     } else if mark.epoch > record.epoch {
         Committed::Fenced { epoch: mark.epoch }
+    } else if mark.seq == record.seq && record.parts.iter().all(is_in) {
+        Committed::Done
     } else {
         Committed::Outrun { watermark: mark.seq }
     }

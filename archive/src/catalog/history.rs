@@ -6,6 +6,7 @@ use std::time::Instant;
 use futures::StreamExt;
 
 use super::load::load_root;
+use super::pin::below;
 use super::view::view_at;
 use super::{Catalog, CatalogView};
 use crate::{ArchiveError, names};
@@ -20,11 +21,18 @@ pub struct RetainedRoot {
 }
 
 impl Catalog {
-    /// All roots that still exist, the newest first. One listing.
+    /// All roots that still exist and once were the newest, the newest first. One listing.
     ///
     /// # Errors
     /// As [`Catalog::refresh`].
     pub async fn retained_roots(&self) -> Result<Vec<RetainedRoot>, ArchiveError> {
+        let (roots, _) = self.listed_roots().await?;
+        Ok(roots)
+    }
+
+    /// The roots that once were the newest, and those that never were: a committer that stalled until its number was collected has created
+    /// it again, long after greater ones.
+    pub(super) async fn listed_roots(&self) -> Result<(Vec<RetainedRoot>, Vec<RetainedRoot>), ArchiveError> {
         let prefix = names::roots();
         let mut listing = self.store().list(Some(&prefix));
         let mut roots = Vec::new();
@@ -34,7 +42,12 @@ impl Catalog {
             roots.extend(names::parse_root(&found.location).map(|n| RetainedRoot { n, stored_at }));
         }
         roots.sort_by_key(|root| std::cmp::Reverse(root.n));
-        Ok(roots)
+        let mut earliest = i64::MAX;
+        Ok(roots.into_iter().partition(|root: &RetainedRoot| {
+            let is_in_order = root.stored_at <= earliest.saturating_add(STORE_SLACK_MS);
+            earliest = earliest.min(root.stored_at);
+            is_in_order
+        }))
     }
 
     /// The view of a retained root, without the commit records above it: a moment of the past.
@@ -49,8 +62,7 @@ impl Catalog {
         // The newest root is looked at last: a floor that is raised after it protects whoever has a pin by then.
         let floor = self.look_at_root().await?.floor();
         if n < floor {
-            let reason = format!("root {n} is older than root {floor}, files of it are deleted");
-            return Err(ArchiveError::Refused(reason));
+            return Err(below(n, floor));
         }
         Ok(Arc::new(view_at(&root, looked_at)))
     }
@@ -77,6 +89,9 @@ impl Catalog {
         )))
     }
 }
+
+/// How far the clocks of a store's own machines may be apart. A root that is not in order is later by far more: its number was collected.
+const STORE_SLACK_MS: i64 = 60_000;
 
 /// How far the clock of the store may be from that of a committer.
 const CLOCK_SLACK_MS: i64 = 600_000;

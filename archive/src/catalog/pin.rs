@@ -58,8 +58,7 @@ impl HeldPin {
         let floor = catalog.look_at_root().await?.floor();
         if root < floor {
             held.release(catalog).await;
-            let reason = format!("root {root} is older than root {floor}, files of it are deleted");
-            return Err(ArchiveError::Refused(reason));
+            return Err(below(root, floor));
         }
         Ok(held)
     }
@@ -67,11 +66,27 @@ impl HeldPin {
     /// Prolongs it: a new pin takes its place before the old one goes.
     ///
     /// # Errors
-    /// As [`HeldPin::hold`]; the old pin holds until it expires. One that had expired already may have lost files.
+    /// [`ArchiveError::Refused`] when the old pin had expired before and files may be deleted already; otherwise as
+    /// [`Catalog::refresh`], and the old pin holds until it expires.
     pub async fn renew(&mut self, catalog: &Catalog, lifetime: Duration, now_ms: i64) -> Result<(), ArchiveError> {
-        let next = Self::hold(catalog, self.pin.root, lifetime, &self.pin.who, now_ms).await?;
+        let pin = create(catalog, self.pin.root, lifetime, &self.pin.who, now_ms).await?;
+        let next = Self { pin };
+        // The floor may be above the root because of what the old pin kept from being deleted. There was no moment without a pin when
+        // the new one came before the old one expired; else the floor decides.
+        let root = next.pin.root;
+        let floor = catalog.look_at_root().await?.floor();
+        if root < floor && next.stored_at(catalog).await? >= self.pin.expires_at {
+            next.release(catalog).await;
+            return Err(below(root, floor));
+        }
         std::mem::replace(self, next).release(catalog).await;
         Ok(())
+    }
+
+    async fn stored_at(&self, catalog: &Catalog) -> Result<i64, ArchiveError> {
+        let path = names::pin(&self.pin.id);
+        let found = catalog.store().head(&path).await.map_err(ArchiveError::store(&path))?;
+        Ok(found.last_modified.timestamp_millis())
     }
 
     /// The root whose files are kept.
@@ -85,6 +100,13 @@ impl HeldPin {
         // Nothing depends on it: an expired pin is passed over and removed by the collector.
         let _ = catalog.store().delete(&names::pin(&self.pin.id)).await;
     }
+}
+
+/// A root whose files may be deleted.
+pub(super) fn below(root: u64, floor: u64) -> ArchiveError {
+    ArchiveError::Refused(format!(
+        "root {root} is older than root {floor}, files of it are deleted"
+    ))
 }
 
 async fn create(catalog: &Catalog, root: u64, lifetime: Duration, who: &str, now_ms: i64) -> Result<Pin, ArchiveError> {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod compacted;
 mod damage;
 mod fallback;
 mod golden;

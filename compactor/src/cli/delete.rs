@@ -7,7 +7,7 @@ use emberkeep_model::{TenantId, parse_selector};
 use emberkeep_service::problem::Outcome;
 use serde::Serialize;
 
-use super::keeping::{ArchiveFlags, FormFlag, RangeFlags, ReasonFlags, bytes, moment, say, tenant_or_default};
+use super::keeping::{ArchiveFlags, FormFlag, RangeFlags, ReasonFlags, bytes, moment, say};
 use crate::deletion::{self, DeleteRequest, Extent};
 use crate::guard::{Consent, is_too_much};
 
@@ -72,7 +72,7 @@ pub(super) async fn run(args: DeleteArgs) -> anyhow::Result<Outcome> {
     let kept = args.archive.open()?;
     let percent = kept.retention()?.most_at_once_percent;
     let request = DeleteRequest {
-        tenant: tenant_or_default(args.tenant),
+        tenant: args.tenant.unwrap_or_default(),
         matchers: parse_selector(&args.selector).context("--match")?,
         range: args.range.resolve(kept.now_ms)?,
         reason: args.why.reason.clone(),

@@ -54,7 +54,7 @@ pub struct CommitArgs {
 /// The store fails, or something in the bucket cannot be used.
 pub(super) async fn plan(args: PlanArgs) -> anyhow::Result<Outcome> {
     let opened = Opened::open(&args.flags)?;
-    let jobs = opened.upkeep()?.plan().await?;
+    let jobs = opened.upkeep().plan().await?;
     let mut out = std::io::stdout().lock();
     for job in &jobs {
         if args.json {

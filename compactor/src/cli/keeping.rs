@@ -1,12 +1,13 @@
 //! What the commands of upkeep share: which archive, whose data, when, and how an answer is printed.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use emberkeep_archive::{Catalog, StoreConfig};
-use emberkeep_model::{TenantId, TimeRange};
+use emberkeep_model::TimeRange;
 use emberkeep_service::clock::{Clock, SystemClock};
 use emberkeep_service::config::FileConfig;
 use emberkeep_service::flags::{ConfigFileFlag, LogFlags, ObjstoreFlags, StorageFlags};
@@ -14,8 +15,9 @@ use emberkeep_service::problem::Outcome;
 use emberkeep_service::{logs, time_expr};
 use serde::Serialize;
 
-use super::{delete, lock, orphans, rebuild, retention, rollback, scrub, status};
+use super::{CompactFlags, delete, lock, orphans, rebuild, retention, rollback, scrub, status};
 use crate::retention::Retention;
+use crate::{Upkeep, UpkeepMetrics};
 
 /// The commands of upkeep.
 #[derive(Debug, Subcommand)]
@@ -69,7 +71,7 @@ pub(super) async fn run(command: KeepingCommand) -> anyhow::Result<Outcome> {
 
 /// Which archive.
 #[derive(Debug, Args)]
-pub struct ArchiveFlags {
+pub(super) struct ArchiveFlags {
     #[command(flatten)]
     config_file: ConfigFileFlag,
     #[command(flatten)]
@@ -85,6 +87,7 @@ pub(super) struct Kept {
     pub(super) catalog: Catalog,
     pub(super) file: FileConfig,
     pub(super) store: StoreConfig,
+    pub(super) storage_path: PathBuf,
     pub(super) now_ms: i64,
 }
 
@@ -99,7 +102,8 @@ impl ArchiveFlags {
             None => StoreConfig::directory(self.storage.resolve(&file).join("archive")),
         };
         Ok(Kept {
-            catalog: Catalog::new(Arc::clone(&store.open()?)),
+            catalog: Catalog::new(store.open()?),
+            storage_path: self.storage.resolve(&file),
             file,
             store,
             now_ms: SystemClock.now_ms(),
@@ -108,6 +112,15 @@ impl ArchiveFlags {
 }
 
 impl Kept {
+    /// Upkeep of the archive, for a command that ends.
+    pub(super) fn upkeep(&self) -> anyhow::Result<Upkeep> {
+        let compact = CompactFlags::default();
+        let store = Arc::clone(self.catalog.store());
+        let merger = compact.job_merger(Arc::clone(&store), &self.storage_path);
+        let settings = compact.resolve(&self.file, None)?;
+        Ok(Upkeep::new(store, merger, settings, Arc::new(SystemClock), UpkeepMetrics::default()))
+    }
+
     /// The rules of retention of the configuration.
     pub(super) fn retention(&self) -> anyhow::Result<Retention> {
         Ok(Retention::from_config(&self.file.retention)?)
@@ -116,7 +129,7 @@ impl Kept {
 
 /// Which time.
 #[derive(Debug, Args)]
-pub struct RangeFlags {
+pub(super) struct RangeFlags {
     /// First moment: RFC 3339, unix seconds or `-2h` [default: the beginning of time].
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
@@ -142,7 +155,7 @@ impl RangeFlags {
 
 /// Why, and who asks for it.
 #[derive(Debug, Args)]
-pub struct ReasonFlags {
+pub(super) struct ReasonFlags {
     /// Why, in words; it is kept with the archive.
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: String,
@@ -163,7 +176,7 @@ impl ReasonFlags {
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Form {
+pub(super) enum Form {
     /// For people.
     #[default]
     Text,
@@ -173,7 +186,7 @@ pub enum Form {
 
 /// `--output`.
 #[derive(Debug, Args)]
-pub struct FormFlag {
+pub(super) struct FormFlag {
     /// How the answer is printed.
     #[arg(short = 'o', long = "output", value_name = "FORM", value_enum, default_value = "text")]
     form: Form,
@@ -230,11 +243,6 @@ pub(super) fn bytes(n: u64) -> String {
     } else {
         format!("{value:.1} {}", units[unit])
     }
-}
-
-/// The tenant of a flag, or the one of requests that name none.
-pub(super) fn tenant_or_default(tenant: Option<TenantId>) -> TenantId {
-    tenant.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `compactor collect`: what the loop does now and then, at once.
 
-use std::time::Duration;
+use std::path::PathBuf;
 
 use clap::Args;
 use emberkeep_archive::collect;
@@ -51,10 +51,11 @@ pub(super) async fn run(args: CollectArgs) -> anyhow::Result<Outcome> {
             found.listed,
             bytes(found.bytes)
         ));
-        if let Some(directory) = kept.store.local_directory() {
-            let age = Duration::from_millis(u64::try_from(LEFTOVER_AGE.as_millis()).unwrap_or(u64::MAX));
-            let leftovers = orphans::remove_unfinished(&directory, age)?;
-            lines.push(format!("removed {} unfinished files of dead processes", leftovers));
+        // A directory is located by its absolute path, a bucket by a URL.
+        let location = PathBuf::from(kept.store.location(""));
+        if location.is_absolute() {
+            let removed = orphans::remove_unfinished(&location, LEFTOVER_AGE)?;
+            lines.push(format!("removed {removed} unfinished files of dead processes"));
         }
     }
     let collected = collect(&kept.catalog, &retention.collect_settings(), kept.now_ms).await?;

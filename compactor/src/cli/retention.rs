@@ -124,6 +124,10 @@ pub(super) async fn run(args: RetentionArgs) -> anyhow::Result<Outcome> {
             lines.push(format!("{} over the quota are locked or too young", bytes(freed.short)));
         }
     }
+    if args.yes && !due_rules(&kept.catalog.live().await?, &retention, kept.now_ms).is_empty() {
+        let pass = kept.upkeep()?.merge_all(consent).await?;
+        lines.push(format!("{} merges wrote parts without the rows that rules delete, {} failed", pass.merged, pass.failed));
+    }
     say(&lines)?;
     Ok(Outcome::Done)
 }

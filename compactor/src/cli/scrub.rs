@@ -5,7 +5,10 @@ use emberkeep_service::problem::Outcome;
 use emberkeep_service::size;
 
 use super::keeping::{ArchiveFlags, bytes, moment, say};
-use crate::scrub::{ScrubMetrics, scrub};
+use crate::scrub::{ScrubMetrics, Scrubbed, scrub};
+
+/// What is read before what was found is kept.
+const STEP_BYTES: u64 = 1 << 30;
 
 /// `compactor scrub`.
 #[derive(Debug, Args)]
@@ -25,7 +28,17 @@ pub(super) async fn run(args: ScrubArgs) -> anyhow::Result<Outcome> {
     let kept = args.archive.open()?;
     let all = kept.catalog.live().await?.bytes();
     let budget = args.bytes.unwrap_or(all);
-    let scrubbed = scrub(&kept.catalog, budget, &ScrubMetrics::default(), kept.now_ms).await?;
+    let metrics = ScrubMetrics::default();
+    let mut scrubbed = Scrubbed::default();
+    // In steps, so that a scrub that is interrupted goes on where it was.
+    while scrubbed.bytes < budget && scrubbed.oldest_unverified.is_none_or(|oldest| oldest < kept.now_ms) {
+        let step = STEP_BYTES.min(budget - scrubbed.bytes);
+        let more = scrub(&kept.catalog, step, &metrics, kept.now_ms).await?;
+        if more.parts == 0 {
+            break;
+        }
+        scrubbed.add(more);
+    }
     let mut lines: Vec<String> = scrubbed
         .damaged
         .iter()

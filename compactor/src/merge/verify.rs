@@ -26,7 +26,7 @@ pub(super) async fn verify(
         error => scratch.of_transfer(error),
     };
     scratch.bring(&**store, entry).await.map_err(failed)?;
-    let checked = read(scratch, entry).await.map_err(failed);
+    let checked = read_rows(scratch.local(), entry).await.map_err(failed);
     scratch.remove_part(entry);
     checked?.map_err(|reason| MergeError::BadOutput {
         file: format!("part {}", entry.ulid),
@@ -34,9 +34,12 @@ pub(super) async fn verify(
     })
 }
 
-/// Reads all rows; the inner error says what is different.
-async fn read(scratch: &Scratch, entry: &PartEntry) -> Result<Result<(), String>, ArchiveError> {
-    let reader = PartReader::open(scratch.local(), entry).await?;
+/// Reads all rows of a part, also for the scrub; the inner error says what is different.
+pub(crate) async fn read_rows(
+    store: Arc<dyn ObjectStore>,
+    entry: &PartEntry,
+) -> Result<Result<(), String>, ArchiveError> {
+    let reader = PartReader::open(store, entry).await?;
     for (name, held) in &entry.tenants {
         let Ok(tenant) = TenantId::parse(name) else {
             return Ok(Err(format!("it has a tenant `{name}`")));

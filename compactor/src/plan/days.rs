@@ -3,21 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use emberkeep_archive::{Live, Mask, PartEntry, Ulid};
+use emberkeep_archive::{Live, PartEntry};
 
 use super::level0::home;
+use crate::retention::DueRule;
 use super::{DAY_MS, Job, JobKind, JobWindow, PlanSettings, WINDOW_MS, millis};
-
-/// A rule of retention that deletes rows of parts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RuleDue {
-    /// The rule's id.
-    pub(crate) id: String,
-    /// The rows, as a mask with the number 0.
-    pub(crate) mask: Mask,
-    /// The parts that it was not yet applied to.
-    pub(crate) parts: BTreeSet<Ulid>,
-}
 
 /// The parts of one tenant and day.
 struct Day<'a> {
@@ -26,7 +16,7 @@ struct Day<'a> {
     parts: Vec<&'a Arc<PartEntry>>,
 }
 
-pub(super) fn jobs(live: &Live, settings: &PlanSettings, rules: &[RuleDue], now_ms: i64) -> Vec<Job> {
+pub(super) fn jobs(live: &Live, settings: &PlanSettings, rules: &[DueRule], now_ms: i64) -> Vec<Job> {
     let quarantined = live.quarantined();
     let mut days: BTreeMap<(i32, &str), Vec<&Arc<PartEntry>>> = BTreeMap::new();
     for part in live.parts() {
@@ -45,7 +35,8 @@ pub(super) fn jobs(live: &Live, settings: &PlanSettings, rules: &[RuleDue], now_
     days.filter_map(|day| {
         let state = match level0.contains(&(day.day, day.tenant)) {
             true => State::Open,
-            false => day.state(settings, now_ms),
+            false if settings.is_over(day.day, now_ms) => State::Closed,
+            false => State::Open,
         };
         let kind = day.kind(state, settings, now_ms);
         day.job(kind, state, live, rules)
@@ -72,14 +63,6 @@ impl Day<'_> {
         i64::from(self.day) * DAY_MS
     }
 
-    fn state(&self, settings: &PlanSettings, now_ms: i64) -> State {
-        let closed_at = (self.start() + DAY_MS).saturating_add(millis(settings.day_grace));
-        match now_ms >= closed_at {
-            true => State::Closed,
-            false => State::Open,
-        }
-    }
-
     /// Whether and why the day is merged, deletions aside.
     fn kind(&self, state: State, settings: &PlanSettings, now_ms: i64) -> Option<JobKind> {
         let mut merges = BTreeSet::new();
@@ -104,14 +87,17 @@ impl Day<'_> {
     }
 
     /// A rule is applied to a day at once, so not while some part of it is too young.
-    fn is_due(&self, rule: &RuleDue) -> bool {
+    fn is_due(&self, rule: &DueRule) -> bool {
+        if rule.mask.tenant != self.tenant {
+            return false;
+        }
         let is_due = |part: &&Arc<PartEntry>| rule.parts.contains(&part.ulid);
         let is_done = |part: &&Arc<PartEntry>| part.rules.contains(&rule.id);
         self.parts.iter().any(|part| is_due(&part)) && self.parts.iter().all(|part| is_due(&part) || is_done(&part))
     }
 
-    fn job(&self, kind: Option<JobKind>, state: State, live: &Live, rules: &[RuleDue]) -> Option<Job> {
-        let due: Vec<&RuleDue> = rules
+    fn job(&self, kind: Option<JobKind>, state: State, live: &Live, rules: &[DueRule]) -> Option<Job> {
+        let due: Vec<&DueRule> = rules
             .iter()
             .filter(|rule| self.is_due(rule))
             .collect();

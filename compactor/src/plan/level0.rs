@@ -1,7 +1,8 @@
 //! Level 0 into windows of two hours.
 //!
 //! A flush belongs to the window of its newest row. It holds rows of the window before, and now and then rows that are much older; each
-//! row goes where its time says, in the days near the flush into windows, in older days into one part for the day.
+//! row goes where its time says, in days that go on into windows, in days that have ended into one part for the day. So history that is
+//! sent at once is merged once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,21 +22,27 @@ pub(super) async fn jobs(
     now_ms: i64,
 ) -> Result<Vec<Job>, ArchiveError> {
     let quarantined = live.quarantined();
-    let mut homes: BTreeMap<i64, Vec<&Arc<PartEntry>>> = BTreeMap::new();
+    let is_over = |day: i32| settings.is_over(day, now_ms);
+    let mut homes: BTreeMap<(i64, i64), Vec<&Arc<PartEntry>>> = BTreeMap::new();
     let level0 = live.parts().filter(|part| part.day.is_none());
     for part in level0.filter(|part| !quarantined.contains(&part.ulid.to_string())) {
-        homes.entry(home(part)).or_default().push(part);
+        let start = home(part).saturating_mul(WINDOW_MS);
+        let range = match day_of(start).filter(|day| is_over(*day)) {
+            Some(day) => (i64::from(day) * DAY_MS, DAY_MS),
+            None => (start, WINDOW_MS),
+        };
+        homes.entry(range).or_default().push(part);
     }
     let mut jobs = Vec::new();
     // The newest window first: it is what queries read most.
-    for (window, parts) in homes.into_iter().rev() {
-        let end = window.saturating_add(1).saturating_mul(WINDOW_MS);
+    for ((start, length), parts) in homes.into_iter().rev() {
+        let end = start.saturating_add(length);
         let newest_commit = parts.iter().map(|part| part.known_committed_at()).max().unwrap_or(i64::MIN);
         let is_closed = now_ms >= end.saturating_add(millis(settings.window_grace))
             && now_ms >= newest_commit.saturating_add(millis(settings.settle));
         for inputs in parts.chunks(settings.level0_inputs.max(1)) {
             if is_closed || inputs.len() >= settings.level0_batch {
-                jobs.push(job(store, live, inputs).await?);
+                jobs.push(job(store, live, inputs, is_over).await?);
             }
         }
     }
@@ -51,7 +58,12 @@ pub(super) fn home(part: &PartEntry) -> i64 {
     newest.div_euclid(WINDOW_MS)
 }
 
-async fn job(store: &Arc<dyn ObjectStore>, live: &Live, inputs: &[&Arc<PartEntry>]) -> Result<Job, ArchiveError> {
+async fn job(
+    store: &Arc<dyn ObjectStore>,
+    live: &Live,
+    inputs: &[&Arc<PartEntry>],
+    is_over: impl Fn(i32) -> bool,
+) -> Result<Job, ArchiveError> {
     let mut windows = BTreeSet::new();
     for part in inputs {
         for (tenant, held) in &part.tenants {
@@ -59,14 +71,14 @@ async fn job(store: &Arc<dyn ObjectStore>, live: &Live, inputs: &[&Arc<PartEntry
                 Some(days) => days,
                 None => days_of(store, part, tenant).await?,
             };
-            windows.extend(days.into_iter().flat_map(|day| windows_of(tenant, held, day)));
+            windows.extend(days.into_iter().flat_map(|day| windows_of(tenant, day, &is_over)));
         }
     }
     Ok(Job {
         root: live.root_n(),
         kind: JobKind::Window,
         inputs: inputs.iter().map(|part| PartEntry::clone(part)).collect(),
-        windows: without_overlaps(windows),
+        windows: windows.into_iter().collect(),
         masks: live.masks().to_vec(),
         masks_through: live.masks().iter().map(|mask| mask.number).max().unwrap_or(0),
         rules: Vec::new(),
@@ -86,8 +98,8 @@ fn near_days(held: &TenantSummary) -> Option<BTreeSet<i32>> {
     Some(days)
 }
 
-/// The windows of one day: of two hours where the newest samples are, else the day as a whole.
-fn windows_of(tenant: &str, held: &TenantSummary, day: i32) -> Vec<JobWindow> {
+/// The windows of one day: of two hours while it goes on, else the day as a whole.
+fn windows_of(tenant: &str, day: i32, is_over: impl Fn(i32) -> bool) -> Vec<JobWindow> {
     let start = i64::from(day) * DAY_MS;
     let window = |from: i64, to: i64| JobWindow {
         tenant: tenant.to_owned(),
@@ -95,23 +107,10 @@ fn windows_of(tenant: &str, held: &TenantSummary, day: i32) -> Vec<JobWindow> {
         from,
         to,
     };
-    let newest = held.sample_times().map(|span| span.max_time);
-    match newest.filter(|newest| newest - start < 2 * DAY_MS && *newest >= start) {
-        Some(_) => (0..DAY_MS / WINDOW_MS)
+    match is_over(day) {
+        true => vec![window(start, start + DAY_MS)],
+        false => (0..DAY_MS / WINDOW_MS)
             .map(|i| window(start + i * WINDOW_MS, start + (i + 1) * WINDOW_MS))
             .collect(),
-        None => vec![window(start, start + DAY_MS)],
     }
-}
-
-/// Where one part wants a day whole and another wants it in windows, the day is whole.
-fn without_overlaps(windows: BTreeSet<JobWindow>) -> Vec<JobWindow> {
-    let is_whole = |window: &&JobWindow| window.to - window.from == DAY_MS;
-    let whole: BTreeSet<(String, i64)> =
-        windows.iter().filter(is_whole).map(|window| (window.tenant.clone(), window.from)).collect();
-    let is_kept = |window: &JobWindow| {
-        let day = window.from.div_euclid(DAY_MS) * DAY_MS;
-        is_whole(&window) || !whole.contains(&(window.tenant.clone(), day))
-    };
-    windows.into_iter().filter(is_kept).collect()
 }

@@ -97,7 +97,7 @@ impl Bench {
         self.plan_with(&[], now_ms).await
     }
 
-    async fn plan_with(&self, rules: &[RuleDue], now_ms: i64) -> Vec<Job> {
+    async fn plan_with(&self, rules: &[DueRule], now_ms: i64) -> Vec<Job> {
         let live = self.catalog.live().await.unwrap();
         let jobs = plan(self.catalog.store(), &live, &PlanSettings::default(), rules, now_ms).await.unwrap();
         let mut taken = std::collections::BTreeSet::new();
@@ -207,7 +207,7 @@ async fn many_flushes_of_an_open_window_do_not_wait_for_its_end() {
 async fn tenants_and_days_have_windows_of_their_own() {
     let mut bench = Bench::new();
     bench.flush(&[("a", DAY - HOUR, DAY + HOUR), ("b", DAY, DAY + HOUR)]).await;
-    let jobs = bench.plan(DAY + 10 * HOUR).await;
+    let jobs = bench.plan(DAY + 3 * HOUR).await;
     let days = |tenant: &str| {
         let of = jobs[0].windows.iter().filter(|window| window.tenant == tenant);
         of.map(|window| window.from.div_euclid(DAY_MS) - DAY / DAY_MS).collect::<std::collections::BTreeSet<_>>()
@@ -247,6 +247,7 @@ async fn a_day_is_merged_when_it_has_ended_and_no_flush_of_it_is_left() {
     let closed = DAY + 24 * HOUR + 3 * HOUR;
     let jobs = bench.plan(closed).await;
     assert_eq!(jobs.iter().map(|job| job.kind).collect::<Vec<_>>(), [JobKind::Window]);
+    assert_eq!(windows(&jobs[0]), [("t", 1, 0, 24 * HOUR)], "of a day that is over");
     bench
         .change(Change {
             remove: BTreeMap::from([(emberkeep_archive::Removal::Compacted, vec![straggler])]),
@@ -292,10 +293,11 @@ async fn deletions_rewrite_days_that_have_ended() {
         who: String::new(),
         created_at: 0,
     };
-    let rule = |parts| RuleDue {
+    let rule = |parts| DueRule {
         id: "rule".to_owned(),
         mask: mask.clone(),
         parts,
+        bytes: 1000,
     };
     let closed = DAY + 30 * HOUR;
     let young = bench.plan_with(&[rule([Ulid(77)].into())], closed).await;

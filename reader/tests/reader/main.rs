@@ -9,6 +9,7 @@ mod export;
 mod heads;
 mod histograms;
 mod limits;
+mod looks;
 mod masks;
 mod model;
 mod remote_read;

@@ -18,8 +18,13 @@ use crate::verdict::{all_there, judge, once_each, ranges_disjoint};
 
 const COPY: &str = "/copy";
 
-/// Adopts a directory; none when the machine crashed meanwhile.
-fn adopted(fs: &ForgetfulFs, store_fs: Arc<dyn FileSystem>, data: &str) -> Option<Result<Adoption, ReceiverError>> {
+/// Adopts a directory; none when its process was killed, which is when the condition holds.
+fn adopted(
+    fs: &ForgetfulFs,
+    store_fs: Arc<dyn FileSystem>,
+    data: &str,
+    is_killed: impl Fn() -> bool,
+) -> Option<Result<Adoption, ReceiverError>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let components = Components {
         fs: Arc::new(fs.clone()),
@@ -37,22 +42,22 @@ fn adopted(fs: &ForgetfulFs, store_fs: Arc<dyn FileSystem>, data: &str) -> Optio
         ..Settings::new(data.into())
     };
     runtime.block_on(async {
-        let crashed = async {
+        let killed = async {
             let mut glances = tokio::time::interval(std::time::Duration::from_micros(300));
-            while !fs.has_crashed() {
+            while !is_killed() {
                 glances.tick().await;
             }
         };
         tokio::select! {
             biased;
-            () = crashed => None,
+            () = killed => None,
             done = adopt(components, settings) => Some(done),
         }
     })
 }
 
 fn adopt_whole(fs: &ForgetfulFs, data: &str) -> Adoption {
-    adopted(fs, Arc::new(fs.clone()), data).expect("no crash").unwrap()
+    adopted(fs, Arc::new(fs.clone()), data, || false).expect("it is not killed").unwrap()
 }
 
 /// A machine that died: a commit whose answer was lost, a staged part behind it, and a log with records of both protocols.
@@ -107,7 +112,7 @@ fn a_crash_at_every_step_of_an_adoption_loses_nothing_and_doubles_nothing() {
     for step in 1.. {
         let machine = dead.restart();
         machine.crash_at(step);
-        let done = adopted(&machine, Arc::new(machine.clone()), DATA);
+        let done = adopted(&machine, Arc::new(machine.clone()), DATA, || machine.has_crashed());
         if !machine.has_crashed() {
             done.expect("no crash").unwrap();
             assert!(step > 20, "only {step} steps");
@@ -132,19 +137,8 @@ fn a_commit_of_an_adoption_that_was_not_heard_of_is_known_by_the_next_one() {
     let ledger = Ledger::default();
     let machine = dead_machine(&ledger);
     let gate = Gate::losing_answer_of(&machine, "_archive/log/");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let (fs, store_fs) = (machine.clone(), gate.clone());
-    // It would wait for the store for ever; its process is killed instead, once the answer is lost.
-    let stuck = std::thread::spawn(move || adopted(&fs, Arc::new(store_fs), DATA));
-    runtime.block_on(async {
-        let mut glances = tokio::time::interval(std::time::Duration::from_millis(1));
-        while !gate.is_down() {
-            glances.tick().await;
-        }
-    });
+    assert!(adopted(&machine, Arc::new(gate.clone()), DATA, || gate.is_down()).is_none());
     let killed = machine.crash(CrashMode::LoseAll);
-    gate.set_down(false);
-    drop(stuck.join());
     let adoption = adopt_whole(&killed, DATA);
     assert_eq!(adoption.known, 1, "{adoption:?}");
     ranges_disjoint(&killed).unwrap();
@@ -198,10 +192,12 @@ fn what_a_fenced_receiver_kept_is_committed_without_disturbing_its_successor() {
 fn the_wrong_directory_and_the_wrong_archive_are_refused() {
     let ledger = Ledger::default();
     let machine = dead_machine(&ledger);
-    let refused = |fs: &ForgetfulFs, data: &str| adopted(fs, Arc::new(fs.clone()), data).unwrap().unwrap_err().to_string();
+    let refused = |fs: &ForgetfulFs, data: &str| {
+        let done = adopted(fs, Arc::new(fs.clone()), data, || false);
+        done.unwrap().unwrap_err().to_string()
+    };
     assert!(refused(&machine, "/nowhere").contains("receiver.json"));
     let other = ForgetfulFs::new();
-    copy(&other, Path::new("/"), Path::new("/"));
     let (from, to): (&dyn FileSystem, &dyn FileSystem) = (&machine, &other);
     create_dir_all_durable(to, Path::new(DATA)).unwrap();
     let identity = Path::new(DATA).join("receiver.json");

@@ -156,6 +156,37 @@ fn segments_made_since_are_not_read() {
     assert!(visit.segments.iter().all(|next| !next.is_careful));
 }
 
+/// The survey reads the zeros behind the last record, and nobody reads them again. What became of the records meanwhile is seen.
+#[test]
+fn the_end_of_the_last_segment_is_looked_for_once() {
+    let mut log = log();
+    log[3].1.resize(4 << 20, 0);
+    let found = survey(&disk_with(&log), dir(), ID, &[]).unwrap();
+    let replay = |log: &[(String, Vec<u8>)]| {
+        let mut visit = Takes::default();
+        replay(
+            &disk_with(log),
+            dir(),
+            ID,
+            &found,
+            RecoveryOptions::default(),
+            &mut visit,
+        )
+        .unwrap();
+        (visit.found, visit.damage.len())
+    };
+    assert_eq!(replay(&log), (vec![1, 2, 3, 4, 5, 6, 7, 8], 0));
+    // Nobody writes there: it only shows who looks.
+    log[3].1[3 << 20] = 1;
+    assert_eq!(replay(&log), (vec![1, 2, 3, 4, 5, 6, 7, 8], 0));
+    log[3].1[60] ^= 1;
+    assert_eq!(replay(&log), (vec![1, 2, 3, 4, 5, 6, 8], 1));
+    // The last record: nothing valid follows it, and still it is not taken for zeros.
+    let last = end(&log[3].1[..3 << 20]) - 1;
+    log[3].1[last] ^= 1;
+    assert_eq!(replay(&log).1, 1);
+}
+
 /// Recovery syncs only where the log ended, because of this.
 #[test]
 fn a_record_goes_to_a_segment_only_when_the_one_before_is_synced() {

@@ -9,6 +9,7 @@ use emberkeep_model::{
 };
 
 use super::super::PartReader;
+use super::compacted::{compaction, one_day};
 use super::histograms::{histogram, many_histograms};
 use super::kinds::{AllContent, read_back};
 use super::{Files, everything, run_async};
@@ -142,6 +143,25 @@ fn check(version: u32, content: &AllContent) {
     });
 }
 
+/// What version 3 added: one tenant and day, and digests, from level 1 on.
+fn compacted() -> AllContent {
+    let mut content = one_day(12, 19_675);
+    let seen = SeenMetadata {
+        metadata: Metadata {
+            metric_type: MetricType::StateSet,
+            unit: String::new(),
+            help: "Seen.".to_owned(),
+        },
+        first_seen: 1_699_920_000_000,
+        last_seen: 1_699_920_001_000,
+    };
+    let tenant = TenantId::default();
+    let labels = content.series.keys().next_back().unwrap().1.clone();
+    content.metadata.add(&tenant, "up", None, &seen);
+    content.metadata.add(&tenant, labels.metric_name(), Some(&labels), &seen);
+    content
+}
+
 /// Version 1 knew floats only, so its times are theirs.
 #[test]
 fn an_entry_of_version_1_says_when_its_samples_are() {
@@ -163,4 +183,9 @@ fn a_part_of_version_1_is_read() {
 #[test]
 fn a_part_of_version_2_is_read() {
     check(2, &all_kinds());
+}
+
+#[test]
+fn a_part_of_version_3_is_read() {
+    check(3, &compacted());
 }

@@ -64,8 +64,17 @@ fn expected(parts: &[Content], tenant: &TenantId, range: TimeRange) -> Content {
     expected
 }
 
+/// Rows alone.
+fn without_metadata(content: &Content) -> Content {
+    let mut rows = Content::default();
+    for ((tenant, labels), runs) in content.series.iter().filter(|(_, runs)| !runs.is_empty()) {
+        rows.add_runs(tenant, labels, runs);
+    }
+    rows
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 40, ..ProptestConfig::default() })]
 
     #[test]
     fn it_is_the_union_of_all_parts(parts in prop::collection::vec(content(), 1..5), hours in prop::sample::select(vec![1_i64, 2, 4, 12]), mask_hours in (0_i64..12, 0_i64..6), has_mask: bool, in_rounds: bool) {
@@ -87,12 +96,21 @@ proptest! {
             let outcome = bucket.merge(&job).await.unwrap();
 
             let by_window = by_window(&outcome.added, &windows);
-            let mut all = Content::default();
+            let (mut all, mut metadata) = (Content::default(), Content::default());
             for (number, window) in windows.iter().enumerate() {
                 let found = bucket.read_all(by_window.get(&number).map_or(&[], Vec::as_slice)).await;
-                prop_assert_eq!(&found, &expected(&left, &window.tenant, window.range), "{:?}", window);
+                let mut expected = expected(&left, &window.tenant, window.range);
                 all.join(&found);
+                if in_rounds {
+                    // A round knows no windows: a variant that was seen in two of them is one, and lies where it was seen first.
+                    prop_assert_eq!(without_metadata(&found), without_metadata(&expected), "{:?}", window);
+                } else {
+                    prop_assert_eq!(&found, &expected, "{:?}", window);
+                }
+                expected.series.clear();
+                metadata.join(&expected);
             }
+            prop_assert_eq!(&all.metadata, &metadata.metadata);
             for entry in &outcome.added {
                 let said = (entry.level, entry.day, entry.receiver.as_deref(), entry.masks, entry.committed_at);
                 prop_assert_eq!(said, (1, Some(0), None, job.masks_through, 1_000 + parts.len() as i64));
