@@ -84,7 +84,9 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
         let shutdown = shutdown.clone();
         tokio::spawn(async move { compactor.run(&shutdown).await })
     };
-    let upkeep = upkeep.spawn(shutdown.clone()).context("cannot start the thread of upkeep")?;
+    let upkeep = upkeep
+        .spawn(shutdown.clone())
+        .context("cannot start the thread of upkeep")?;
     let asked = receiver.clone();
     let admin = server::admin_routes(move || asked.ready(), Arc::new(metrics));
     opening.open(receiver.router().merge(reader.router()).merge(admin));
@@ -100,7 +102,10 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
         Err(_) => tracing::warn!("a fold was given up; the next one makes it good"),
     }
     // It ends at its next await; a merge that is given up is as if it had not been.
-    if tokio::task::spawn_blocking(|| upkeep.join()).await.is_ok_and(|ended| ended.is_err()) {
+    if tokio::task::spawn_blocking(|| upkeep.join())
+        .await
+        .is_ok_and(|ended| ended.is_err())
+    {
         tracing::error!("upkeep ended with a panic");
     }
     served??;

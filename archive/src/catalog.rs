@@ -9,6 +9,7 @@ mod collect;
 mod commit;
 mod commit_record;
 mod condemned;
+mod deletion_record;
 mod entry;
 mod epoch;
 mod fold;
@@ -34,6 +35,7 @@ pub use collect::{CollectSettings, Collected, collect};
 pub use commit::{Committed, NextSequence, commit, next_sequence};
 pub use commit_record::{CommitRecord, WalRange};
 pub use condemned::{CondemnedEntry, CondemnedList, Removal};
+pub use deletion_record::{DeletionRecord, HiddenRows};
 pub use entry::{FileEntry, PartEntry};
 #[cfg(test)]
 pub(crate) use epoch::EpochClaim;

@@ -122,7 +122,15 @@ impl ObjectStore for CountingStore {
             let answer = self.inner.get_opts(location, options);
             let mut answer = self.traffic.time(operation, answer).await?;
             // Counted as they come, so that a body that nobody reads costs nothing.
-            let GetResultPayload::Stream(body) = answer.payload;
+            let body = match answer.payload {
+                GetResultPayload::Stream(body) => body,
+                // Of the client's own directory store, which delta_kernel turns on and nobody opens.
+                #[cfg(feature = "open-tables")]
+                GetResultPayload::File(file, path) => {
+                    answer.payload = GetResultPayload::File(file, path);
+                    return Ok(answer);
+                }
+            };
             let traffic = self.traffic.clone();
             let counted = body.inspect(move |piece| match piece {
                 Ok(piece) => traffic.received(piece.len()),

@@ -9,7 +9,6 @@
 
 mod actions;
 mod columns;
-mod executor;
 mod plan;
 mod publisher;
 mod table;

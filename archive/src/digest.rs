@@ -125,7 +125,11 @@ fn hash_of_two(first: u64, second: u64) -> u64 {
     let (low, high) = (first ^ FLIPS[0], second ^ FLIPS[1]);
     let product = u128::from(low) * u128::from(high);
     let folded = (product >> 64) as u64 ^ product as u64;
-    let mixed = low.swap_bytes().wrapping_add(high).wrapping_add(folded).wrapping_add(16);
+    let mixed = low
+        .swap_bytes()
+        .wrapping_add(high)
+        .wrapping_add(folded)
+        .wrapping_add(16);
     let mixed = (mixed ^ (mixed >> 37)).wrapping_mul(0x1656_6791_9e37_79f9);
     mixed ^ (mixed >> 32)
 }

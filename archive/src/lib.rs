@@ -12,8 +12,8 @@ mod create;
 #[cfg(feature = "open-tables")]
 pub mod delta_table;
 pub mod digest;
-mod download;
 mod directory_store;
+mod download;
 mod envelope;
 mod error;
 pub mod names;
@@ -26,11 +26,13 @@ mod upload;
 
 pub use catalog::{
     Catalog, CatalogView, Change, CollectSettings, Collected, CommitRecord, Committed, CompiledMask, CondemnedEntry,
-    CondemnedList, FileEntry, Format, HeldPin, Live, Lock, ManifestEntry, Mask, MatcherText, NextSequence, PartEntry, Pin,
-    Quarantined, Removal, RetainedRoot, Root, Undone, WalRange, Watermark, apply, claim_epoch, collect, commit, fold,
-    next_sequence, rollback,
+    CondemnedList, FileEntry, Format, HeldPin, Live, Lock, ManifestEntry, Mask, MatcherText, NextSequence, PartEntry,
+    Pin, Quarantined, Removal, RetainedRoot, Root, Undone, WalRange, Watermark, apply, claim_epoch, collect, commit,
+    fold, next_sequence, rollback,
 };
-pub use catalog::{Orphans, Rebuild, condemn_orphans, find_orphans, forget_locks, forget_masks};
+pub use catalog::{
+    DeletionRecord, HiddenRows, Orphans, Rebuild, condemn_orphans, find_orphans, forget_locks, forget_masks,
+};
 pub use checksum::{Checksummed, crc32c};
 pub use counting::{CountingStore, StoreOperation, StoreTraffic};
 pub use create::{Created, fresh_nonce, put_create};
@@ -41,8 +43,9 @@ pub use error::ArchiveError;
 pub use names::FileKind;
 pub use object_store::ObjectStore;
 pub use part::{
-    Compaction, DescribedFile, FamilyCursor, FamilyMetadata, FileSummary, MetadataCursor, PartInfo, PartOrigin, PartReader, PartScan, PartSettings,
-    PartSummary, PartWriter, RunSlice, ScanKinds, ScanQuery, SeriesMetadata, SeriesRows, TenantSummary, TimeSpan, part_number,
+    Compaction, DescribedFile, FamilyCursor, FamilyMetadata, FileSummary, MetadataCursor, PartInfo, PartOrigin,
+    PartReader, PartScan, PartSettings, PartSummary, PartWriter, RunSlice, ScanKinds, ScanQuery, SeriesMetadata,
+    SeriesRows, TenantSummary, TimeSpan, part_number,
 };
 pub use scrub::{ScrubState, check_file};
 pub use store::StoreConfig;

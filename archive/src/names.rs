@@ -303,6 +303,12 @@ pub fn locks() -> Path {
     Path::from_iter(["_archive", "locks"])
 }
 
+/// The record of a deletion, by the id of its mask.
+#[must_use]
+pub fn deletion_record(id: &str) -> Path {
+    Path::from_iter(["_archive", "deletions", id])
+}
+
 /// What was read again and found whole. The name is the ULID of the object.
 #[must_use]
 pub fn scrub_state(name: &str) -> Path {
@@ -409,7 +415,12 @@ mod tests {
             compacted(FileKind::Series, &tenant, 20_000, ulid).as_ref(),
             format!("series/tenant=a.b%2A%28c%29/date=2024-10-04/{ulid}.parquet")
         );
-        let days = [(0, "1970-01-01"), (-1, "1969-12-31"), (-719_162, "0001-01-01"), (11_016, "2000-02-29")];
+        let days = [
+            (0, "1970-01-01"),
+            (-1, "1969-12-31"),
+            (-719_162, "0001-01-01"),
+            (11_016, "2000-02-29"),
+        ];
         for (day, text) in days {
             assert_eq!((date(day).as_str(), day_of(text)), (text, Some(day)));
         }

@@ -56,13 +56,11 @@ mod tests;
 
 pub use described::DescribedFile;
 pub use family_cursor::{FamilyCursor, FamilyMetadata};
-pub use info::{
-    Compaction, FileSummary, PartInfo, PartOrigin, PartSettings, PartSummary, TenantSummary, part_number,
-};
+pub use info::{Compaction, FileSummary, PartInfo, PartOrigin, PartSettings, PartSummary, TenantSummary, part_number};
 pub use metadata_cursor::MetadataCursor;
 pub use reader::PartReader;
 pub use run_slice::RunSlice;
-pub use series_metadata::SeriesMetadata;
 pub use scan::{PartScan, ScanKinds, ScanQuery, SeriesRows};
+pub use series_metadata::SeriesMetadata;
 pub use time_span::TimeSpan;
 pub use writer::PartWriter;

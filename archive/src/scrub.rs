@@ -105,7 +105,11 @@ async fn states(store: &dyn ObjectStore) -> Result<Vec<Path>, ArchiveError> {
         .await
         .map_err(ArchiveError::store(&prefix))?;
     let is_ours = |path: &Path| names::ulid_of(path).is_some();
-    let mut paths: Vec<Path> = listed.into_iter().map(|object| object.location).filter(is_ours).collect();
+    let mut paths: Vec<Path> = listed
+        .into_iter()
+        .map(|object| object.location)
+        .filter(is_ours)
+        .collect();
     paths.sort();
     Ok(paths)
 }
@@ -139,8 +143,11 @@ pub async fn check_file(store: &dyn ObjectStore, entry: &FileEntry) -> Result<()
         let reason = format!("it has {bytes} bytes, it was written with {}", entry.bytes);
         return Err(ArchiveError::corrupt(&path, reason));
     }
-    if entry.crc32c != 0 && crc32c != entry.crc32c {
-        let reason = format!("its CRC-32C is `{crc32c:08x}`, it was written with `{:08x}`", entry.crc32c);
+    if !entry.has_checksum(crc32c) {
+        let reason = format!(
+            "its CRC-32C is `{crc32c:08x}`, it was written with `{:08x}`",
+            entry.crc32c
+        );
         return Err(ArchiveError::corrupt(&path, reason));
     }
     Ok(())

@@ -85,11 +85,7 @@ const OF_OTHERS: [Scan; 3] = [SERIES, SAMPLES, HISTOGRAM_SUMS];
 /// # Errors
 /// [`ArchiveError::Invalid`] when a deletion in force has a pattern that the engine would read otherwise than Prometheus: silently leaving
 /// deleted rows in is not a choice.
-pub fn view(
-    engine: SqlEngine,
-    view: &CatalogView,
-    location: &dyn Fn(&str) -> String,
-) -> Result<String, ArchiveError> {
+pub fn view(engine: SqlEngine, view: &CatalogView, location: &dyn Fn(&str) -> String) -> Result<String, ArchiveError> {
     let (empty, views) = engine.texts();
     let scans: &[Scan] = match engine {
         SqlEngine::DuckDb => &OF_DUCKDB,

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use emberkeep_archive::sql::{self, SqlEngine};
 use emberkeep_archive::{
-    ArchiveError, Catalog, Change, CommitRecord, Compaction, FileKind, Mask, MatcherText, ObjectStore, PartEntry, PartInfo,
-    PartOrigin, PartSettings, PartWriter, StoreConfig, Ulid, WalRange, apply, commit, fold, names,
+    ArchiveError, Catalog, Change, CommitRecord, Compaction, FileKind, Mask, MatcherText, ObjectStore, PartEntry,
+    PartInfo, PartOrigin, PartSettings, PartWriter, StoreConfig, Ulid, WalRange, apply, commit, fold, names,
 };
 use emberkeep_model::{Histogram, Labels, STALE_MARKER_BITS, Sample, SeriesRuns, TenantId};
 use serde_json::{Value, json};
@@ -30,7 +30,12 @@ type Content = BTreeMap<(TenantId, Labels), SeriesRuns>;
 fn content(tenant: &str, steps: std::ops::Range<i64>, salt: i64) -> Content {
     let tenant = TenantId::parse(tenant).unwrap();
     let mut content = Content::new();
-    for (name, job) in [("a_total", "keep"), ("b \u{1F525} 'q\"\\", "x"), ("c", "gone"), ("mixed", "keep")] {
+    for (name, job) in [
+        ("a_total", "keep"),
+        ("b \u{1F525} 'q\"\\", "x"),
+        ("c", "gone"),
+        ("mixed", "keep"),
+    ] {
         let labels = Labels::from_pairs([("__name__", name), ("job", job), ("\u{437}", "\u{fc}\n")]).unwrap();
         let mut runs = SeriesRuns::default();
         for step in steps.clone() {
@@ -64,7 +69,7 @@ fn content(tenant: &str, steps: std::ops::Range<i64>, salt: i64) -> Content {
 fn write(
     root: &Path,
     info: PartInfo,
-    path_of: &dyn Fn(FileKind) -> String,
+    path_of: &(dyn Fn(FileKind) -> String + Sync),
     content: &Content,
 ) -> emberkeep_archive::PartSummary {
     let open = |kind: FileKind| {
@@ -187,12 +192,14 @@ async fn archive(root: &Path, store: &Arc<dyn ObjectStore>, deleted: Mask) -> BT
     let mut rows = BTreeSet::new();
     for ((tenant, labels), runs) in &mut all {
         runs.settle();
-        let is_deleted = tenant.as_str() == "anonymous" && labels.get("job") == Some("gone");
+        let is_deleted = tenant.as_str() == "anonymous" && labels.iter().any(|pair| pair == ("job", "gone"));
         let sorted: BTreeMap<&str, &str> = labels.iter().collect();
         for sample in runs.samples.iter() {
             let start = (sample.start_timestamp != 0).then_some(sample.start_timestamp);
             if !(is_deleted && (range.0..range.1).contains(&sample.timestamp)) {
-                rows.insert(json!([tenant.as_str(), sorted, sample.timestamp, sample.value.to_bits(), start]).to_string());
+                rows.insert(
+                    json!([tenant.as_str(), sorted, sample.timestamp, sample.value.to_bits(), start]).to_string(),
+                );
             }
         }
     }
@@ -205,7 +212,10 @@ fn peer(relative: &str) -> PathBuf {
     let home = || Some(var("HOME")?.join(".cache"));
     let below = |base: PathBuf| base.join("emberkeep");
     let cache = var("EMBERKEEP_CACHE").or_else(|| var("XDG_CACHE_HOME").or_else(home).map(below));
-    let path = cache.expect("EMBERKEEP_CACHE or HOME is set").join("peers").join(relative);
+    let path = cache
+        .expect("EMBERKEEP_CACHE or HOME is set")
+        .join("peers")
+        .join(relative);
     assert!(path.exists(), "`{}` is missing: run tests/peers/build", path.display());
     path
 }
@@ -216,12 +226,18 @@ fn read(name: &str, source: &Path) -> BTreeSet<String> {
         "spark" => "spark/bin/python",
         _ => "python/bin/python",
     }));
-    python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live/read.py")).arg(name).arg(source);
+    python
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live/read.py"))
+        .arg(name)
+        .arg(source);
     if name == "survive" {
         python.arg(peer("prometheus-3.14/promtool"));
     }
     let output = python.env("SPARK_LOCAL_IP", "127.0.0.1").output().unwrap();
-    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (text, errors) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "{name}: {errors}");
     let result = text.lines().find_map(|line| line.strip_prefix("RESULT "));
     let found: Value = serde_json::from_str(result.unwrap_or_else(|| panic!("{name}: {text}{errors}"))).unwrap();

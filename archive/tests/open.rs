@@ -139,7 +139,10 @@ fn peer(relative: &str) -> PathBuf {
 /// What the engines find, by view.
 async fn read(directory: &Path, store: &Arc<dyn ObjectStore>) -> BTreeMap<String, Vec<Value>> {
     let view = Catalog::new(Arc::clone(store)).refresh().await.unwrap();
-    let text = sql::view(SqlEngine::DuckDb, &view, &|path| directory.join(path).display().to_string()).unwrap();
+    let text = sql::view(SqlEngine::DuckDb, &view, &|path| {
+        directory.join(path).display().to_string()
+    })
+    .unwrap();
     let script = directory.join("view.sql");
     std::fs::write(&script, text).unwrap();
     let mut python = Command::new(peer("python/bin/python"));

@@ -80,7 +80,8 @@ fn write(root: &Path, number: u128, tenant: &str, day: i32, hours: (i64, i64), l
             });
         }
         if name == "c" {
-            runs.histograms.push(midnight + hours.1 * HOUR - 1, 0, &Histogram::default());
+            runs.histograms
+                .push(midnight + hours.1 * HOUR - 1, 0, &Histogram::default());
             runs.exemplars.push(Exemplar {
                 timestamp: midnight + hours.0 * HOUR,
                 value: 1.5,
@@ -110,7 +111,10 @@ fn peer(relative: &str) -> PathBuf {
     let home = || Some(var("HOME")?.join(".cache"));
     let below = |base: PathBuf| base.join("emberkeep");
     let cache = var("EMBERKEEP_CACHE").or_else(|| var("XDG_CACHE_HOME").or_else(home).map(below));
-    let path = cache.expect("EMBERKEEP_CACHE or HOME is set").join("peers").join(relative);
+    let path = cache
+        .expect("EMBERKEEP_CACHE or HOME is set")
+        .join("peers")
+        .join(relative);
     assert!(path.exists(), "`{}` is missing: run tests/peers/build", path.display());
     path
 }
@@ -130,10 +134,15 @@ fn read(engine: &str, root: &Path) -> Value {
         .arg(root)
         .arg(home.join("../deploy/sql"));
     if engine == "spark" {
-        command.env("DELTA_JARS", peer("spark/jars")).env("SPARK_LOCAL_IP", "127.0.0.1");
+        command
+            .env("DELTA_JARS", peer("spark/jars"))
+            .env("SPARK_LOCAL_IP", "127.0.0.1");
     }
     let output = command.output().unwrap();
-    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (text, errors) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "{engine}: {errors}");
     let result = text.lines().find_map(|line| line.strip_prefix("RESULT "));
     serde_json::from_str(result.unwrap_or_else(|| panic!("{engine}: {text}{errors}"))).unwrap()
@@ -160,7 +169,12 @@ fn compare(engine: &str, root: &Path, parts: &[&Written]) {
     // What VACUUM would delete at once.
     for path in found["stale"].as_array().unwrap() {
         let path = path.as_str().unwrap();
-        let is_live = |part: &&Written| part.entry.files.iter().any(|file| file.path == path.replace("%25", "%"));
+        let is_live = |part: &&Written| {
+            part.entry
+                .files
+                .iter()
+                .any(|file| file.path == path.replace("%25", "%"))
+        };
         assert!(!parts.iter().any(is_live), "{path}");
         assert!(!path.contains("_archive") && !path.contains("_delta_log"), "{path}");
     }
@@ -219,7 +233,10 @@ async fn follow(engine: &str, wanted: &[u64]) {
 
     // A day goes, and something of the other tenant is deleted.
     let masks = [mask(odd)];
-    publisher.publish(3, &entries(&[&merged, &other, &late]), &masks).await.unwrap();
+    publisher
+        .publish(3, &entries(&[&merged, &other, &late]), &masks)
+        .await
+        .unwrap();
     look(3, &[&merged]);
 }
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use emberkeep_archive::{
-    ArchiveError, CommitRecord, DirectoryStore, FileKind, Format, ObjectStore, PartEntry, PartInfo, PartOrigin, PartSettings,
-    PartWriter, Ulid, WalRange, commit, names,
+    ArchiveError, CommitRecord, DirectoryStore, FileKind, Format, ObjectStore, PartEntry, PartInfo, PartOrigin,
+    PartSettings, PartWriter, Ulid, WalRange, commit, names,
 };
 use emberkeep_disk::RealFs;
 use emberkeep_model::{Labels, Run, Sample, SeriesRuns, TenantId, TimeRange};

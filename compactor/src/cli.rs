@@ -30,7 +30,9 @@ use emberkeep_service::shutdown::{Shutdown, Signals};
 use emberkeep_service::{duration, logs};
 use tracing::info;
 
-use crate::{Compactor, KeepingSettings, Merger, MergerSettings, PlanSettings, Settings, Upkeep, UpkeepMetrics, UpkeepSettings};
+use crate::{
+    Compactor, KeepingSettings, Merger, MergerSettings, PlanSettings, Settings, Upkeep, UpkeepMetrics, UpkeepSettings,
+};
 
 /// Where the compactor listens when nothing is said.
 const DEFAULT_LISTEN_ADDRESS: &str = "127.0.0.1:9202";
@@ -119,7 +121,10 @@ impl CompactFlags {
         let settle = self.settle.unwrap_or(defaults.plan.settle);
         Ok(UpkeepSettings {
             interval,
-            plan: PlanSettings { settle, ..defaults.plan },
+            plan: PlanSettings {
+                settle,
+                ..defaults.plan
+            },
             keeping: KeepingSettings::from_config(file, archive)?,
         })
     }
@@ -172,7 +177,13 @@ impl Opened {
 
     fn upkeep(&self) -> Upkeep {
         let (store, settings) = (Arc::clone(&self.store), self.settings.clone());
-        Upkeep::new(store, self.merger(), settings, Arc::new(SystemClock), UpkeepMetrics::default())
+        Upkeep::new(
+            store,
+            self.merger(),
+            settings,
+            Arc::new(SystemClock),
+            UpkeepMetrics::default(),
+        )
     }
 }
 
@@ -226,7 +237,15 @@ pub async fn run(args: CompactorArgs) -> anyhow::Result<Outcome> {
         true => settings.at_once(),
         false => settings,
     };
-    let upkeep = |merger| Upkeep::new(Arc::clone(&store), merger, settings, Arc::new(SystemClock), metrics.clone());
+    let upkeep = |merger| {
+        Upkeep::new(
+            Arc::clone(&store),
+            merger,
+            settings,
+            Arc::new(SystemClock),
+            metrics.clone(),
+        )
+    };
     if once {
         let merger = flags.compact.job_merger(Arc::clone(&store), &storage_path);
         all_there_is(&compactor, &upkeep(merger)).await
@@ -286,12 +305,16 @@ async fn serve_until_told(
         let shutdown = shutdown.clone();
         tokio::spawn(async move { compactor.run(&shutdown).await })
     };
-    let upkeeping = upkeep.spawn(shutdown.clone()).context("cannot start the thread of upkeep")?;
+    let upkeeping = upkeep
+        .spawn(shutdown.clone())
+        .context("cannot start the thread of upkeep")?;
     let served = serve(listener, admin_routes(ready, Arc::new(metrics)), &shutdown, GRACE).await;
     // A listener that broke ends the process as a signal does.
     shutdown.trigger();
     folding.await.context("the fold loop ended with a panic")?;
-    tokio::task::spawn_blocking(|| upkeeping.join()).await?.map_err(|_| anyhow::anyhow!("upkeep ended with a panic"))?;
+    tokio::task::spawn_blocking(|| upkeeping.join())
+        .await?
+        .map_err(|_| anyhow::anyhow!("upkeep ended with a panic"))?;
     served?;
     info!("ended");
     Ok(Outcome::Done)

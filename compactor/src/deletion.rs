@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
+use emberkeep_archive::digest::Digests;
 use emberkeep_archive::{
-    Catalog, Change, Live, Mask, MatcherText, PartEntry, PartReader, Removal, ScanKinds, ScanQuery, Ulid, apply,
-    forget_masks, fresh_nonce,
+    Catalog, CatalogView, Change, DeletionRecord, HiddenRows, Live, Mask, MatcherText, PartEntry, PartReader, Removal,
+    ScanKinds, ScanQuery, Ulid, apply, forget_masks, fresh_nonce,
 };
-use emberkeep_model::{Matcher, TenantId, TimeRange};
+use emberkeep_model::{Matcher, SeriesRuns, TenantId, TimeRange};
 use serde::Serialize;
 
 use crate::guard::{Consent, Removing, UpkeepError};
@@ -71,7 +72,11 @@ impl Share {
 /// # Errors
 /// The part cannot be read, or a matcher is none.
 pub(crate) async fn share_of_part(catalog: &Catalog, part: &PartEntry, mask: &Mask) -> Result<Share, UpkeepError> {
-    let of = part.files.iter().filter(|file| holds_rows(file.kind)).map(|file| file.rows);
+    let of = part
+        .files
+        .iter()
+        .filter(|file| holds_rows(file.kind))
+        .map(|file| file.rows);
     let mut share = Share {
         of: of.fold(0, u64::saturating_add),
         ..Share::default()
@@ -146,7 +151,9 @@ impl DeleteRequest {
 /// [`UpkeepError::Locked`]; [`UpkeepError::Invalid`] for an empty range; [`UpkeepError::Archive`] when a part cannot be read.
 pub async fn extent(catalog: &Catalog, request: &DeleteRequest) -> Result<Extent, UpkeepError> {
     if request.range.is_empty() {
-        return Err(UpkeepError::Invalid("the range is empty: `--to` must be after `--from`".to_owned()));
+        return Err(UpkeepError::Invalid(
+            "the range is empty: `--to` must be after `--from`".to_owned(),
+        ));
     }
     request.refuse_locked(&catalog.live().await?)?;
     // What is committed and not yet folded is hidden as well.
@@ -165,7 +172,9 @@ pub async fn extent(catalog: &Catalog, request: &DeleteRequest) -> Result<Extent
             extent.parts += 1;
             extent.series += share.series;
             extent.rows = extent.rows.saturating_add(share.rows.ceil() as u64);
-            extent.bytes = extent.bytes.saturating_add((part.bytes() as f64 * share.fraction()).ceil() as u64);
+            extent.bytes = extent
+                .bytes
+                .saturating_add((part.bytes() as f64 * share.fraction()).ceil() as u64);
         }
     }
     Ok(extent)
@@ -202,6 +211,78 @@ pub async fn delete(
     let masks = root.await?.map_or_else(Vec::new, |root| root.masks);
     let in_force = masks.into_iter().find(|known| known.id == mask.id);
     Ok((in_force.unwrap_or(mask), extent))
+}
+
+/// Notes which rows a deletion hides: it reads them, in the parts of a view that was taken before the mask.
+///
+/// # Errors
+/// A part cannot be read, or the store fails; the deletion holds all the same.
+pub async fn record(catalog: &Catalog, before: &CatalogView, mask: &Mask) -> Result<DeletionRecord, UpkeepError> {
+    let record = DeletionRecord {
+        nonce: fresh_nonce(),
+        mask: mask.id.clone(),
+        root: before.root_n,
+        parts: hidden_rows(catalog, before, mask).await?,
+    };
+    record.save(catalog).await?;
+    Ok(record)
+}
+
+/// The rows that a mask hides in the parts of a view, whether it was applied to them or not: those that still lie in a file.
+///
+/// # Errors
+/// A part cannot be read.
+pub async fn hidden_rows(catalog: &Catalog, view: &CatalogView, mask: &Mask) -> Result<Vec<HiddenRows>, UpkeepError> {
+    let anew = Mask {
+        number: u64::MAX,
+        ..mask.clone()
+    };
+    let mut hidden = Vec::new();
+    for part in view.parts.iter().filter(|part| anew.concerns(part)) {
+        let rows = hidden_in(catalog, part, mask).await?;
+        if rows.rows > 0 {
+            hidden.push(rows);
+        }
+    }
+    Ok(hidden)
+}
+
+async fn hidden_in(catalog: &Catalog, part: &PartEntry, mask: &Mask) -> Result<HiddenRows, UpkeepError> {
+    let tenant = TenantId::parse(&mask.tenant).map_err(|error| UpkeepError::Invalid(error.to_string()))?;
+    let (reader, range) = (PartReader::open(Arc::clone(catalog.store()), part).await?, mask.range());
+    let mut scan = reader.scan(
+        ScanQuery {
+            tenant,
+            range,
+            matchers: mask.compile_matchers()?.into(),
+            kinds: ScanKinds::All,
+        },
+        WINDOW_ROWS,
+    );
+    let (mut runs, mut digests, mut rows, mut sums) = (SeriesRuns::default(), Digests::default(), 0, [0_u64; 3]);
+    while let Some(series) = scan.next().await? {
+        runs.clear();
+        digests.clear();
+        scan.samples(series.samples, range, &mut runs.samples).await?;
+        scan.histograms(series.histograms, range, &mut runs.histograms).await?;
+        scan.exemplars(series.exemplars, range, &mut runs.exemplars).await?;
+        rows += runs.len() as u64;
+        digests.add(&runs);
+        for (sum, of_kind) in sums
+            .iter_mut()
+            .zip([&digests.samples, &digests.histograms, &digests.exemplars])
+        {
+            *sum = of_kind.iter().fold(*sum, |sum, (_, digest)| sum.wrapping_add(digest));
+        }
+    }
+    let [samples, histograms, exemplars] = sums.map(|sum| format!("{sum:016x}"));
+    Ok(HiddenRows {
+        part: part.ulid.to_string(),
+        rows,
+        samples,
+        histograms,
+        exemplars,
+    })
 }
 
 /// A deletion that was taken back.

@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use emberkeep_archive::{
-    Catalog, Change, CommitRecord, Committed, Compaction, FileKind, PartEntry, PartInfo, PartOrigin, PartSettings,
-    PartSummary, PartWriter, Removal, StoreConfig, Ulid, WalRange, apply, commit, fold, fresh_nonce, names,
+    ArchiveError, Catalog, Change, CommitRecord, Committed, Compaction, FileKind, PartEntry, PartInfo, PartOrigin,
+    PartSettings, PartSummary, PartWriter, Removal, StoreConfig, Ulid, WalRange, apply, commit, fold, fresh_nonce,
+    names,
 };
 use emberkeep_model::{Labels, Run, Sample, SeriesRuns, TenantId};
 use tempfile::TempDir;
-
-use crate::guard::UpkeepError;
 
 /// A day.
 pub(crate) const DAY_MS: i64 = 86_400_000;
@@ -85,7 +84,10 @@ impl Archive {
         };
         let store = self.catalog.store();
         assert_eq!(commit(&**store, &record).await.unwrap(), Committed::Done);
-        fold(&**store, &self.catalog, &fresh_nonce(), committed_at).await.unwrap().unwrap();
+        fold(&**store, &self.catalog, &fresh_nonce(), committed_at)
+            .await
+            .unwrap()
+            .unwrap();
         ulid
     }
 
@@ -110,7 +112,7 @@ impl Archive {
             for source in sources.iter().filter(|source| present.contains_key(source)) {
                 change.removing(Removal::Compacted, *source);
             }
-            Ok::<_, UpkeepError>(Some(change))
+            Ok::<_, ArchiveError>(Some(change))
         });
         root.await.unwrap().unwrap();
         ulid
@@ -168,7 +170,9 @@ impl Archive {
                 samples,
                 ..SeriesRuns::default()
             };
-            writer.push(&TenantId::parse(tenant).unwrap(), &labels, &runs, &[]).unwrap();
+            writer
+                .push(&TenantId::parse(tenant).unwrap(), &labels, &runs, &[])
+                .unwrap();
         }
         let (summary, files) = writer.finish().unwrap();
         for (kind, bytes) in files {

@@ -159,7 +159,9 @@ mod tests {
         };
         let live = Live::default();
         assert!(removing.check(&live, 5, Consent::Given).is_ok());
-        let refused = removing.check(&live, 5, Consent::Missing).map_err(|error| error.to_string());
+        let refused = removing
+            .check(&live, 5, Consent::Missing)
+            .map_err(|error| error.to_string());
         assert_eq!(
             refused,
             Err("refused: retention would remove 5 of 0 bytes, more than 10 %; look at it with `look`, confirm it with `confirm --yes`"

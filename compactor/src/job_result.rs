@@ -4,11 +4,13 @@
 //! same job, or a removal, was faster, and what it wrote is left to the collection of orphans.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use emberkeep_archive::{Catalog, Change, Live, PartEntry, Removal, Root, Ulid, apply, fresh_nonce};
 use serde::{Deserialize, Serialize};
 
 use crate::CompactorError;
+use crate::locks::keeps;
 use crate::plan::JobKind;
 
 /// What a job has made.
@@ -31,6 +33,8 @@ pub struct JobResult {
     pub conflicts: u64,
     /// Rows left out because a mask or a rule of retention deletes them.
     pub deleted: u64,
+    /// Ids of the masks that were applied.
+    pub masks: Vec<String>,
 }
 
 /// What became of results.
@@ -45,8 +49,16 @@ pub struct Landed {
 }
 
 impl JobResult {
-    fn is_possible(&self, live: &BTreeSet<Ulid>) -> bool {
-        !self.inputs.is_empty() && self.inputs.iter().all(|input| live.contains(input))
+    fn is_possible(&self, free: &BTreeSet<Ulid>, live: &Live) -> bool {
+        let has_inputs = !self.inputs.is_empty() && self.inputs.iter().all(|input| free.contains(input));
+        has_inputs && (self.deleted == 0 || self.may_delete(live))
+    }
+
+    /// Whether the rows that it left out may go still: a mask that was lifted and a lock that came meanwhile keep them.
+    fn may_delete(&self, live: &Live) -> bool {
+        let is_in_force = |id: &String| live.masks().iter().any(|mask| mask.id == *id);
+        let is_kept = |part: &Arc<PartEntry>| self.inputs.contains(&part.ulid) && keeps(live.locks(), part);
+        self.masks.iter().all(is_in_force) && !live.parts().any(is_kept)
     }
 
     fn removal(&self) -> Removal {
@@ -61,11 +73,7 @@ impl JobResult {
 ///
 /// # Errors
 /// The store fails, or other committers won every time: committing the same results again is safe.
-pub async fn commit_results(
-    catalog: &Catalog,
-    results: &[JobResult],
-    now_ms: i64,
-) -> Result<Landed, CompactorError> {
+pub async fn commit_results(catalog: &Catalog, results: &[JobResult], now_ms: i64) -> Result<Landed, CompactorError> {
     let mut landed = Landed::default();
     let root = apply(catalog, &fresh_nonce(), now_ms, |live: &Live| {
         let (change, count) = change(live, results);
@@ -82,7 +90,7 @@ fn change(live: &Live, results: &[JobResult]) -> (Change, usize) {
     let (mut change, mut count) = (Change::default(), 0);
     for result in results {
         let is_new = result.outputs.iter().all(|output| !free.contains(&output.ulid));
-        if !is_new || !result.is_possible(&free) {
+        if !is_new || !result.is_possible(&free, live) {
             continue;
         }
         count += 1;

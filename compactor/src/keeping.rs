@@ -1,24 +1,26 @@
-//! The parts of upkeep that remove and check: retention, quota, orphans, collection, scrub.
+//! What upkeep does beside merging: retention, quota, orphans, collection, scrub, publication.
 //!
 //! Each of them is on its own: that one is refused or fails stops none of the others. The guard's refusals are for a person; here they
 //! are logged once and shown as metrics until somebody confirms or changes the configuration.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use emberkeep_archive::{Catalog, Live, collect};
+use emberkeep_archive::{Catalog, Format, Live, collect};
 use emberkeep_service::config::FileConfig;
 use prometheus_client::registry::Registry;
 use tracing::{info, warn};
 
 use crate::guard::{Consent, UpkeepError};
 use crate::orphans::{OrphanMetrics, remove_unfinished, search};
+use crate::publish::{OpenTables, PublishMetrics};
 use crate::quota::{QuotaMetrics, enforce};
 use crate::retention::{DueRule, Retention, RetentionMetrics, due_rules, estimate_rules, expire};
 use crate::scrub::{Budget, ScrubMetrics, scrub, show};
 
-/// How often retention, quota and collection look.
+/// How often retention, quota, collection and scrub look.
 const EVERY_MS: i64 = 600_000;
 
 /// How often the whole archive is listed for orphans.
@@ -36,8 +38,20 @@ pub struct KeepingSettings {
     pub quota_bytes: Option<u64>,
     /// Bytes that are read again each day; none = no scrub.
     pub scrub_bytes_per_day: Option<u64>,
+    /// Whether merged parts are published as tables for other engines.
+    pub tables: Tables,
     /// The archive's directory, when it is one.
     pub directory: Option<PathBuf>,
+}
+
+/// What becomes of merged parts for other engines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tables {
+    /// They are published as Delta tables.
+    #[default]
+    Published,
+    /// They are Parquet files whose names a view prints.
+    Off,
 }
 
 impl KeepingSettings {
@@ -50,6 +64,10 @@ impl KeepingSettings {
             retention: Retention::from_config(&file.retention)?,
             quota_bytes: file.quota.bytes,
             scrub_bytes_per_day: file.scrub.bytes_per_day,
+            tables: match file.tables.publish {
+                Some(false) => Tables::Off,
+                Some(true) | None => Tables::Published,
+            },
             directory,
         })
     }
@@ -61,6 +79,8 @@ pub(crate) struct Keeping {
     settings: KeepingSettings,
     metrics: KeepingMetrics,
     budget: Option<Budget>,
+    /// The published tables, once the archive has a name.
+    tables: Option<OpenTables>,
     looked_at: i64,
     orphans_at: i64,
     /// What failed last, by what it is, so that a repetition is not logged again.
@@ -74,6 +94,7 @@ pub struct KeepingMetrics {
     quota: QuotaMetrics,
     orphans: OrphanMetrics,
     scrub: ScrubMetrics,
+    publish: PublishMetrics,
 }
 
 impl KeepingMetrics {
@@ -83,6 +104,7 @@ impl KeepingMetrics {
         self.quota.register(registry);
         self.orphans.register(registry);
         self.scrub.register(registry);
+        self.publish.register(registry);
     }
 }
 
@@ -92,6 +114,7 @@ impl Keeping {
             budget: settings.scrub_bytes_per_day.map(|per_day| Budget::new(per_day, now_ms)),
             settings,
             metrics,
+            tables: None,
             looked_at: i64::MIN,
             // The first listing comes after a while: a process that is started often must not list often.
             orphans_at: now_ms,
@@ -100,7 +123,13 @@ impl Keeping {
     }
 
     /// Rules of retention that merges apply now; none while they would take more than the guard lets pass.
-    pub(crate) async fn rules(&mut self, catalog: &Catalog, live: &Live, consent: Consent, now_ms: i64) -> Vec<DueRule> {
+    pub(crate) async fn rules(
+        &mut self,
+        catalog: &Catalog,
+        live: &Live,
+        consent: Consent,
+        now_ms: i64,
+    ) -> Vec<DueRule> {
         let rules = due_rules(live, &self.settings.retention, now_ms);
         if rules.is_empty() {
             return rules;
@@ -116,6 +145,7 @@ impl Keeping {
         if now_ms.saturating_sub(self.looked_at) >= EVERY_MS {
             self.looked_at = now_ms;
             self.removals(catalog, now_ms).await;
+            self.scrub(catalog, now_ms).await;
         }
         if now_ms.saturating_sub(self.orphans_at) >= ORPHANS_EVERY_MS {
             self.orphans_at = now_ms;
@@ -123,11 +153,40 @@ impl Keeping {
             self.note("orphans", found.map(drop));
             if let Some(directory) = &self.settings.directory {
                 let removed = remove_unfinished(directory, UNFINISHED_AFTER);
-                let removed = removed.map_err(|error| UpkeepError::Invalid(format!("`{}`: {error}", directory.display())));
+                let removed =
+                    removed.map_err(|error| UpkeepError::Invalid(format!("`{}`: {error}", directory.display())));
                 self.note("unfinished", removed.map(drop));
             }
         }
-        self.scrub(catalog, now_ms).await;
+        let published = self.publish(catalog).await;
+        self.note("tables", published);
+    }
+
+    async fn publish(&mut self, catalog: &Catalog) -> Result<(), UpkeepError> {
+        if self.settings.tables == Tables::Off {
+            return Ok(());
+        }
+        let live = catalog.live().await?;
+        if live.root_n() == 0 {
+            return Ok(());
+        }
+        if self.tables.is_none() {
+            let Some(format) = Format::load(&**catalog.store()).await? else {
+                return Ok(());
+            };
+            let undelete_days = self.settings.retention.undelete_window.as_secs().div_ceil(86_400);
+            let store = Arc::clone(catalog.store());
+            self.tables = Some(OpenTables::new(
+                store,
+                &format.dataset,
+                undelete_days,
+                self.metrics.publish.clone(),
+            ));
+        }
+        if let Some(tables) = &self.tables {
+            tables.publish(&live).await?;
+        }
+        Ok(())
     }
 
     /// Looks at retention, quota and collection, whenever they were looked at last.
@@ -143,7 +202,11 @@ impl Keeping {
         match collect(catalog, &retention.collect_settings(), now_ms).await {
             Ok(collected) => {
                 if collected.files > 0 {
-                    info!(files = collected.files, bytes = collected.bytes, "deleted what was condemned");
+                    info!(
+                        files = collected.files,
+                        bytes = collected.bytes,
+                        "deleted what was condemned"
+                    );
                 }
                 self.note("collection", Ok(()));
             }

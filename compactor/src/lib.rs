@@ -22,6 +22,7 @@ mod metrics;
 pub mod orphans;
 mod pause;
 mod plan;
+pub mod publish;
 pub mod quota;
 pub mod rebuild;
 pub mod retention;
@@ -34,8 +35,8 @@ mod upkeep_metrics;
 
 pub use compactor::Compactor;
 pub use error::CompactorError;
-pub use keeping::{KeepingMetrics, KeepingSettings};
 pub use job_result::{JobResult, Landed, commit_results};
+pub use keeping::{KeepingMetrics, KeepingSettings, Tables};
 pub use merger::{JobError, Merger, MergerSettings};
 pub use plan::{Job, JobKind, JobWindow, PlanSettings};
 pub use settings::Settings;

@@ -44,7 +44,9 @@ pub async fn lock(catalog: &Catalog, request: &LockRequest, now_ms: i64) -> Resu
         who,
     } = request;
     if range.is_empty() {
-        return Err(UpkeepError::Invalid("the range is empty: `--to` must be after `--from`".to_owned()));
+        return Err(UpkeepError::Invalid(
+            "the range is empty: `--to` must be after `--from`".to_owned(),
+        ));
     }
     let lock = Lock {
         id: Ulid::generate().to_string(),

@@ -133,6 +133,12 @@ impl Merger {
             duplicates: outcome.duplicates,
             conflicts: outcome.conflicts,
             deleted: outcome.masked,
+            masks: job
+                .masks
+                .iter()
+                .filter(|mask| mask.number > 0)
+                .map(|mask| mask.id.clone())
+                .collect(),
         })
     }
 }

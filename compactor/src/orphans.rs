@@ -24,8 +24,16 @@ pub struct OrphanMetrics {
 impl OrphanMetrics {
     /// Shows them. The encoder adds `_total` to counters.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("orphan_searches", "Listings of the whole archive for orphans", self.searches.clone());
-        registry.register("orphan_files", "Files that belonged to nothing and were condemned", self.files.clone());
+        registry.register(
+            "orphan_searches",
+            "Listings of the whole archive for orphans",
+            self.searches.clone(),
+        );
+        registry.register(
+            "orphan_files",
+            "Files that belonged to nothing and were condemned",
+            self.files.clone(),
+        );
         registry.register("orphan_bytes", "Bytes of those files", self.bytes.clone());
     }
 }
@@ -79,20 +87,4 @@ pub fn remove_unfinished(archive: &Path, older_than: Duration) -> std::io::Resul
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    #[test]
-    fn only_old_unfinished_files_go() {
-        let scratch = tempfile::tempdir().unwrap();
-        assert_eq!(remove_unfinished(scratch.path(), Duration::ZERO).unwrap(), 0);
-        std::fs::create_dir(scratch.path().join(".tmp")).unwrap();
-        std::fs::write(scratch.path().join(".tmp/a"), b"x").unwrap();
-        std::fs::write(scratch.path().join("b"), b"x").unwrap();
-        assert_eq!(remove_unfinished(scratch.path(), LEFTOVER_AGE).unwrap(), 0);
-        assert_eq!(remove_unfinished(scratch.path(), Duration::ZERO).unwrap(), 1);
-        assert!(scratch.path().join("b").exists() && !scratch.path().join(".tmp/a").exists());
-    }
-}
+mod tests;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use emberkeep_archive::{ArchiveError, Live, Mask, ObjectStore, PartEntry};
 use serde::{Deserialize, Serialize};
 
+use crate::locks::keeps;
 use crate::retention::DueRule;
 
 /// Milliseconds of a window, aligned to 1970.
@@ -117,7 +118,7 @@ pub struct Job {
     pub inputs: Vec<PartEntry>,
     /// Where the rows go. Each row of the inputs is in one of them.
     pub windows: Vec<JobWindow>,
-    /// Rows that are left out.
+    /// Rows that are left out; nothing of a part that a lock keeps.
     pub masks: Vec<Mask>,
     /// The outputs are written under all masks up to this number.
     pub masks_through: u64,
@@ -161,6 +162,17 @@ pub(crate) async fn plan(
     let mut jobs = level0::jobs(store, live, settings, now_ms).await?;
     jobs.extend(days::jobs(live, settings, rules, now_ms));
     Ok(jobs)
+}
+
+/// The masks that a merge of parts applies, and the number up to which its outputs say so. While a lock keeps any of the parts none is
+/// applied: readers apply them, and the rows stay until the lock is released.
+fn masks_for<'a>(live: &Live, mut parts: impl Iterator<Item = &'a Arc<PartEntry>> + Clone) -> (Vec<Mask>, u64) {
+    let least = parts.clone().map(|part| part.masks).min().unwrap_or(0);
+    if parts.any(|part| keeps(live.locks(), part)) {
+        return (Vec::new(), least);
+    }
+    let through = live.masks().iter().map(|mask| mask.number).max().unwrap_or(0);
+    (live.masks().to_vec(), through)
 }
 
 /// Milliseconds of a duration.

@@ -57,8 +57,16 @@ pub struct QuotaMetrics {
 impl QuotaMetrics {
     /// Shows them. The encoder adds `_total` to counters.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("quota_limit_bytes", "The quota; 0 when there is none", self.limit.clone());
-        registry.register("quota_used_bytes", "Bytes of live and condemned files", self.used.clone());
+        registry.register(
+            "quota_limit_bytes",
+            "The quota; 0 when there is none",
+            self.limit.clone(),
+        );
+        registry.register(
+            "quota_used_bytes",
+            "Bytes of live and condemned files",
+            self.used.clone(),
+        );
         registry.register(
             "quota_ahead_bytes",
             "Bytes of live and condemned files to be expected when the undelete window is over",
@@ -93,7 +101,10 @@ pub fn forecast(live: &Live, quota: u64, retention: &Retention, now_ms: i64) -> 
     let live_bytes = live.bytes();
     let condemned = sum(&mut live.condemned().iter().map(|list| list.bytes));
     // What came in the last window, and what merges left behind in it: about that much will come in the next one.
-    let grown = sum(&mut live.parts().filter(|part| newest(part) > since).map(|part| part.bytes()));
+    let grown = sum(&mut live
+        .parts()
+        .filter(|part| newest(part) > since)
+        .map(|part| part.bytes()));
     let churn = live
         .condemned()
         .iter()

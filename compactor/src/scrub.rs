@@ -35,13 +35,21 @@ impl ScrubMetrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register("scrub_parts", "Parts that were read again", self.parts.clone());
         registry.register("scrub_bytes", "Bytes that were read again", self.bytes.clone());
-        registry.register("scrub_damaged_parts", "Parts that were not what they were", self.damaged.clone());
+        registry.register(
+            "scrub_damaged_parts",
+            "Parts that were not what they were",
+            self.damaged.clone(),
+        );
         registry.register(
             "scrub_oldest_unverified_age_seconds",
             "Time since the live part that waits longest was read again, or was written",
             self.oldest.clone(),
         );
-        registry.register("scrub_unverified_parts", "Live parts that were never read again", self.waiting.clone());
+        registry.register(
+            "scrub_unverified_parts",
+            "Live parts that were never read again",
+            self.waiting.clone(),
+        );
     }
 }
 
@@ -104,7 +112,9 @@ impl Budget {
     pub fn spend(&mut self, bytes: u64, now_ms: i64) {
         let short = bytes.saturating_sub(self.left);
         self.left = self.left.saturating_sub(bytes);
-        if let Some(wait) = (u128::from(short) * u128::from(DAY_MS.unsigned_abs())).checked_div(u128::from(self.per_day)) {
+        if let Some(wait) =
+            (u128::from(short) * u128::from(DAY_MS.unsigned_abs())).checked_div(u128::from(self.per_day))
+        {
             self.at = now_ms.saturating_add(i64::try_from(wait).unwrap_or(i64::MAX));
         }
     }

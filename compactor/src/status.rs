@@ -166,14 +166,24 @@ impl Status {
         Ok(Self {
             root: live.root_n(),
             root_created_at: live.root().map(|root| root.created_at),
-            root_age_seconds: live.root().map(|root| now_ms.saturating_sub(root.created_at).div_euclid(1000)),
+            root_age_seconds: live
+                .root()
+                .map(|root| now_ms.saturating_sub(root.created_at).div_euclid(1000)),
             floor: live.floor(),
             levels,
             tenants,
             receivers: receivers(catalog, &live, &view.committed).await?,
-            unfolded_parts: view.parts.iter().filter(|part| !folded.contains_key(&part.ulid)).count() as u64,
+            unfolded_parts: view
+                .parts
+                .iter()
+                .filter(|part| !folded.contains_key(&part.ulid))
+                .count() as u64,
             quarantined: quarantined(&live),
-            condemned: live.condemned().iter().map(|entry| condemned(entry, retention)).collect(),
+            condemned: live
+                .condemned()
+                .iter()
+                .map(|entry| condemned(entry, retention))
+                .collect(),
             masks: live.masks().to_vec(),
             locks: live.locks().to_vec(),
             pins: catalog.pins().await?.into_iter().map(pin).collect(),

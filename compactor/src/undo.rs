@@ -34,7 +34,11 @@ pub struct Undo {
 impl Undo {
     fn of(live: &Live, target: u64, undone: Undone) -> Self {
         let mut reasons = BTreeMap::new();
-        for entry in live.condemned().iter().filter(|entry| undone.lists.contains(&entry.name)) {
+        for entry in live
+            .condemned()
+            .iter()
+            .filter(|entry| undone.lists.contains(&entry.name))
+        {
             *reasons.entry(entry.why).or_insert(0) += entry.files;
         }
         Self {
@@ -48,7 +52,9 @@ impl Undo {
     /// Whether the next run of retention or quota would take it away again.
     #[must_use]
     pub fn would_go_again(&self) -> bool {
-        [Removal::Expired, Removal::Quota].iter().any(|why| self.reasons.contains_key(why))
+        [Removal::Expired, Removal::Quota]
+            .iter()
+            .any(|why| self.reasons.contains_key(why))
     }
 }
 

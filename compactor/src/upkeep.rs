@@ -16,8 +16,8 @@ use tracing::{debug, error, info, warn};
 
 use crate::CompactorError;
 use crate::guard::Consent;
-use crate::keeping::{Keeping, KeepingSettings};
 use crate::job_result::{JobResult, commit_results};
+use crate::keeping::{Keeping, KeepingSettings};
 use crate::merger::{JobError, Merger};
 use crate::plan::{Job, PlanSettings, plan};
 use crate::upkeep_metrics::UpkeepMetrics;
@@ -106,7 +106,12 @@ impl Upkeep {
 
     async fn plan_of(&self, live: &Live, consent: Consent) -> Result<Vec<Job>, CompactorError> {
         let now_ms = self.clock.now_ms();
-        let rules = self.keeping.lock().await.rules(&self.catalog, live, consent, now_ms).await;
+        let rules = self
+            .keeping
+            .lock()
+            .await
+            .rules(&self.catalog, live, consent, now_ms)
+            .await;
         Ok(plan(self.catalog.store(), live, &self.settings.plan, &rules, now_ms).await?)
     }
 
@@ -157,7 +162,10 @@ impl Upkeep {
         };
         let landed = commit_results(&self.catalog, std::slice::from_ref(&result), self.clock.now_ms()).await?;
         if landed.landed == 0 {
-            debug!(kind = job.kind.as_str(), "another compactor was faster, the result is dropped");
+            debug!(
+                kind = job.kind.as_str(),
+                "another compactor was faster, the result is dropped"
+            );
             self.metrics.dropped(job.kind);
             return Ok(Outcome::Failed);
         }

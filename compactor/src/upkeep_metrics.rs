@@ -72,7 +72,8 @@ impl UpkeepMetrics {
         self.rows_deleted.inc_by(result.deleted);
         self.conflicts.inc_by(result.conflicts);
         self.bytes_read.inc_by(job.bytes());
-        self.bytes_written.inc_by(result.outputs.iter().map(PartEntry::bytes).sum());
+        self.bytes_written
+            .inc_by(result.outputs.iter().map(PartEntry::bytes).sum());
         self.seconds.inc_by(started.elapsed().as_secs_f64());
     }
 
@@ -93,8 +94,16 @@ impl UpkeepMetrics {
 
     /// Shows them. The encoder adds `_total` to counters.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("compactor_jobs", "Merges of parts, by reason and outcome", self.jobs.clone());
-        registry.register("compactor_rows_read", "Rows of the inputs of merges", self.rows_read.clone());
+        registry.register(
+            "compactor_jobs",
+            "Merges of parts, by reason and outcome",
+            self.jobs.clone(),
+        );
+        registry.register(
+            "compactor_rows_read",
+            "Rows of the inputs of merges",
+            self.rows_read.clone(),
+        );
         registry.register(
             "compactor_rows_deleted",
             "Rows that merges left out because a mask or a rule of retention deletes them",
@@ -105,18 +114,42 @@ impl UpkeepMetrics {
             "Rows that lost against a different one of the same series and timestamp in a merge",
             self.conflicts.clone(),
         );
-        registry.register("compactor_read_bytes", "Bytes of the inputs of merges", self.bytes_read.clone());
-        registry.register("compactor_written_bytes", "Bytes of the outputs of merges", self.bytes_written.clone());
-        registry.register("compactor_merge_seconds", "Time spent in merges that landed", self.seconds.clone());
-        registry.register("compactor_jobs_due", "Merges that were due when it was last looked", self.due.clone());
+        registry.register(
+            "compactor_read_bytes",
+            "Bytes of the inputs of merges",
+            self.bytes_read.clone(),
+        );
+        registry.register(
+            "compactor_written_bytes",
+            "Bytes of the outputs of merges",
+            self.bytes_written.clone(),
+        );
+        registry.register(
+            "compactor_merge_seconds",
+            "Time spent in merges that landed",
+            self.seconds.clone(),
+        );
+        registry.register(
+            "compactor_jobs_due",
+            "Merges that were due when it was last looked",
+            self.due.clone(),
+        );
         registry.register("archive_parts", "Live parts by level", self.parts.clone());
-        registry.register("archive_bytes", "Bytes of the files of live parts by level", self.bytes.clone());
+        registry.register(
+            "archive_bytes",
+            "Bytes of the files of live parts by level",
+            self.bytes.clone(),
+        );
         registry.register(
             "archive_quarantined_parts",
             "Live parts that cannot be read, and are merged no more",
             self.quarantined.clone(),
         );
-        registry.register("compactor_pass_failures", "Passes of upkeep that failed", self.pass_failures.clone());
+        registry.register(
+            "compactor_pass_failures",
+            "Passes of upkeep that failed",
+            self.pass_failures.clone(),
+        );
         self.keeping.register(registry);
     }
 }

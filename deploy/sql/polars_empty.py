@@ -7,7 +7,7 @@
 import polars as pl
 
 TIME = pl.Datetime("ms", "UTC")
-LABELS = pl.List(pl.Struct({"key": pl.String, "value": pl.String}))
+LABELS = pl.Map(pl.String, pl.String)
 COLUMNS = {
     "tenant": pl.String, "part": pl.Int64, "series_id": pl.Int64, "metric_name": pl.String, "labels": LABELS,
     "min_time": TIME, "max_time": TIME, "samples_row_count": pl.Int64, "timestamp": TIME, "unscaled": pl.Int64,
@@ -32,8 +32,7 @@ def rows_of(columns, groups):
 
 
 def label(name):
-    pair = pl.element().filter(pl.element().struct.field("key") == name)
-    return pl.col("labels").list.eval(pair.struct.field("value")).list.first().fill_null("")
+    return pl.col("labels").map.get(name).fill_null("")
 
 
 def hidden(condition, first_ms, end_ms):

@@ -88,6 +88,8 @@ os.makedirs(out, exist_ok=True)
 for tenant in sorted({tenant for part in parts for tenant, held in part["tenants"].items() if held["samples"]}):
     file = os.path.join(out, urllib.parse.quote(tenant))
     masks = [mask for mask in newest.get("masks", []) if mask["tenant"] == tenant]
+    # A stale sample loses against a histogram that is not.
+    sums = files("histograms", tenant) or "SELECT 0 AS part, 0 AS series_id, now() AS timestamp, 0::DOUBLE AS sum WHERE false"
     # Of several rows with one series and timestamp the greatest is kept: not stale, then the larger bits, then the later start.
     rows = db.execute(f"""
         WITH series AS (SELECT part, series_id, labels FROM ({files("series", tenant)}) WHERE tenant = ?),
@@ -95,6 +97,8 @@ for tenant in sorted({tenant for part in parts for tenant, held in part["tenants
                              epoch_ms(start_timestamp) AS start
                       FROM ({files("samples", tenant)}) JOIN series USING (part, series_id))
         SELECT labels, time, value, start FROM rows
+        WHERE NOT (value::BIT = '{STALE:064b}'::BIT AND (labels, time) IN (
+            SELECT (labels, epoch_ms(timestamp)) FROM ({sums}) JOIN series USING (part, series_id) WHERE sum::BIT != '{STALE:064b}'::BIT))
         QUALIFY row_number() OVER (PARTITION BY labels, time ORDER BY value::BIT = '{STALE:064b}'::BIT, value::BIT DESC, coalesce(start, 0) DESC) = 1
         ORDER BY labels['__name__'], labels, time""", [tenant])
     last = None

@@ -78,7 +78,12 @@ pub struct HeadFlags {
     pub file: Option<PathBuf>,
     /// What the heads hold is not older, as `-6h`: one that is down does not fail queries of earlier time. Only true where senders
     /// never send older samples.
-    #[arg(id = "head.holds-from", long = "head.holds-from", value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(
+        id = "head.holds-from",
+        long = "head.holds-from",
+        value_name = "TIME",
+        allow_hyphen_values = true
+    )]
     pub holds_from: Option<String>,
 }
 

@@ -3,20 +3,15 @@
 //! Counted all, named seldom: a dashboard that is open asks for the same conflict every few seconds. It must never change what is
 //! answered.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
 use emberkeep_model::TenantId;
 
+use crate::pace::Pace;
 use crate::{Conflicts, ReaderMetrics};
-
-/// Least time between two lines of the log.
-const PAUSE: Duration = Duration::from_secs(60);
 
 /// When a conflict was named last.
 #[derive(Debug, Default)]
 pub(crate) struct ConflictLog {
-    told: Mutex<Option<Instant>>,
+    told: Pace,
 }
 
 impl ConflictLog {
@@ -26,10 +21,7 @@ impl ConflictLog {
             return;
         }
         metrics.conflicts(tenant, conflicts.rows);
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if told.is_none_or(|at| now.duration_since(at) >= PAUSE) {
-            *told = Some(now);
+        if self.told.is_time() {
             let series = conflicts.example.as_ref().map(ToString::to_string).unwrap_or_default();
             tracing::warn!(
                 tenant = %tenant,
@@ -55,13 +47,13 @@ mod tests {
         let log = ConflictLog::default();
         let of = |rows| Conflicts { rows, example: None };
         let other = TenantId::parse("other").expect("a tenant");
-        log.tell(&other, &of(0), &metrics);
-        assert!(log.told.lock().expect("nobody panicked").is_none());
+        let untold = ConflictLog::default();
+        untold.tell(&other, &of(0), &metrics);
+        assert!(untold.told.is_time(), "nothing was told");
         log.tell(&other, &of(3), &metrics);
-        let first = *log.told.lock().expect("nobody panicked");
+        assert!(!log.told.is_time(), "it was told a moment ago");
         log.tell(&other, &of(4), &metrics);
         log.tell(&TenantId::default(), &of(1), &metrics);
-        assert!(first.is_some() && *log.told.lock().expect("nobody panicked") == first);
         let mut text = String::new();
         encode(&mut text, &registry).expect("metrics are text");
         for line in [

@@ -24,13 +24,13 @@ mod sql_view;
 mod tenant;
 
 pub use app::Reader;
+pub use emberkeep_model::{Selection, SelectorError, parse_selector};
 pub use error::ReaderError;
 pub use head::{HeadSource, RemoteHead};
 pub use metrics::ReaderMetrics;
-pub use scan::{Conflicts, Families, FamilyFilter, Query, Scan, Seen, SeriesSamples};
-pub use emberkeep_model::{Selection, SelectorError, parse_selector};
 pub use replicas::ReplicaLabels;
 pub use roster::{HeadRoster, ListedHead};
+pub use scan::{Conflicts, Families, FamilyFilter, Query, Scan, Seen, SeriesSamples};
 pub use series_reader::SeriesReader;
 pub use settings::ReaderSettings;
 pub use sources::{Look, LookSettings, MissingHeads, PinnedLook, Sources};

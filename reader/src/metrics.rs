@@ -4,9 +4,9 @@
 //! many as have data.
 
 use std::sync::atomic::AtomicU64;
-use std::time::SystemTime;
 
-use emberkeep_model::{TenantId, now_ms_from};
+use emberkeep_model::TenantId;
+use emberkeep_service::clock::{Clock, SystemClock};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -69,8 +69,16 @@ impl ReaderMetrics {
             "Bound of requests that are answered at a time (--read.concurrency)",
             metrics.running_limit.clone(),
         );
-        all.register("catalog_looks", "Looks at the catalog that succeeded", metrics.looks.clone());
-        all.register("catalog_looks_failed", "Looks at the catalog that failed", metrics.looks_failed.clone());
+        all.register(
+            "catalog_looks",
+            "Looks at the catalog that succeeded",
+            metrics.looks.clone(),
+        );
+        all.register(
+            "catalog_looks_failed",
+            "Looks at the catalog that failed",
+            metrics.looks_failed.clone(),
+        );
         all.register(
             "catalog_stale_views",
             "Queries answered from an earlier look at the catalog, because a new one failed",
@@ -130,7 +138,7 @@ impl ReaderMetrics {
 
     pub(crate) fn looked(&self) {
         self.looks.inc();
-        self.last_look.set(now_ms_from(SystemTime::now()) as f64 / 1000.0);
+        self.last_look.set(SystemClock.now_ms() as f64 / 1000.0);
     }
 
     pub(crate) fn look_failed(&self) {

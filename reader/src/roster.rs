@@ -99,12 +99,7 @@ impl HeadRoster {
         Ok(heads)
     }
 
-    async fn add(
-        &self,
-        url: &str,
-        holds_from: Option<String>,
-        heads: &mut Vec<ListedHead>,
-    ) -> Result<(), ReaderError> {
+    async fn add(&self, url: &str, holds_from: Option<String>, heads: &mut Vec<ListedHead>) -> Result<(), ReaderError> {
         let addresses = match url.strip_prefix(DNS) {
             Some(name) => resolve(name).await?,
             None => vec![url.trim_end_matches('/').to_owned()],
@@ -131,7 +126,9 @@ impl HeadRoster {
 }
 
 async fn read(path: &Path) -> Result<String, ReaderError> {
-    let content = tokio::fs::read(path).await.map_err(|error| bad_file(path, &error.to_string()))?;
+    let content = tokio::fs::read(path)
+        .await
+        .map_err(|error| bad_file(path, &error.to_string()))?;
     if content.len() > FILE_BYTES_MAX {
         return Err(bad_file(path, &format!("it has more than {FILE_BYTES_MAX} bytes")));
     }
@@ -183,9 +180,13 @@ async fn resolve(url: &str) -> Result<Vec<String>, ReaderError> {
     };
     let authority = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
     if authority.contains('/') || !authority.contains(':') {
-        return Err(failed(&"a name and a port must stand there, as `dns+http://receivers:9201`"));
+        return Err(failed(
+            &"a name and a port must stand there, as `dns+http://receivers:9201`",
+        ));
     }
-    let found = tokio::net::lookup_host(authority).await.map_err(|error| failed(&error))?;
+    let found = tokio::net::lookup_host(authority)
+        .await
+        .map_err(|error| failed(&error))?;
     let mut addresses: Vec<String> = found.map(|address| format!("http://{address}")).collect();
     addresses.sort_unstable();
     addresses.dedup();
@@ -202,7 +203,10 @@ mod tests {
     use super::*;
 
     fn names(heads: &[ListedHead]) -> Vec<(&str, Option<&str>)> {
-        heads.iter().map(|head| (head.name.as_str(), head.holds_from.as_deref())).collect()
+        heads
+            .iter()
+            .map(|head| (head.name.as_str(), head.holds_from.as_deref()))
+            .collect()
     }
 
     #[tokio::test]
@@ -212,12 +216,22 @@ mod tests {
         let urls = ["http://a:1".to_owned()];
         let roster = HeadRoster::new(&urls, Some(path.clone()), Some("-6h".to_owned())).unwrap();
         let error = roster.listed().await.unwrap_err();
-        assert!(matches!(&error, ReaderError::Unavailable(why) if why.contains("--head-file")), "{error}");
-        std::fs::write(&path, "# receivers\n\nhttp://b:2/ holds-from=2026-11-20T00:00:00Z # old\nhttp://a:1\n").unwrap();
+        assert!(
+            matches!(&error, ReaderError::Unavailable(why) if why.contains("--head-file")),
+            "{error}"
+        );
+        std::fs::write(
+            &path,
+            "# receivers\n\nhttp://b:2/ holds-from=2026-11-20T00:00:00Z # old\nhttp://a:1\n",
+        )
+        .unwrap();
         let heads = roster.listed().await.unwrap();
         assert_eq!(
             names(&heads),
-            [("http://a:1", Some("-6h")), ("http://b:2", Some("2026-11-20T00:00:00Z"))]
+            [
+                ("http://a:1", Some("-6h")),
+                ("http://b:2", Some("2026-11-20T00:00:00Z"))
+            ]
         );
         std::fs::write(&path, "http://c:3").unwrap();
         assert_eq!(names(&roster.listed().await.unwrap())[1], ("http://c:3", Some("-6h")));

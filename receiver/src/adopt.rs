@@ -19,8 +19,8 @@ use emberkeep_disk::{FileSystem, read_to_vec, replace_durable};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
-pub(crate) use self::command::run;
 pub use self::command::AdoptFlags;
+pub(crate) use self::command::run;
 use crate::error::ReceiverError;
 use crate::flush::Flush;
 use crate::flusher::blocking;
@@ -129,7 +129,11 @@ async fn check_archive(store: &dyn ObjectStore, flush: &Flush, settings: &Settin
     let held = Format::load(store).await?;
     let belongs = flush.identity.lock().dataset().to_owned();
     match held {
-        None => Err(wrong("the store that was given holds no archive: see `--objstore.config-file`".to_owned())),
+        // It died before it reached its store for the first time, so this is a first start.
+        None if belongs.is_empty() => Ok(()),
+        None => Err(wrong(format!(
+            "it belongs to archive `{belongs}`, but the store that was given holds no archive: see `--objstore.config-file`"
+        ))),
         Some(held) if !belongs.is_empty() && held.dataset != belongs => Err(wrong(format!(
             "it belongs to archive `{belongs}`, but the store holds archive `{}`: give the right store",
             held.dataset
@@ -153,9 +157,9 @@ async fn apart(
         let view = Catalog::new(store.clone()).refresh().await?;
         view.parts.iter().map(|part| part.ulid).collect()
     };
-    Ok(staged.into_iter().partition(|part| {
-        newest.as_ref() == Some(&part.manifest.nonce) || live.contains(&part.manifest.part.ulid)
-    }))
+    Ok(staged
+        .into_iter()
+        .partition(|part| newest.as_ref() == Some(&part.manifest.nonce) || live.contains(&part.manifest.part.ulid)))
 }
 
 /// Gives the directory another receiver id. Everything else stays: the log keeps its name and its numbers.

@@ -50,7 +50,7 @@ pub struct ReceiverArgs {
 pub enum ReceiverCommand {
     /// Take no more writes, commit everything, and exit 0 when nothing is left in the data directory. A server that is running on
     /// the directory is asked to do the same and to end.
-    Drain(ReceiverFlags),
+    Drain(Box<ReceiverFlags>),
     /// Commit what a receiver that is fenced or gone left in its data directory, here or on any machine that has the directory. It can be
     /// repeated.
     Adopt(AdoptFlags),

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use emberkeep_archive::{
-    ArchiveError, FileKind, PartEntry, PartInfo, PartOrigin, PartSettings, PartSummary, PartWriter, Ulid, WalRange, fresh_nonce,
+    ArchiveError, FileKind, PartEntry, PartInfo, PartOrigin, PartSettings, PartSummary, PartWriter, Ulid, WalRange,
+    fresh_nonce,
 };
 use emberkeep_disk::{FileSystem, Sequential, create_dir_all_durable, remove_dir_all};
 use emberkeep_model::{Labels, TenantId};

@@ -19,7 +19,7 @@ use crate::logs::{LogFormat, LogLevel};
 
 mod upkeep;
 
-pub use upkeep::{QuotaConfig, RetentionConfig, RetentionRuleConfig, ScrubConfig};
+pub use upkeep::{QuotaConfig, RetentionConfig, RetentionRuleConfig, ScrubConfig, TablesConfig};
 
 /// What a configuration file says. Every setting is optional: what is absent is decided by flag or default.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct FileConfig {
     pub quota: QuotaConfig,
     /// What is read again to find damage.
     pub scrub: ScrubConfig,
+    /// Publication as open tables.
+    pub tables: TablesConfig,
 }
 
 /// `storage:` of the file.
@@ -158,6 +160,8 @@ struct Document {
     quota: QuotaConfig,
     #[serde(default)]
     scrub: ScrubConfig,
+    #[serde(default)]
+    tables: TablesConfig,
 }
 
 impl FileConfig {
@@ -196,6 +200,7 @@ impl FileConfig {
             retention: document.retention,
             quota: document.quota,
             scrub: document.scrub,
+            tables: document.tables,
         })
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! One test binary, so that it is linked once. Peers are built by `tests/peers/build`; a missing one is a failure that says so.
 
+mod adopt;
 mod blocks;
 mod churn;
 mod compaction;
 mod compatibility;
 mod compliance;
 mod corpus;
+mod deletion;
 mod durability;
 mod exact;
 mod gauges;
@@ -26,6 +28,7 @@ mod peers;
 mod process;
 mod prometheus;
 mod protocol;
+mod replicas;
 mod requests;
 mod roles;
 mod senders;

@@ -83,7 +83,11 @@ impl Minio {
         if self.certificates.is_some() {
             // Nobody here trusts it: a connection is enough.
             let address = format!("127.0.0.1:{}", self.port);
-            return eventually(|| async { Ok(drop(tokio::net::TcpStream::connect(&address).await?)) }).await;
+            return eventually(|| async {
+                tokio::net::TcpStream::connect(&address).await?;
+                Ok(())
+            })
+            .await;
         }
         let (client, url) = (
             wire::client(),

@@ -1,8 +1,9 @@
 //! How often replay was started and not finished, so that a record that kills the process does not do so for ever.
 //!
 //! After two starts that died in replay, the third goes carefully: it notes each position before it touches the record. A position noted
-//! last by two dead starts in a row is set aside. One death is not enough: a replay that is killed from outside (an impatient supervisor,
-//! the loss of power) dies at some record too, and that one is innocent.
+//! last by five dead starts in a row is set aside. Fewer are not enough: a replay that is killed from outside (an impatient supervisor,
+//! too little memory, the loss of power) dies at some record too, and that one is innocent; killed twice after the same time, it may
+//! even be at the same one.
 //!
 //! A note outlives the process without a sync, and that is all that a record which kills the process needs; it costs one small write. Only
 //! when start after start dies and no two agree, as if the notes were lost, is each note synced, too: then the whole machine goes down.
@@ -16,11 +17,14 @@ use crate::format::checksum;
 use crate::{Position, Purpose, WalError};
 
 const MAGIC: [u8; 8] = *b"EKWALTRY";
-const VERSION: u32 = 1;
-const LEN: usize = 52;
+const VERSION: u32 = 2;
+const LEN: usize = 56;
 
 /// Starts that died in replay before the next one goes carefully.
 const CAREFUL_AFTER: u32 = 2;
+
+/// Dead starts in a row that were at a record before it is set aside.
+const AGREED: u32 = 5;
 
 /// Starts that died before the next one syncs its notes.
 const SYNCED_AFTER: u32 = 6;
@@ -34,6 +38,8 @@ struct State {
     noted: Option<Position>,
     /// The record that the last dead replay was at.
     suspect: Option<Position>,
+    /// How many dead replays in a row were at it.
+    agreed: u32,
 }
 
 impl State {
@@ -48,6 +54,7 @@ impl State {
             bytes[at..at + 8].copy_from_slice(&position.segment.to_le_bytes());
             bytes[at + 8..at + 16].copy_from_slice(&position.offset.to_le_bytes());
         }
+        bytes[48..52].copy_from_slice(&self.agreed.to_le_bytes());
         let crc = checksum(&[&bytes[..LEN - 4]]);
         bytes[LEN - 4..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -73,6 +80,7 @@ impl State {
             starts: u32_at(12)?,
             noted: position_at(16).filter(|position| position.offset > 0),
             suspect: position_at(32).filter(|position| position.offset > 0),
+            agreed: u32_at(48)?,
         })
     }
 }
@@ -108,8 +116,13 @@ impl<'a> Attempts<'a> {
             starts: before.starts.saturating_add(1),
             noted: None,
             suspect: before.noted.or(before.suspect),
+            agreed: match before.noted {
+                Some(noted) if before.suspect == Some(noted) => before.agreed.saturating_add(1),
+                Some(_) => 1,
+                None => before.agreed,
+            },
         };
-        let condemned = before.noted.filter(|noted| before.suspect == Some(*noted));
+        let condemned = before.noted.filter(|_| now.agreed >= AGREED);
         let written = replace_durable(fs, &path, &now.encode()).and_then(|()| fs.open(&path));
         let file = match written {
             Ok(file) => Some(file),
@@ -131,7 +144,7 @@ impl<'a> Attempts<'a> {
         })
     }
 
-    /// The record that two dead starts were at.
+    /// The record that as many dead starts as it takes were at.
     pub(crate) fn condemned(&self) -> Option<Position> {
         self.condemned
     }

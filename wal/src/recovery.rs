@@ -239,7 +239,7 @@ impl Replay<'_, '_> {
             return Ok(());
         }
         let reason = if self.attempts.condemned() == Some(position) {
-            "two starts in a row died while replaying it".to_owned()
+            "five starts in a row died while replaying it".to_owned()
         } else {
             self.attempts.note(position)?;
             let bytes = scan.record(offset, len).map_err(WalError::io("read", path))?;

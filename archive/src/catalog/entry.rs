@@ -61,7 +61,7 @@ pub struct FileEntry {
     pub rows: u64,
     /// Size in bytes.
     pub bytes: u64,
-    /// CRC-32C of all bytes.
+    /// CRC-32C of all bytes; 0 = not known, in entries that were rebuilt from files.
     pub crc32c: u32,
 }
 
@@ -166,6 +166,12 @@ impl PartEntry {
 }
 
 impl FileEntry {
+    /// Whether a file with this CRC-32C can be the one that is meant.
+    #[must_use]
+    pub fn has_checksum(&self, crc32c: u32) -> bool {
+        self.crc32c == 0 || self.crc32c == crc32c
+    }
+
     /// The name as the store takes it.
     ///
     /// # Errors

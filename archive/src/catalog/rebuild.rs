@@ -176,7 +176,8 @@ impl Rebuild {
     }
 
     fn refuse(&mut self, paths: Vec<String>, reason: &str) {
-        self.unusable.extend(paths.into_iter().map(|path| (path, reason.to_owned())));
+        self.unusable
+            .extend(paths.into_iter().map(|path| (path, reason.to_owned())));
     }
 
     /// Decides which parts are live. Those that went into others are not, once it is sure that nothing of them is missing there: all
@@ -189,7 +190,10 @@ impl Rebuild {
     ) {
         let mut merges: BTreeMap<BTreeSet<Ulid>, Vec<Ulid>> = BTreeMap::new();
         for (output, inputs) in sources {
-            merges.entry(inputs.iter().copied().collect()).or_default().push(*output);
+            merges
+                .entry(inputs.iter().copied().collect())
+                .or_default()
+                .push(*output);
         }
         let mut replaced = BTreeSet::new();
         for (inputs, outputs) in merges {
@@ -201,7 +205,8 @@ impl Rebuild {
                 let rows = parts.filter_map(|ulid| entries.get(ulid)).map(rows_of);
                 rows.fold(0, u64::saturating_add)
             };
-            let nothing_is_lost = present.len() == inputs.len() && rows(&mut inputs.iter()) == rows(&mut outputs.iter());
+            let nothing_is_lost =
+                present.len() == inputs.len() && rows(&mut inputs.iter()) == rows(&mut outputs.iter());
             let was_committed = present.iter().all(|input| removed.contains(input));
             if nothing_is_lost || was_committed {
                 replaced.extend(present);
@@ -221,7 +226,9 @@ impl Rebuild {
         let epochs = catalog.epochs().await?;
         let mut seen: BTreeMap<String, u64> = BTreeMap::new();
         let files = self.parts.iter().flat_map(|part| &part.files);
-        let paths = files.map(|file| file.path.as_str()).chain(self.unusable.keys().map(String::as_str));
+        let paths = files
+            .map(|file| file.path.as_str())
+            .chain(self.unusable.keys().map(String::as_str));
         let of_files = paths.filter_map(|path| names::parse_level0(&Path::parse(path).ok()?));
         let of_files = of_files.map(|(receiver, seq, ..)| (receiver, seq));
         let of_log = numbered(store, &names::log(), names::parse_log_record).await?;
@@ -261,7 +268,12 @@ fn entry_of(ulid: Ulid, files: Described) -> Result<(PartEntry, Option<Vec<Ulid>
         let counts = [held.samples, held.histograms, held.exemplars, held.series];
         std::array::from_fn(|i| sums[i].saturating_add(counts[i]))
     });
-    let kinds = [FileKind::Samples, FileKind::Histograms, FileKind::Exemplars, FileKind::Series];
+    let kinds = [
+        FileKind::Samples,
+        FileKind::Histograms,
+        FileKind::Exemplars,
+        FileKind::Series,
+    ];
     if let Some((kind, _)) = kinds.iter().zip(sums).find(|&(kind, sum)| rows(*kind) != sum) {
         return Err(format!("its part does not have all rows of `{}`", kind.as_str()));
     }

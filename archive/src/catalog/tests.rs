@@ -2,21 +2,29 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod changing;
+mod collecting;
+mod costs;
 mod faults;
 mod folding;
+mod history;
+mod pins;
 mod receiving;
+mod undo;
 mod viewing;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use object_store::ObjectStore;
+use object_store::{ObjectStore, ObjectStoreExt};
 use ulid::Ulid;
 
 use super::{
-    CommitRecord, Committed, FileEntry, Lock, Mask, MatcherText, PartEntry, Root, WalRange, Watermark, commit,
+    Catalog, Change, CommitRecord, Committed, FileEntry, Live, Lock, Mask, MatcherText, PartEntry, Removal, Root,
+    WalRange, Watermark, apply, commit,
 };
 use crate::part::{TenantSummary, part_number};
-use crate::{FileKind, names};
+use crate::{ArchiveError, FileKind, fresh_nonce, names};
 
 /// An entry whose files need not exist: the catalog never opens them.
 pub(crate) fn entry_of(receiver: &str, seq: u64, ulid: Ulid) -> PartEntry {
@@ -132,6 +140,59 @@ pub(crate) fn lock_of(id: &str) -> Lock {
         who: "ops".to_owned(),
         created_at: 3000,
     }
+}
+
+/// A part of a day, and its files in the store.
+async fn put_compacted(store: &dyn ObjectStore, ulid: u128, day: i32) -> PartEntry {
+    let mut entry = compacted_entry(Ulid(ulid), day);
+    (entry.masks, entry.merge) = (0, None);
+    put_files(store, &entry).await;
+    entry
+}
+
+/// Files of the sizes that the entry says.
+async fn put_files(store: &dyn ObjectStore, entry: &PartEntry) {
+    for file in &entry.files {
+        let bytes = vec![0; usize::try_from(file.bytes).unwrap()];
+        store.put(&file.location().unwrap(), bytes.into()).await.unwrap();
+    }
+}
+
+/// Whether all files of the part are there.
+async fn has_files(store: &dyn ObjectStore, entry: &PartEntry) -> bool {
+    let paths = entry.files.iter().map(|file| file.location().unwrap());
+    let heads = paths.map(|path| async move { store.head(&path).await.is_ok() });
+    futures::future::join_all(heads)
+        .await
+        .into_iter()
+        .all(|is_there| is_there)
+}
+
+/// Adds parts, without asking.
+async fn add(catalog: &Catalog, parts: &[PartEntry], now_ms: i64) -> Root {
+    let change = Change {
+        add: parts.to_vec(),
+        ..Change::default()
+    };
+    land(catalog, change, now_ms).await
+}
+
+/// Removes a part, without asking.
+async fn remove(catalog: &Catalog, why: Removal, part: &PartEntry, now_ms: i64) -> Root {
+    let mut change = Change::default();
+    change.removing(why, part.ulid);
+    land(catalog, change, now_ms).await
+}
+
+async fn land(catalog: &Catalog, change: Change, now_ms: i64) -> Root {
+    let decide = |_: &Live| Ok::<_, ArchiveError>(Some(change.clone()));
+    apply(catalog, &fresh_nonce(), now_ms, decide).await.unwrap().unwrap()
+}
+
+/// Names of live parts, by what the newest root says.
+async fn live_ulids(store: &Arc<impl ObjectStore>) -> Vec<u128> {
+    let live = Catalog::new(store.clone()).live().await.unwrap();
+    live.by_ulid().keys().map(|ulid| ulid.0).collect()
 }
 
 /// Commits a record that nothing disputes.

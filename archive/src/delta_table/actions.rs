@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, MapBuilder, MapFieldNames, RecordBatch, StringArray, StringBuilder, StructArray};
+use arrow::array::{
+    ArrayRef, Int64Array, MapBuilder, MapFieldNames, RecordBatch, StringArray, StringBuilder, StructArray,
+};
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use arrow::error::ArrowError;
 
@@ -93,5 +95,8 @@ pub(super) fn added(files: &[(&String, &Added)]) -> Result<RecordBatch, ArrowErr
     ];
     let field = |(name, column): &(&str, ArrayRef)| Field::new(*name, column.data_type().clone(), *name == "stats");
     let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
-    RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect())
+    RecordBatch::try_new(
+        Arc::new(schema),
+        columns.into_iter().map(|(_, column)| column).collect(),
+    )
 }

@@ -33,7 +33,13 @@ pub fn publishable(parts: &[Arc<PartEntry>], masks: &[Mask], published: &HashSet
     }
     let mut chosen: Vec<Arc<PartEntry>> = Vec::new();
     for mut candidates in days.into_values() {
-        candidates.sort_by_key(|part| (!published.contains(&part.ulid), std::cmp::Reverse(part.level), part.ulid));
+        candidates.sort_by_key(|part| {
+            (
+                !published.contains(&part.ulid),
+                std::cmp::Reverse(part.level),
+                part.ulid,
+            )
+        });
         let first = chosen.len();
         for part in candidates {
             if !chosen[first..].iter().any(|other| overlap(part, other)) {

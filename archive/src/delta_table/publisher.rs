@@ -5,14 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use delta_kernel::Engine;
-use delta_kernel_default_engine::DefaultEngineBuilder;
+use delta_kernel_default_engine::DefaultEngine;
+use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
 use object_store::ObjectStore;
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use ulid::Ulid;
 
 use super::actions::{self, Added, Files};
-use super::executor::OnRuntime;
 use super::plan::publishable;
 use super::table::{Commit, Outcome, Step, Table};
 use crate::{ArchiveError, FileKind, Mask, PartEntry};
@@ -56,7 +55,9 @@ pub struct Publication {
 
 impl fmt::Debug for Publisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Publisher").field("dataset", &self.dataset).finish_non_exhaustive()
+        f.debug_struct("Publisher")
+            .field("dataset", &self.dataset)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,8 +94,7 @@ impl Publisher {
                 ..Publication::default()
             });
         }
-        let executor = Arc::new(OnRuntime(Handle::current()));
-        let engine = DefaultEngineBuilder::new(Arc::clone(&self.store)).with_task_executor(executor).build();
+        let store = Arc::clone(&self.store);
         let commit = Commit {
             dataset: self.dataset.clone(),
             root_n,
@@ -102,7 +102,7 @@ impl Publisher {
         };
         let (parts, masks) = (parts.to_vec(), masks.to_vec());
         *self.known.lock() = None;
-        let work = move || publish(&engine, &commit, &parts, &masks);
+        let work = move || publish(&engine(store)?, &commit, &parts, &masks);
         let done = tokio::task::spawn_blocking(work).await;
         let (publication, known) = done.map_err(|error| ArchiveError::Invalid(format!("publication: {error}")))??;
         *self.known.lock() = known;
@@ -122,6 +122,16 @@ impl Publisher {
     }
 }
 
+/// The kernel's engine over a store. It reads while it writes, each blocking a thread of its runtime, so it has one of its own with two. That must
+/// end where blocking is allowed, as must all that is made of the engine.
+pub(super) fn engine(store: Arc<dyn ObjectStore>) -> Result<DefaultEngine<TokioMultiThreadExecutor>, ArchiveError> {
+    let executor = TokioMultiThreadExecutor::new_owned_runtime(Some(2), None);
+    let executor = executor.map_err(|error| ArchiveError::Write(std::io::Error::other(error.to_string())))?;
+    Ok(DefaultEngine::builder(store)
+        .with_task_executor(Arc::new(executor))
+        .build())
+}
+
 type Known = Option<BTreeSet<Ulid>>;
 
 fn publish(
@@ -137,7 +147,9 @@ fn publish(
             return Ok((publication, None));
         }
         let paths = series.iter().flat_map(|table| &table.paths);
-        let published: HashSet<Ulid> = paths.filter_map(|path| actions::part_at(FileKind::Series, path)).collect();
+        let published: HashSet<Ulid> = paths
+            .filter_map(|path| actions::part_at(FileKind::Series, path))
+            .collect();
         let wanted = publishable(parts, masks, &published);
         if series.is_none() && wanted.is_empty() {
             return Ok((publication, Some(BTreeSet::new())));

@@ -16,8 +16,9 @@ use super::actions::{self, Added, Files};
 use super::columns::{self, PARTITIONS};
 use crate::{ArchiveError, FileKind};
 
-/// After so many commits a checkpoint says what they add up to.
-const COMMITS_PER_CHECKPOINT: u64 = 50;
+/// After so many commits a checkpoint says what they add up to. Until then each is read three times by whoever publishes: for the table itself,
+/// for the last root in it, and for its files.
+const COMMITS_PER_CHECKPOINT: u64 = 20;
 
 /// How long others find older versions in the log.
 const LOG_RETENTION: &str = "interval 30 days";
@@ -184,10 +185,7 @@ fn batch(kind: FileKind, files: &[(&String, &Added)]) -> Result<RecordBatch, Arc
 }
 
 /// A lost race is known by its version being taken. An answer that was lost on its way looks the same, and the next look finds the commit.
-fn settle<S>(
-    kind: FileKind,
-    result: CommitResult<S>,
-) -> Result<(Outcome, Option<CommittedTransaction>), ArchiveError> {
+fn settle<S>(kind: FileKind, result: CommitResult<S>) -> Result<(Outcome, Option<CommittedTransaction>), ArchiveError> {
     match result {
         CommitResult::Committed(committed) => Ok((Outcome::Done, Some(committed))),
         CommitResult::Conflicted(_) => Ok((Outcome::Lost, None)),
@@ -196,8 +194,14 @@ fn settle<S>(
 }
 
 /// The paths of the selected rows of a batch of scan files, by row.
-fn selected_paths(kind: FileKind, batch: &RecordBatch, selected: &[bool]) -> Result<HashMap<usize, String>, ArchiveError> {
-    let column = batch.column_by_name("path").and_then(|column| column.as_string_opt::<i32>());
+fn selected_paths(
+    kind: FileKind,
+    batch: &RecordBatch,
+    selected: &[bool],
+) -> Result<HashMap<usize, String>, ArchiveError> {
+    let column = batch
+        .column_by_name("path")
+        .and_then(|column| column.as_string_opt::<i32>());
     let column = column.ok_or_else(|| ArchiveError::corrupt(log(kind), "the kernel gives no paths"))?;
     let rows = column.iter().zip(selected).enumerate();
     let chosen = rows.filter(|(_, (_, is_selected))| **is_selected);

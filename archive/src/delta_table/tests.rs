@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[expect(
+    clippy::duplicate_mod,
+    dead_code,
+    reason = "the faults of the catalog's tests, of which not all are wanted here"
+)]
 #[path = "../catalog/tests/faults.rs"]
 mod faults;
 mod plan;
@@ -10,13 +15,12 @@ mod publishing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use delta_kernel_default_engine::DefaultEngineBuilder;
 use emberkeep_model::TenantId;
 use object_store::ObjectStore;
 use ulid::Ulid;
 
 use super::Publisher;
-use super::executor::OnRuntime;
+use super::publisher::engine;
 use super::table::Table;
 use crate::{FileEntry, FileKind, Mask, MatcherText, PartEntry, TenantSummary, TimeSpan, names};
 
@@ -82,9 +86,8 @@ fn mask(number: u64, tenant: &str, from: i64, to: i64) -> Mask {
 
 /// Which parts a table has, and as of which root.
 async fn table(store: &Arc<dyn ObjectStore>, kind: FileKind) -> Option<(BTreeSet<u128>, u64)> {
-    let executor = Arc::new(OnRuntime(tokio::runtime::Handle::current()));
-    let engine = DefaultEngineBuilder::new(Arc::clone(store)).with_task_executor(executor).build();
-    let open = move || Table::open(&engine, kind, "dataset").unwrap();
+    let store = Arc::clone(store);
+    let open = move || Table::open(&engine(store).unwrap(), kind, "dataset").unwrap();
     let table = tokio::task::spawn_blocking(open).await.unwrap()?;
     let part = |path: &String| super::actions::part_at(kind, path).unwrap().0;
     Some((table.paths.iter().map(part).collect(), table.root_n))

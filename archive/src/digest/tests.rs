@@ -115,7 +115,8 @@ fn digests_are_persisted_and_must_not_change() {
         value: -0.0,
         labels: Labels::from_pairs([("trace_id", "x")]).unwrap(),
     });
-    runs.histograms.push(7_200_000, 0, &emberkeep_model::Histogram::default());
+    runs.histograms
+        .push(7_200_000, 0, &emberkeep_model::Histogram::default());
     let mut digests = Digests::default();
     digests.add(&runs);
     let found = digests.by_kind().map(|sums| sums.iter().collect::<Vec<_>>());

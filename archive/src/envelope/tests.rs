@@ -15,7 +15,7 @@ use crate::catalog::{
     CommitRecord, CondemnedEntry, CondemnedList, EpochClaim, FileEntry, Format, Lock, Manifest, ManifestEntry, Mask,
     Pin, Quarantined, Removal, Root,
 };
-use crate::{FileKind, TenantSummary, TimeSpan, names};
+use crate::{DeletionRecord, FileKind, HiddenRows, ScrubState, TenantSummary, TimeSpan, names};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -231,6 +231,31 @@ fn record_of_all_kinds() -> CommitRecord {
     };
     part.tenants.insert("team-2".to_owned(), families_only);
     record
+}
+
+#[test]
+fn what_upkeep_notes_is_written_as_it_always_was() {
+    let part = Ulid(1).to_string();
+    let state = ScrubState {
+        nonce: "n".to_owned(),
+        created_at: 3000,
+        verified: [(part.clone(), 2000)].into(),
+    };
+    written("v3/scrub", &state);
+    let rows = HiddenRows {
+        part,
+        rows: 5,
+        samples: "0123456789abcdef".to_owned(),
+        histograms: "0".repeat(16),
+        exemplars: "f".repeat(16),
+    };
+    let record = DeletionRecord {
+        nonce: "n".to_owned(),
+        mask: "m".to_owned(),
+        root: 7,
+        parts: vec![rows],
+    };
+    written("v3/deletion_record", &record);
 }
 
 fn golden(name: &str) -> Vec<u8> {

@@ -55,6 +55,9 @@ impl ExemplarColumns {
             self.labels.take()?,
         ];
         columns.extend(own);
-        Ok(RecordBatch::try_new(schema::of(FileKind::Exemplars, columns::form(tenant)).clone(), columns)?)
+        Ok(RecordBatch::try_new(
+            schema::of(FileKind::Exemplars, columns::form(tenant)).clone(),
+            columns,
+        )?)
     }
 }

@@ -160,6 +160,9 @@ impl HistogramColumns {
         columns.extend(self.positive.take()?);
         columns.extend(self.negative.take()?);
         columns.push(self.custom_values.take::<Float64Type>()?);
-        Ok(RecordBatch::try_new(schema::of(FileKind::Histograms, columns_form).clone(), columns)?)
+        Ok(RecordBatch::try_new(
+            schema::of(FileKind::Histograms, columns_form).clone(),
+            columns,
+        )?)
     }
 }

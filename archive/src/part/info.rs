@@ -112,12 +112,12 @@ impl Default for PartSettings {
 }
 
 impl PartSettings {
-    /// Those of a merge, whose parts are read often and seldom written again (`docs/decisions/0013-merged-parts.md`).
+    /// Those of a merge, whose parts are read often and seldom written again (`docs/decisions/0017-merged-parts.md`).
     #[must_use]
     pub fn compacted() -> Self {
         Self {
             zstd_level: 3,
-            sample_page_rows: 64 << 10,
+            sample_page_rows: 32 << 10,
             group_bytes: 8 << 20,
             ..Self::default()
         }

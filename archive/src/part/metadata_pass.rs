@@ -144,7 +144,9 @@ impl MetadataPass {
     }
 
     async fn rows(&self, file: &PartFile, window: &GroupRows) -> Result<Vec<MetadataRow>, ArchiveError> {
-        let mut decoder = file.read(window, &file.projection(&file.known(&COLUMNS)), BATCH_ROWS).await?;
+        let mut decoder = file
+            .read(window, &file.projection(&file.known(&COLUMNS)), BATCH_ROWS)
+            .await?;
         let mut rows = Vec::new();
         while let Some(batch) = file.next_batch(&mut decoder)? {
             let table = MetadataBatch::new(&batch, file.form())

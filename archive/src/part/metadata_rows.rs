@@ -126,7 +126,12 @@ impl MetadataRows {
     }
 
     /// Some of the settled rows as Arrow columns.
-    pub(super) fn batch(&self, rows: Range<usize>, tenant: Option<&str>, part: i64) -> Result<RecordBatch, ParquetError> {
+    pub(super) fn batch(
+        &self,
+        rows: Range<usize>,
+        tenant: Option<&str>,
+        part: i64,
+    ) -> Result<RecordBatch, ParquetError> {
         let rows = &self.rows[rows];
         let family = |row: &Row| self.families.texts[row.family as usize].as_str();
         let metadata = || rows.iter().map(|row| &self.variants.texts[row.variant as usize]);
@@ -147,6 +152,9 @@ impl MetadataRows {
             columns::times(&mut rows.iter().map(|row| row.last_seen).collect()),
         ];
         columns.extend(own);
-        Ok(RecordBatch::try_new(schema::of(FileKind::Metadata, columns::form(tenant)).clone(), columns)?)
+        Ok(RecordBatch::try_new(
+            schema::of(FileKind::Metadata, columns::form(tenant)).clone(),
+            columns,
+        )?)
     }
 }

@@ -128,7 +128,9 @@ impl PartFile {
         }
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = guarded(&location, || ArrowReaderMetadata::try_new(Arc::new(parquet), options))?;
-        let info = footer.info().map_err(|what| corrupt(format!("its footer has {what}")))?;
+        let info = footer
+            .info()
+            .map_err(|what| corrupt(format!("its footer has {what}")))?;
         // Every column is there, with its type, or it is not a part of this level and version.
         for field in schema::of(entry.kind, footer.form()).fields() {
             let found = metadata.schema().field_with_name(field.name());
@@ -191,8 +193,15 @@ impl PartFile {
     /// The numbers of chosen rows, counted from the start of the file.
     pub(super) fn numbers(&self, of: &GroupRows) -> impl Iterator<Item = u64> + use<> {
         let groups = &self.metadata().row_groups()[..of.row_group];
-        let before = groups.iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).sum::<u64>();
-        of.rows.clone().into_iter().flatten().map(move |row| before + row as u64)
+        let before = groups
+            .iter()
+            .map(|group| u64::try_from(group.num_rows()).unwrap_or(0))
+            .sum::<u64>();
+        of.rows
+            .clone()
+            .into_iter()
+            .flatten()
+            .map(move |row| before + row as u64)
     }
 
     /// Those of the names that are columns of the file.

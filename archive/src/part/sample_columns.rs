@@ -80,15 +80,12 @@ impl SampleColumns {
 
     /// Bytes of the pages of the row group that have ended.
     pub(super) fn bytes(&self) -> usize {
-        let runs = [
-            &self.parts,
-            &self.series_ids,
-            &self.scales,
-            &self.start_timestamps,
-        ];
+        let runs = [&self.parts, &self.series_ids, &self.scales, &self.start_timestamps];
         let chunks = [&self.timestamps, &self.unscaled, &self.raw_values];
         let tenants = self.tenants.as_ref().map_or(0, RunColumn::bytes);
-        tenants + runs.map(RunColumn::bytes).iter().sum::<usize>() + chunks.map(ChunkWriter::bytes).iter().sum::<usize>()
+        tenants
+            + runs.map(RunColumn::bytes).iter().sum::<usize>()
+            + chunks.map(ChunkWriter::bytes).iter().sum::<usize>()
     }
 
     /// The first of a run's rows from `from` on that go into the open page. A page never ends inside a series that is short enough.

@@ -270,7 +270,9 @@ impl PartScan {
         let table = SeriesBatch::new(batch, file.form());
         let table = table.ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
         for row in 0..batch.num_rows() {
-            let number = numbers.next().ok_or_else(|| file.corrupt("it has more rows than it says"))?;
+            let number = numbers
+                .next()
+                .ok_or_else(|| file.corrupt("it has more rows than it says"))?;
             let (min_time, max_time) = (table.min_times.value(row), table.max_times.value(row));
             let has_rows = |rows: &RowsBatch<'_>| rows.row(row).is_none_or(|rows| !rows.is_empty());
             let is_wanted = match self.query.kinds {

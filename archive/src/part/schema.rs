@@ -150,7 +150,11 @@ pub(super) enum Form {
 
 static COMPACTED: LazyLock<[SchemaRef; 5]> = LazyLock::new(|| {
     FileKind::ALL.map(|kind| {
-        let fields = of(kind, Form::Flush).fields().iter().skip(1).map(|field| field.as_ref().clone());
+        let fields = of(kind, Form::Flush)
+            .fields()
+            .iter()
+            .skip(1)
+            .map(|field| field.as_ref().clone());
         let digests = DIGESTS.map(|name| nullable(name, DataType::Binary));
         let more = match kind {
             FileKind::Series => digests.to_vec(),

@@ -93,7 +93,12 @@ impl SeriesColumns {
         let tenants = self.tenants.as_ref().map_or(0, RunColumn::bytes);
         let digests = self.digests.as_ref().map_or(0, DigestPages::bytes);
         let numbers = self.numbers.iter().map(ChunkWriter::bytes).sum::<usize>();
-        runs.map(RunColumn::bytes).iter().sum::<usize>() + self.series_ids.bytes() + self.labels.bytes() + numbers + tenants + digests
+        runs.map(RunColumn::bytes).iter().sum::<usize>()
+            + self.series_ids.bytes()
+            + self.labels.bytes()
+            + numbers
+            + tenants
+            + digests
     }
 
     /// Adds the digests of the next series, as bytes, none of a kind that it does not have; before the series itself.

@@ -40,8 +40,8 @@ pub(super) async fn labels_at(
     for window in windows {
         let mut decoder = file.read(&window, &projection, DECODED_ROWS).await?;
         while let Some(batch) = file.next_batch(&mut decoder)? {
-            let table =
-                Table::new(&batch, file.form()).ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
+            let table = Table::new(&batch, file.form())
+                .ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
             for row in 0..batch.num_rows() {
                 let place = expected.next();
                 let place = place.ok_or_else(|| file.corrupt("it has more rows than it says"))?;

@@ -59,7 +59,9 @@ impl SeriesMetadata {
             let asked = Asked::Series(number..self.end);
             let mut pass = MetadataPass::new(Arc::clone(&self.files), self.tenant.clone(), asked);
             while let Some(rows) = pass.next().await? {
-                let of_series = rows.into_iter().filter_map(|found| Some((found.series?.row, found.seen)));
+                let of_series = rows
+                    .into_iter()
+                    .filter_map(|found| Some((found.series?.row, found.seen)));
                 self.held.extend(of_series);
             }
             self.held.sort_by_key(|(row, _)| std::cmp::Reverse(*row));

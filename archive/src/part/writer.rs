@@ -16,8 +16,8 @@ use super::footer::Footer;
 use super::histogram_columns::HistogramColumns;
 use super::metadata_rows::MetadataRows;
 use super::sample_columns::SampleColumns;
-use super::series_columns::{RowsByKind, SeriesColumns};
 use super::schema::Form;
+use super::series_columns::{RowsByKind, SeriesColumns};
 use super::series_ids::SeriesIds;
 use super::{
     Compaction, PartInfo, PartOrigin, PartSettings, PartSummary, RunSlice, TenantSummary, TimeSpan, decimal, encoding,
@@ -229,7 +229,8 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
         if self.series.rows() >= self.settings.series_group_rows {
             self.end_series_group()?;
         }
-        self.series.push_digests(self.digest_bytes.each_ref().map(Vec::as_slice));
+        self.series
+            .push_digests(self.digest_bytes.each_ref().map(Vec::as_slice));
         let pushed = self
             .series
             .push(tenant.as_str().as_bytes(), self.part, id, labels, times, &places);
@@ -322,10 +323,10 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
         } = self.files;
         let mut closed: Vec<(FileSummary, W)> = Vec::new();
         for file in [samples, series] {
-            closed.extend(file.close(&footer)?);
+            closed.extend(file.close(footer)?);
         }
         for file in [histograms, exemplars, metadata] {
-            closed.extend(file.close(&footer)?);
+            closed.extend(file.close(footer)?);
         }
         let mut files = Vec::new();
         for (file, output) in closed {

@@ -58,9 +58,17 @@ impl SqlEngine {
 
     /// The rows of some files, which are one level of a query or an argument.
     pub(super) fn rows_of(self, paths: &[String]) -> String {
-        let quoted = || paths.iter().map(|path| format!("  {}", self.quoted(path))).collect::<Vec<_>>();
+        let quoted = || {
+            paths
+                .iter()
+                .map(|path| format!("  {}", self.quoted(path)))
+                .collect::<Vec<_>>()
+        };
         match self {
-            Self::DuckDb => format!("read_parquet([\n{}\n], hive_partitioning = false)", quoted().join(",\n")),
+            Self::DuckDb => format!(
+                "read_parquet([\n{}\n], hive_partitioning = false)",
+                quoted().join(",\n")
+            ),
             // A pattern of alternatives is the one way in which Spark's SQL names several files, and ClickHouse's as well.
             Self::Spark => format!("parquet.`{}`", alternatives(paths, hadoop_escaped).replace('`', "``")),
             Self::ClickHouse => format!("{}, 'Parquet')", self.opened(&alternatives(paths, str::to_owned))),
@@ -78,15 +86,25 @@ impl SqlEngine {
     }
 }
 
-/// `{a,b}`, or `a` alone.
+/// `folder/{a,b}`, or `a` alone. A pattern that begins with a brace would not be taken for an absolute path.
 fn alternatives(paths: &[String], escape: fn(&str) -> String) -> String {
-    match paths {
-        [one] => escape(one),
-        several => {
-            let escaped: Vec<String> = several.iter().map(|path| escape(path)).collect();
-            format!("{{{}}}", escaped.join(","))
-        }
+    let [first, others @ ..] = paths else {
+        return String::new();
+    };
+    if others.is_empty() {
+        return escape(first);
     }
+    let same = others
+        .iter()
+        .map(|path| first.bytes().zip(path.bytes()).take_while(|(a, b)| a == b).count());
+    let same = same.min().unwrap_or(0);
+    // After a slash, where a character surely ends.
+    let folder = first.as_bytes()[..same]
+        .iter()
+        .rposition(|byte| *byte == b'/')
+        .map_or(0, |slash| slash + 1);
+    let escaped: Vec<String> = paths.iter().map(|path| escape(&path[folder..])).collect();
+    format!("{}{{{}}}", escape(&first[..folder]), escaped.join(","))
 }
 
 /// Characters that would be a pattern in Hadoop's eyes.

@@ -20,19 +20,17 @@ pub(super) struct Scan {
 
 impl Scan {
     /// The statement that creates the view; empty without files.
-    pub(super) fn view(
-        &self,
-        engine: SqlEngine,
-        view: &CatalogView,
-        location: &dyn Fn(&str) -> String,
-    ) -> String {
+    pub(super) fn view(&self, engine: SqlEngine, view: &CatalogView, location: &dyn Fn(&str) -> String) -> String {
         // The tenant of all rows of these files; none where each row says it.
         let mut groups: BTreeMap<Option<&str>, Vec<String>> = BTreeMap::new();
         let is_meant = |part: &PartEntry| self.besides.is_none_or(|besides| part.find(besides).is_some());
         for part in view.parts.iter().filter(|part| is_meant(part)) {
             if let Some(file) = part.find(self.kind) {
                 let tenant = part.tenants.keys().next().filter(|_| part.level > 0);
-                groups.entry(tenant.map(String::as_str)).or_default().push(location(&file.path));
+                groups
+                    .entry(tenant.map(String::as_str))
+                    .or_default()
+                    .push(location(&file.path));
             }
         }
         if groups.is_empty() {

@@ -1,8 +1,10 @@
 //! `compactor delete`, `masks`, `undelete`: deletion by matcher and range, and taking it back.
 
+use std::io::{self, Write};
+
 use anyhow::Context;
 use clap::Args;
-use emberkeep_archive::Mask;
+use emberkeep_archive::{Catalog, DeletionRecord, HiddenRows, Mask};
 use emberkeep_model::{TenantId, parse_selector};
 use emberkeep_service::problem::Outcome;
 use serde::Serialize;
@@ -32,6 +34,9 @@ pub struct DeleteArgs {
     /// Delete even when it is much at once.
     #[arg(long, conflicts_with = "dry_run")]
     yes: bool,
+    /// Do not read the deleted rows for the record of their number and digests.
+    #[arg(long)]
+    no_record: bool,
     #[command(flatten)]
     form: FormFlag,
 }
@@ -41,6 +46,9 @@ pub struct DeleteArgs {
 pub struct MasksArgs {
     #[command(flatten)]
     archive: ArchiveFlags,
+    /// Also print which rows each one hid when it was made, and read which of them still lie in files.
+    #[arg(long)]
+    records: bool,
     #[command(flatten)]
     form: FormFlag,
 }
@@ -62,6 +70,19 @@ struct Answer {
     mask: Option<Mask>,
     extent: Extent,
     needs_confirmation: bool,
+    /// Which rows it hid, by part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<DeletionRecord>,
+}
+
+/// What `masks --records` tells of one deletion.
+#[derive(Debug, Serialize)]
+struct Recorded {
+    mask: Mask,
+    /// When it was made; none when that was not recorded.
+    before: Option<Vec<HiddenRows>>,
+    /// In live files now.
+    now: Vec<HiddenRows>,
 }
 
 /// Deletes, or prints what would be deleted.
@@ -84,14 +105,26 @@ pub(super) async fn run(args: DeleteArgs) -> anyhow::Result<Outcome> {
             mask: None,
             needs_confirmation: is_too_much(extent.bytes, extent.of, percent),
             extent,
+            record: None,
         }
     } else {
         let consent = Consent::from(args.yes);
+        let before = kept.catalog.refresh().await?;
         let (mask, extent) = deletion::delete(&kept.catalog, &request, percent, consent, kept.now_ms).await?;
+        let record = match args.no_record {
+            true => None,
+            false => Some(deletion::record(&kept.catalog, &before, &mask).await.with_context(|| {
+                format!(
+                    "the deletion {} holds, but which rows it hides could not be recorded",
+                    mask.id
+                )
+            })?),
+        };
         Answer {
             mask: Some(mask),
             extent,
             needs_confirmation: false,
+            record,
         }
     };
     args.form.print(&answer, |out| {
@@ -99,10 +132,25 @@ pub(super) async fn run(args: DeleteArgs) -> anyhow::Result<Outcome> {
             parts, series, rows, ..
         } = answer.extent;
         let (size, all) = (bytes(answer.extent.bytes), bytes(answer.extent.of));
-        let verb = if answer.mask.is_some() { "deleted" } else { "would delete" };
-        writeln!(out, "{verb} about {rows} rows of {series} series in {parts} parts, about {size} of {all}")?;
+        let verb = if answer.mask.is_some() {
+            "deleted"
+        } else {
+            "would delete"
+        };
+        writeln!(
+            out,
+            "{verb} about {rows} rows of {series} series in {parts} parts, about {size} of {all}"
+        )?;
         if answer.needs_confirmation {
             writeln!(out, "that is more than {percent} %: it needs `--yes`")?;
+        }
+        if let Some(record) = &answer.record {
+            let rows: u64 = record.parts.iter().map(|part| part.rows).sum();
+            writeln!(
+                out,
+                "{rows} rows in {} parts are recorded with their digests",
+                record.parts.len()
+            )?;
         }
         match &answer.mask {
             Some(mask) => writeln!(
@@ -123,6 +171,9 @@ pub(super) async fn run(args: DeleteArgs) -> anyhow::Result<Outcome> {
 pub(super) async fn masks(args: MasksArgs) -> anyhow::Result<Outcome> {
     let kept = args.archive.open()?;
     let live = kept.catalog.live().await?;
+    if args.records {
+        return records(&kept.catalog, live.masks(), &args.form).await;
+    }
     args.form.print(&live.masks(), |out| {
         for mask in live.masks() {
             let waiting = live.parts().filter(|part| mask.concerns(part)).count();
@@ -131,6 +182,50 @@ pub(super) async fn masks(args: MasksArgs) -> anyhow::Result<Outcome> {
         Ok(())
     })?;
     Ok(Outcome::Done)
+}
+
+/// Prints which rows deletions hid when they were made, and which of them still lie in files.
+async fn records(catalog: &Catalog, masks: &[Mask], form: &FormFlag) -> anyhow::Result<Outcome> {
+    let view = catalog.refresh().await?;
+    let mut recorded = Vec::new();
+    for mask in masks {
+        let before = DeletionRecord::load(catalog, &mask.id).await?;
+        recorded.push(Recorded {
+            before: before.map(|record| record.parts),
+            now: deletion::hidden_rows(catalog, &view, mask).await?,
+            mask: mask.clone(),
+        });
+    }
+    form.print(&recorded, |out| {
+        for Recorded { mask, before, now } in &recorded {
+            match before {
+                Some(before) => write_rows(&mask.id, "hid", before, out)?,
+                None => writeln!(out, "{}  what it hid was not recorded", mask.id)?,
+            }
+            write_rows(&mask.id, "hides in files", now, out)?;
+        }
+        Ok(())
+    })?;
+    Ok(Outcome::Done)
+}
+
+fn write_rows(id: &str, verb: &str, parts: &[HiddenRows], out: &mut dyn Write) -> io::Result<()> {
+    let rows: u64 = parts.iter().map(|part| part.rows).sum();
+    writeln!(out, "{id}  {verb} {rows} rows in {} parts", parts.len())?;
+    for part in parts {
+        let HiddenRows {
+            part,
+            rows,
+            samples,
+            histograms,
+            exemplars,
+        } = part;
+        writeln!(
+            out,
+            "    {part}  {rows} rows, digests {samples} {histograms} {exemplars}"
+        )?;
+    }
+    Ok(())
 }
 
 /// A deletion in one line.

@@ -92,7 +92,9 @@ pub(super) async fn job(args: JobArgs) -> anyhow::Result<Outcome> {
         Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?,
         None => {
             let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .context("cannot read standard input")?;
             text
         }
     };
@@ -125,9 +127,15 @@ pub(super) async fn commit(args: CommitArgs) -> anyhow::Result<Outcome> {
     }
     let catalog = Catalog::new(Arc::clone(&opened.store));
     let landed = commit_results(&catalog, &results, SystemClock.now_ms()).await?;
-    let root = landed.root.map_or_else(|| "no root".to_owned(), |root| format!("root {}", root.n));
+    let root = landed
+        .root
+        .map_or_else(|| "no root".to_owned(), |root| format!("root {}", root.n));
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{root}: {} results are live, {} came too late", landed.landed, landed.dropped)?;
+    writeln!(
+        out,
+        "{root}: {} results are live, {} came too late",
+        landed.landed, landed.dropped
+    )?;
     Ok(Outcome::Done)
 }
 

@@ -118,7 +118,13 @@ impl Kept {
         let store = Arc::clone(self.catalog.store());
         let merger = compact.job_merger(Arc::clone(&store), &self.storage_path);
         let settings = compact.resolve(&self.file, None)?;
-        Ok(Upkeep::new(store, merger, settings, Arc::new(SystemClock), UpkeepMetrics::default()))
+        Ok(Upkeep::new(
+            store,
+            merger,
+            settings,
+            Arc::new(SystemClock),
+            UpkeepMetrics::default(),
+        ))
     }
 
     /// The rules of retention of the configuration.
@@ -188,7 +194,13 @@ pub(super) enum Form {
 #[derive(Debug, Args)]
 pub(super) struct FormFlag {
     /// How the answer is printed.
-    #[arg(short = 'o', long = "output", value_name = "FORM", value_enum, default_value = "text")]
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_name = "FORM",
+        value_enum,
+        default_value = "text"
+    )]
     form: Form,
 }
 

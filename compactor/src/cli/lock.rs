@@ -91,7 +91,9 @@ pub(super) async fn locks(args: LocksArgs) -> anyhow::Result<Outcome> {
     let kept = args.archive.open()?;
     let live = kept.catalog.live().await?;
     args.form.print(&live.locks(), |out| {
-        live.locks().iter().try_for_each(|lock| writeln!(out, "{}", lock_line(lock)))
+        live.locks()
+            .iter()
+            .try_for_each(|lock| writeln!(out, "{}", lock_line(lock)))
     })?;
     Ok(Outcome::Done)
 }

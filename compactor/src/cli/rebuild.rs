@@ -31,7 +31,10 @@ pub(super) async fn run(args: RebuildArgs) -> anyhow::Result<Outcome> {
     let mut lines = report(&found);
     if !args.dry_run {
         let root = rebuild::rebuild(&kept.catalog, found, Consent::from(args.yes), kept.now_ms).await?;
-        lines.push(format!("root {} holds all that; older roots can be read no more", root.n));
+        lines.push(format!(
+            "root {} holds all that; older roots can be read no more",
+            root.n
+        ));
     }
     say(&lines)?;
     Ok(Outcome::Done)
@@ -47,18 +50,45 @@ fn report(found: &Rebuild) -> Vec<String> {
         lines.push(format!("left out: {path}: {reason}"));
     }
     if !found.unusable.is_empty() {
-        lines.push("files that are left out are orphans: copy them away before a collection of orphans deletes them".to_owned());
+        lines.push(
+            "files that are left out are orphans: copy them away before a collection of orphans deletes them"
+                .to_owned(),
+        );
     }
     for part in &found.doubtful {
-        lines.push(format!("kept beside its sources, which it may not hold completely: {part}"));
+        lines.push(format!(
+            "kept beside its sources, which it may not hold completely: {part}"
+        ));
     }
-    let size = found.parts.iter().map(emberkeep_archive::PartEntry::bytes).fold(0, u64::saturating_add);
-    let samples = found.parts.iter().map(emberkeep_archive::PartEntry::samples).fold(0, u64::saturating_add);
-    lines.push(format!("{} parts with {} and {samples} samples become live", found.parts.len(), bytes(size)));
-    lines.push(format!("{} parts were merged into others and stay away", found.replaced.len()));
-    lines.push(format!("{} deletions and {} locks are in force", found.masks.len(), found.locks.len()));
+    let size = found
+        .parts
+        .iter()
+        .map(emberkeep_archive::PartEntry::bytes)
+        .fold(0, u64::saturating_add);
+    let samples = found
+        .parts
+        .iter()
+        .map(emberkeep_archive::PartEntry::samples)
+        .fold(0, u64::saturating_add);
+    lines.push(format!(
+        "{} parts with {} and {samples} samples become live",
+        found.parts.len(),
+        bytes(size)
+    ));
+    lines.push(format!(
+        "{} parts were merged into others and stay away",
+        found.replaced.len()
+    ));
+    lines.push(format!(
+        "{} deletions and {} locks are in force",
+        found.masks.len(),
+        found.locks.len()
+    ));
     for (receiver, mark) in &found.watermarks {
-        lines.push(format!("receiver {receiver} goes on after {} in epoch {}", mark.seq, mark.epoch));
+        lines.push(format!(
+            "receiver {receiver} goes on after {} in epoch {}",
+            mark.seq, mark.epoch
+        ));
     }
     lines
 }

@@ -79,7 +79,10 @@ pub(super) async fn run(args: RetentionArgs) -> anyhow::Result<Outcome> {
     let live = kept.catalog.live().await?;
     if args.dry_run {
         let parts = expirations(&live, &retention, kept.now_ms.saturating_add(AHEAD_MS));
-        let due = parts.iter().filter(|part| part.is_due(kept.now_ms)).map(|part| part.bytes);
+        let due = parts
+            .iter()
+            .filter(|part| part.is_due(kept.now_ms))
+            .map(|part| part.bytes);
         let rules = due_rules(&live, &retention, kept.now_ms);
         let estimate = match estimate_rules(&kept.catalog, &live, &rules, &retention, Consent::Given).await {
             Ok(estimate) => estimate,
@@ -105,7 +108,14 @@ pub(super) async fn run(args: RetentionArgs) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let consent = Consent::from(args.yes);
-    let expired = expire(&kept.catalog, &retention, &RetentionMetrics::default(), consent, kept.now_ms).await?;
+    let expired = expire(
+        &kept.catalog,
+        &retention,
+        &RetentionMetrics::default(),
+        consent,
+        kept.now_ms,
+    )
+    .await?;
     let mut lines = vec![match expired.root {
         Some(root) => format!(
             "removed {} parts with {} in root {root}; `compactor rollback --to-root {}` brings them back until {}",
@@ -119,14 +129,21 @@ pub(super) async fn run(args: RetentionArgs) -> anyhow::Result<Outcome> {
     if let Some(quota) = kept.file.quota.bytes {
         let metrics = QuotaMetrics::default();
         let freed = quota::enforce(&kept.catalog, quota, &retention, &metrics, consent, kept.now_ms).await?;
-        lines.push(format!("the quota removed {} parts with {}", freed.parts, bytes(freed.bytes)));
+        lines.push(format!(
+            "the quota removed {} parts with {}",
+            freed.parts,
+            bytes(freed.bytes)
+        ));
         if freed.short > 0 {
             lines.push(format!("{} over the quota are locked or too young", bytes(freed.short)));
         }
     }
     if args.yes && !due_rules(&kept.catalog.live().await?, &retention, kept.now_ms).is_empty() {
         let pass = kept.upkeep()?.merge_all(consent).await?;
-        lines.push(format!("{} merges wrote parts without the rows that rules delete, {} failed", pass.merged, pass.failed));
+        lines.push(format!(
+            "{} merges wrote parts without the rows that rules delete, {} failed",
+            pass.merged, pass.failed
+        ));
     }
     say(&lines)?;
     Ok(Outcome::Done)
@@ -175,21 +192,40 @@ impl Forecast {
                 None => moment(part.at),
             };
             let (tenants, size) = (part.tenants.join(","), bytes(part.bytes));
-            writeln!(out, "{day}  {tenants}  level {}  {}  {size}  {when}", part.level, part.part)?;
+            writeln!(
+                out,
+                "{day}  {tenants}  level {}  {}  {size}  {when}",
+                part.level, part.part
+            )?;
         }
         for rule in &self.rules {
-            let RuleForecast { tenant, selector, parts, .. } = rule;
+            let RuleForecast {
+                tenant,
+                selector,
+                parts,
+                ..
+            } = rule;
             let (before, size) = (moment(rule.before), bytes(rule.bytes));
-            writeln!(out, "{tenant}  {selector} before {before}: {parts} parts with {size} are rewritten")?;
+            writeln!(
+                out,
+                "{tenant}  {selector} before {before}: {parts} parts with {size} are rewritten"
+            )?;
         }
         for part in &self.quota {
             writeln!(out, "{}  {}  over the quota", part.part, bytes(part.bytes))?;
         }
         let (due, all) = (bytes(self.due_bytes), bytes(self.archive_bytes));
-        writeln!(out, "{due} of {all} go now as whole parts, and about {} of parts that are rewritten", bytes(estimate.bytes))?;
+        writeln!(
+            out,
+            "{due} of {all} go now as whole parts, and about {} of parts that are rewritten",
+            bytes(estimate.bytes)
+        )?;
         if self.needs_confirmation {
             let percent = retention.most_at_once_percent;
-            writeln!(out, "that is more than {percent} % at once: it waits for `compactor retention --yes`")?;
+            writeln!(
+                out,
+                "that is more than {percent} % at once: it waits for `compactor retention --yes`"
+            )?;
         }
         Ok(())
     }

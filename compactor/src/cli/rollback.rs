@@ -58,7 +58,10 @@ fn report(undo: &Undo, dry_run: bool) -> Vec<String> {
     }
     let verb = if dry_run { "would bring" } else { "brought" };
     let undone = &undo.undone;
-    let reasons = undo.reasons.iter().map(|(why, files)| format!("{files} {}", why.as_str()));
+    let reasons = undo
+        .reasons
+        .iter()
+        .map(|(why, files)| format!("{files} {}", why.as_str()));
     let reasons = reasons.collect::<Vec<_>>().join(", ");
     let mut lines = vec![format!(
         "{verb} back what was removed since root {target}: {} files ({reasons}) with {}, and lifted {} deletions",

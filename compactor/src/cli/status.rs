@@ -33,7 +33,10 @@ pub(super) async fn run(args: StatusArgs) -> anyhow::Result<Outcome> {
             let waiting = live.parts().filter(|part| mask.concerns(part)).count();
             writeln!(out, "mask       {}", mask_line(mask, waiting))?;
         }
-        status.locks.iter().try_for_each(|lock| writeln!(out, "lock       {}", lock_line(lock)))
+        status
+            .locks
+            .iter()
+            .try_for_each(|lock| writeln!(out, "lock       {}", lock_line(lock)))
     })?;
     Ok(Outcome::Done)
 }
@@ -59,14 +62,30 @@ fn write_status(status: &Status, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out, "unfolded   {} parts", status.unfolded_parts)?;
     for part in &status.quarantined {
-        writeln!(out, "quarantine {} since {}: {}", part.part, moment(part.at), part.reason)?;
+        writeln!(
+            out,
+            "quarantine {} since {}: {}",
+            part.part,
+            moment(part.at),
+            part.reason
+        )?;
     }
     for list in &status.condemned {
         let (files, size, from) = (list.files, bytes(list.bytes), moment(list.deleted_from));
-        writeln!(out, "condemned  {files} files, {size}, {} in root {}, deleted from {from}", list.why, list.root)?;
+        writeln!(
+            out,
+            "condemned  {files} files, {size}, {} in root {}, deleted from {from}",
+            list.why, list.root
+        )?;
     }
     for pin in &status.pins {
-        writeln!(out, "pin        root {} until {} by {}", pin.root, moment(pin.expires_at), pin.who)?;
+        writeln!(
+            out,
+            "pin        root {} until {} by {}",
+            pin.root,
+            moment(pin.expires_at),
+            pin.who
+        )?;
     }
     match status.scrub.oldest_unverified {
         Some(at) => writeln!(
@@ -80,7 +99,14 @@ fn write_status(status: &Status, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn amount_line(amount: &Amount) -> String {
-    let Amount { parts, series, samples, histograms, exemplars, .. } = amount;
+    let Amount {
+        parts,
+        series,
+        samples,
+        histograms,
+        exemplars,
+        ..
+    } = amount;
     let size = bytes(amount.bytes);
     format!("{parts} parts, {size}, {series} series, {samples} samples, {histograms} histograms, {exemplars} exemplars")
 }

@@ -21,12 +21,19 @@ fn request(tenant: Option<&str>, start: i64, end: i64) -> LockRequest {
 #[tokio::test]
 async fn a_lock_holds_until_it_is_released() {
     let archive = Archive::new();
-    let id = lock(&archive.catalog, &request(None, 0, 10), NOW_MS).await.unwrap().lock.id;
+    let id = lock(&archive.catalog, &request(None, 0, 10), NOW_MS)
+        .await
+        .unwrap()
+        .lock
+        .id;
     let live = archive.catalog.live().await.unwrap();
     assert_eq!((live.locks().len(), &live.locks()[0].id), (1, &id));
     let object = archive.path().join("_archive/locks").join(&id);
     assert!(object.exists());
-    assert!(matches!(unlock(&archive.catalog, "nobody", NOW_MS).await, Err(UpkeepError::Unknown { .. })));
+    assert!(matches!(
+        unlock(&archive.catalog, "nobody", NOW_MS).await,
+        Err(UpkeepError::Unknown { .. })
+    ));
     assert_eq!(unlock(&archive.catalog, &id, NOW_MS).await.unwrap().id, id);
     assert!(archive.catalog.live().await.unwrap().locks().is_empty());
     assert!(!object.exists(), "a rebuilt catalog must not lock it again");
@@ -37,7 +44,9 @@ async fn a_lock_holds_until_it_is_released() {
 async fn a_lock_says_what_it_comes_too_late_for() {
     let archive = Archive::new();
     let day = TODAY - 3;
-    let part = archive.merged("a", day, &[("x", times(day, 5))], &[], NOW_MS - DAY_MS).await;
+    let part = archive
+        .merged("a", day, &[("x", times(day, 5))], &[], NOW_MS - DAY_MS)
+        .await;
     let deletion = DeleteRequest {
         tenant: TenantId::parse("a").unwrap(),
         matchers: parse_selector("up").unwrap(),
@@ -45,11 +54,19 @@ async fn a_lock_says_what_it_comes_too_late_for() {
         reason: "asked for".to_owned(),
         who: "ops".to_owned(),
     };
-    let (mask, _) = delete(&archive.catalog, &deletion, 10, Consent::Given, NOW_MS).await.unwrap();
+    let (mask, _) = delete(&archive.catalog, &deletion, 10, Consent::Given, NOW_MS)
+        .await
+        .unwrap();
     let whole_day = request(Some("a"), i64::from(day) * DAY_MS, i64::from(day + 1) * DAY_MS);
     let locked = lock(&archive.catalog, &whole_day, NOW_MS).await.unwrap();
     assert_eq!(locked.masks, [mask]);
     let live = archive.catalog.live().await.unwrap();
     assert!(keeps(live.locks(), &live.by_ulid()[&part]));
-    assert!(lock(&archive.catalog, &request(Some("b"), 0, 10), NOW_MS).await.unwrap().masks.is_empty());
+    assert!(
+        lock(&archive.catalog, &request(Some("b"), 0, 10), NOW_MS)
+            .await
+            .unwrap()
+            .masks
+            .is_empty()
+    );
 }

@@ -122,7 +122,10 @@ impl Inputs {
         }
         if (counts.rows_read, counts.metadata_read) != (rows, metadata) {
             let found = (counts.rows_read, counts.metadata_read);
-            let reason = format!("{found:?} rows and variants of `{tenant}` were read of {:?}", (rows, metadata));
+            let reason = format!(
+                "{found:?} rows and variants of `{tenant}` were read of {:?}",
+                (rows, metadata)
+            );
             return Err(MergeError::Job(reason));
         }
         let kept = counts.rows_written + counts.duplicates + counts.conflicts + counts.masked;
@@ -145,11 +148,7 @@ async fn bring(store: &Arc<dyn ObjectStore>, scratch: &Scratch, entry: PartEntry
 
 async fn open(scratch: &Scratch, entry: PartEntry, is_ours: bool) -> Result<Input, MergeError> {
     match PartReader::open(scratch.local(), &entry).await {
-        Ok(reader) => Ok(Input {
-            entry,
-            reader,
-            is_ours,
-        }),
+        Ok(reader) => Ok(Input { entry, reader, is_ours }),
         Err(error) => Err(MergeError::of_input(&entry, error)),
     }
 }

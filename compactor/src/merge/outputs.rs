@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
 
 use emberkeep_archive::catalog::CompiledMask;
-use emberkeep_archive::{ArchiveError, Compaction, FileKind, PartEntry, PartInfo, PartOrigin, PartWriter, RunSlice, Ulid};
+use emberkeep_archive::{
+    ArchiveError, Compaction, FileKind, PartEntry, PartInfo, PartOrigin, PartWriter, RunSlice, Ulid,
+};
 use emberkeep_disk::Sequential;
 use emberkeep_model::{Labels, SeenMetadata, SeriesRuns, TenantId, TimeRange};
 
@@ -76,7 +78,11 @@ pub(super) struct Outputs<'a> {
 
 impl<'a> Outputs<'a> {
     pub(super) fn new(target: Target<'a>) -> Result<Self, MergeError> {
-        let masks = target.job.masks.iter().filter(|mask| mask.tenant == target.tenant.as_str());
+        let masks = target
+            .job
+            .masks
+            .iter()
+            .filter(|mask| mask.tenant == target.tenant.as_str());
         let compiled = masks.map(|mask| mask.compile().map_err(|error| MergeError::Job(error.to_string())));
         Ok(Self {
             masks: compiled.collect::<Result<_, _>>()?,
@@ -178,9 +184,8 @@ impl<'a> Outputs<'a> {
         };
         let writer = &mut output.writer;
         push(writer).map_err(|error| MergeError::of_disk(&place, error))?;
-        let is_full = writer.bytes() >= target_bytes
-            || writer.series() >= MOST_SERIES
-            || writer.held_metadata() >= MOST_METADATA;
+        let is_full =
+            writer.bytes() >= target_bytes || writer.series() >= MOST_SERIES || writer.held_metadata() >= MOST_METADATA;
         self.counts.rows_written += rows as u64;
         self.counts.metadata_written += metadata as u64;
         if is_full && let Some(output) = self.open.remove(&window) {
@@ -193,7 +198,10 @@ impl<'a> Outputs<'a> {
     /// Takes out rows and metadata that a mask hides.
     fn mask(&mut self, labels: &Labels, runs: &mut SeriesRuns, seen: &mut Vec<SeenMetadata>) {
         let before = (runs.len(), seen.len());
-        let hiding = self.masks.iter().filter(|mask| mask.hides_series(&self.target.tenant, labels));
+        let hiding = self
+            .masks
+            .iter()
+            .filter(|mask| mask.hides_series(&self.target.tenant, labels));
         for range in hiding.map(CompiledMask::range) {
             let overlaps = |(first, last)| range.overlaps(first, last);
             if runs.time_span().is_some_and(overlaps) {
@@ -219,7 +227,10 @@ impl<'a> Outputs<'a> {
     /// Windows in which a series has something.
     fn windows_of(&self, runs: &SeriesRuns, seen: &[SeenMetadata]) -> BTreeSet<usize> {
         let windows = self.target.windows;
-        let mut found: BTreeSet<usize> = seen.iter().filter_map(|seen| holding(windows, seen.first_seen)).collect();
+        let mut found: BTreeSet<usize> = seen
+            .iter()
+            .filter_map(|seen| holding(windows, seen.first_seen))
+            .collect();
         if let Some((first, last)) = runs.time_span() {
             let reached = (first_after(windows, first)..windows.len()).take_while(|&i| windows[i].range.start <= last);
             found.extend(reached);
@@ -261,7 +272,9 @@ impl Sink for Outputs<'_> {
             let mut runs = runs.clone();
             runs.retain_range(range);
             if !runs.is_empty() || !seen.is_empty() {
-                self.push(window, runs.len(), seen.len(), |writer| writer.push(tenant, labels, &runs, &seen))?;
+                self.push(window, runs.len(), seen.len(), |writer| {
+                    writer.push(tenant, labels, &runs, &seen)
+                })?;
             }
         }
         Ok(())

@@ -60,7 +60,9 @@ pub(super) async fn run(inputs: &Inputs, tenant: &TenantId, sink: &mut impl Sink
         cursors.extend(Cursor::open(input, tenant, inputs.window_rows).await?);
     }
     let heads = cursors.iter().enumerate();
-    let mut heap: BinaryHeap<_> = heads.map(|(i, cursor)| Reverse((cursor.head.labels.clone(), i))).collect();
+    let mut heap: BinaryHeap<_> = heads
+        .map(|(i, cursor)| Reverse((cursor.head.labels.clone(), i)))
+        .collect();
     let (mut runs, mut seen, mut group) = (SeriesRuns::default(), Vec::new(), Vec::new());
     while let Some(Reverse((labels, first))) = heap.pop() {
         group.clear();

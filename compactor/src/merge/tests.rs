@@ -169,10 +169,12 @@ fn by_window(added: &[PartEntry], windows: &[Window]) -> BTreeMap<usize, Vec<Par
         let held = &entry.tenants[entry.tenants.keys().next().unwrap()];
         let spans = [held.sample_times(), held.exemplar_times, held.metadata_times];
         let first = spans.into_iter().flatten().map(|span| span.min_time).min().unwrap();
-        let is_its = |window: &Window| {
-            entry.tenants.contains_key(window.tenant.as_str()) && window.range.contains(first)
-        };
-        found.entry(windows.iter().position(is_its).unwrap()).or_default().push(entry.clone());
+        let is_its =
+            |window: &Window| entry.tenants.contains_key(window.tenant.as_str()) && window.range.contains(first);
+        found
+            .entry(windows.iter().position(is_its).unwrap())
+            .or_default()
+            .push(entry.clone());
     }
     found
 }

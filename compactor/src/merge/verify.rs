@@ -73,9 +73,16 @@ pub(crate) async fn read_rows(
         while let Some(batch) = cursor.next().await? {
             metadata += batch.len() as u64;
         }
-        let expected = (held.series, held.samples + held.histograms + held.exemplars, held.metadata);
+        let expected = (
+            held.series,
+            held.samples + held.histograms + held.exemplars,
+            held.metadata,
+        );
         if (series, rows, metadata) != expected {
-            return Ok(Err(format!("it has {:?} series, rows and variants, not {expected:?}", (series, rows, metadata))));
+            return Ok(Err(format!(
+                "it has {:?} series, rows and variants, not {expected:?}",
+                (series, rows, metadata)
+            )));
         }
     }
     Ok(Ok(()))

@@ -30,7 +30,10 @@ impl Windows {
         for (tenant, windows) in &mut by_tenant {
             windows.sort_by_key(|window| window.range.start);
             if let Some(pair) = windows.array_windows().find(|[a, b]| a.range.end > b.range.start) {
-                let reason = format!("windows {:?} and {:?} of `{tenant}` overlap", pair[0].range, pair[1].range);
+                let reason = format!(
+                    "windows {:?} and {:?} of `{tenant}` overlap",
+                    pair[0].range, pair[1].range
+                );
                 return Err(MergeError::Job(reason));
             }
         }

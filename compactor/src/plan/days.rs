@@ -6,8 +6,8 @@ use std::sync::Arc;
 use emberkeep_archive::{Live, PartEntry};
 
 use super::level0::home;
+use super::{DAY_MS, Job, JobKind, JobWindow, PlanSettings, WINDOW_MS, masks_for, millis};
 use crate::retention::DueRule;
-use super::{DAY_MS, Job, JobKind, JobWindow, PlanSettings, WINDOW_MS, millis};
 
 /// The parts of one tenant and day.
 struct Day<'a> {
@@ -29,9 +29,15 @@ pub(super) fn jobs(live: &Live, settings: &PlanSettings, rules: &[DueRule], now_
     let level0: BTreeSet<(i32, &str)> = live
         .parts()
         .filter(|part| part.day.is_none())
-        .flat_map(|part| part.tenants.keys().filter_map(|tenant| Some((home_day(part)?, tenant.as_str()))))
+        .flat_map(|part| {
+            part.tenants
+                .keys()
+                .filter_map(|tenant| Some((home_day(part)?, tenant.as_str())))
+        })
         .collect();
-    let days = days.into_iter().map(|((day, tenant), parts)| Day { tenant, day, parts });
+    let days = days
+        .into_iter()
+        .map(|((day, tenant), parts)| Day { tenant, day, parts });
     days.filter_map(|day| {
         let state = match level0.contains(&(day.day, day.tenant)) {
             true => State::Open,
@@ -76,7 +82,11 @@ impl Day<'_> {
             State::Closed if merged.is_empty() => Some(JobKind::Day),
             State::Closed => {
                 let bytes = |parts: &[&Arc<PartEntry>]| parts.iter().map(|part| part.bytes()).sum::<u64>();
-                let oldest = late.iter().map(|part| part.known_committed_at()).min().unwrap_or(i64::MAX);
+                let oldest = late
+                    .iter()
+                    .map(|part| part.known_committed_at())
+                    .min()
+                    .unwrap_or(i64::MAX);
                 let is_worth_it = late.is_empty()
                     || late.len() >= settings.late_parts
                     || bytes(&late).saturating_mul(settings.late_share) >= bytes(&merged)
@@ -93,18 +103,17 @@ impl Day<'_> {
         }
         let is_due = |part: &&Arc<PartEntry>| rule.parts.contains(&part.ulid);
         let is_done = |part: &&Arc<PartEntry>| part.rules.contains(&rule.id);
-        self.parts.iter().any(|part| is_due(&part)) && self.parts.iter().all(|part| is_due(&part) || is_done(&part))
+        self.parts.iter().any(is_due) && self.parts.iter().all(|part| is_due(part) || is_done(part))
     }
 
     fn job(&self, kind: Option<JobKind>, state: State, live: &Live, rules: &[DueRule]) -> Option<Job> {
-        let due: Vec<&DueRule> = rules
+        let due: Vec<&DueRule> = rules.iter().filter(|rule| self.is_due(rule)).collect();
+        let (mut masks, masks_through) = masks_for(live, self.parts.iter().copied());
+        let is_masked = masks
             .iter()
-            .filter(|rule| self.is_due(rule))
-            .collect();
-        let is_masked = live.masks().iter().any(|mask| self.parts.iter().any(|part| mask.concerns(part)));
+            .any(|mask| self.parts.iter().any(|part| mask.concerns(part)));
         let is_rewritten = state == State::Closed && (is_masked || !due.is_empty());
         let kind = kind.or(is_rewritten.then_some(JobKind::Rewrite))?;
-        let mut masks = live.masks().to_vec();
         masks.extend(due.iter().map(|rule| rule.mask.clone()));
         let mut known: BTreeSet<String> = self.parts[0].rules.iter().cloned().collect();
         known.retain(|rule| self.parts.iter().all(|part| part.rules.contains(rule)));
@@ -120,7 +129,7 @@ impl Day<'_> {
                 to: self.start() + DAY_MS,
             }],
             masks,
-            masks_through: live.masks().iter().map(|mask| mask.number).max().unwrap_or(0),
+            masks_through,
             rules: known.into_iter().collect(),
         })
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use emberkeep_archive::{ArchiveError, Live, ObjectStore, PartEntry, TenantSummary};
 
 use super::survey::days_of;
-use super::{DAY_MS, Job, JobKind, JobWindow, PlanSettings, WINDOW_MS, day_of, millis};
+use super::{DAY_MS, Job, JobKind, JobWindow, PlanSettings, WINDOW_MS, day_of, masks_for, millis};
 
 /// Days between oldest and newest row of a tenant above which a part is looked into: it would have too many windows otherwise.
 const SPAN_DAYS: i32 = 2;
@@ -37,7 +37,11 @@ pub(super) async fn jobs(
     // The newest window first: it is what queries read most.
     for ((start, length), parts) in homes.into_iter().rev() {
         let end = start.saturating_add(length);
-        let newest_commit = parts.iter().map(|part| part.known_committed_at()).max().unwrap_or(i64::MIN);
+        let newest_commit = parts
+            .iter()
+            .map(|part| part.known_committed_at())
+            .max()
+            .unwrap_or(i64::MIN);
         let is_closed = now_ms >= end.saturating_add(millis(settings.window_grace))
             && now_ms >= newest_commit.saturating_add(millis(settings.settle));
         for inputs in parts.chunks(settings.level0_inputs.max(1)) {
@@ -74,13 +78,14 @@ async fn job(
             windows.extend(days.into_iter().flat_map(|day| windows_of(tenant, day, &is_over)));
         }
     }
+    let (masks, masks_through) = masks_for(live, inputs.iter().copied());
     Ok(Job {
         root: live.root_n(),
         kind: JobKind::Window,
         inputs: inputs.iter().map(|part| PartEntry::clone(part)).collect(),
         windows: windows.into_iter().collect(),
-        masks: live.masks().to_vec(),
-        masks_through: live.masks().iter().map(|mask| mask.number).max().unwrap_or(0),
+        masks,
+        masks_through,
         rules: Vec::new(),
     })
 }
@@ -88,7 +93,10 @@ async fn job(
 /// The days that a tenant's rows may lie in, when these are few.
 fn near_days(held: &TenantSummary) -> Option<BTreeSet<i32>> {
     let mut days = BTreeSet::new();
-    for span in [held.sample_times(), held.exemplar_times, held.metadata_times].into_iter().flatten() {
+    for span in [held.sample_times(), held.exemplar_times, held.metadata_times]
+        .into_iter()
+        .flatten()
+    {
         let (first, last) = (day_of(span.min_time)?, day_of(span.max_time)?);
         if last.saturating_sub(first) >= SPAN_DAYS {
             return None;

@@ -39,8 +39,7 @@ pub(super) async fn days_of(
         },
         WINDOW_ROWS,
     );
-    let (mut floats, mut histograms, mut exemplars) =
-        (Run::default(), HistogramRun::default(), ExemplarRun::default());
+    let (mut floats, mut histograms, mut exemplars) = (Run::default(), HistogramRun::default(), ExemplarRun::default());
     while let Some(series) = scan.next().await? {
         floats.clear();
         scan.samples(series.samples, ALWAYS, &mut floats).await?;
@@ -50,7 +49,12 @@ pub(super) async fn days_of(
         days.extend(histograms.timestamps().iter().filter_map(|&at| day_of(at)));
         exemplars.clear();
         scan.exemplars(series.exemplars, ALWAYS, &mut exemplars).await?;
-        days.extend(exemplars.as_slice().iter().filter_map(|exemplar| day_of(exemplar.timestamp)));
+        days.extend(
+            exemplars
+                .as_slice()
+                .iter()
+                .filter_map(|exemplar| day_of(exemplar.timestamp)),
+        );
     }
     let mut metadata = reader.metadata(&tenant, None);
     while let Some(entries) = metadata.next().await? {

@@ -65,7 +65,9 @@ impl Bench {
             parts: vec![part],
         };
         commit(&**self.catalog.store(), &record).await.unwrap();
-        fold(&**self.catalog.store(), &self.catalog, &fresh_nonce(), 0).await.unwrap();
+        fold(&**self.catalog.store(), &self.catalog, &fresh_nonce(), 0)
+            .await
+            .unwrap();
         ulid
     }
 
@@ -90,7 +92,11 @@ impl Bench {
 
     async fn change(&self, change: Change) {
         let nonce = fresh_nonce();
-        apply(&self.catalog, &nonce, 0, |_| Ok::<_, ArchiveError>(Some(change.clone()))).await.unwrap();
+        apply(&self.catalog, &nonce, 0, |_| {
+            Ok::<_, ArchiveError>(Some(change.clone()))
+        })
+        .await
+        .unwrap();
     }
 
     async fn plan(&self, now_ms: i64) -> Vec<Job> {
@@ -99,7 +105,9 @@ impl Bench {
 
     async fn plan_with(&self, rules: &[DueRule], now_ms: i64) -> Vec<Job> {
         let live = self.catalog.live().await.unwrap();
-        let jobs = plan(self.catalog.store(), &live, &PlanSettings::default(), rules, now_ms).await.unwrap();
+        let jobs = plan(self.catalog.store(), &live, &PlanSettings::default(), rules, now_ms)
+            .await
+            .unwrap();
         let mut taken = std::collections::BTreeSet::new();
         for input in jobs.iter().flat_map(|job| &job.inputs) {
             assert!(taken.insert(input.ulid), "{} is in two jobs", input.ulid);
@@ -169,7 +177,10 @@ async fn a_window_is_merged_when_it_has_ended_and_its_stragglers_are_in() {
     assert_eq!((jobs[0].kind, inputs(&jobs[0])), (JobKind::Window, vec![first, second]));
     assert!(windows(&jobs[0]).contains(&("t", 1, 0, 2 * HOUR)));
     let later = bench.plan(DAY + 5 * HOUR).await;
-    assert_eq!(later.iter().map(inputs).collect::<Vec<_>>(), [vec![next], vec![first, second]]);
+    assert_eq!(
+        later.iter().map(inputs).collect::<Vec<_>>(),
+        [vec![next], vec![first, second]]
+    );
     // Whatever the part holds lies in exactly one of the windows.
     assert!(windows(&later[0]).contains(&("t", 1, 0, 2 * HOUR)));
     assert!(windows(&later[0]).contains(&("t", 1, 2 * HOUR, 4 * HOUR)));
@@ -189,7 +200,13 @@ async fn history_that_is_still_coming_in_waits_for_more_of_it() {
     assert!(now_ms < committed + 100 * HOUR);
     let store = bench.catalog.store();
     assert_eq!(plan(store, &live, &settings, &[], now_ms).await.unwrap(), []);
-    assert_eq!(plan(store, &live, &settings.at_once(), &[], now_ms).await.unwrap().len(), 1);
+    assert_eq!(
+        plan(store, &live, &settings.at_once(), &[], now_ms)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -206,11 +223,14 @@ async fn many_flushes_of_an_open_window_do_not_wait_for_its_end() {
 #[tokio::test]
 async fn tenants_and_days_have_windows_of_their_own() {
     let mut bench = Bench::new();
-    bench.flush(&[("a", DAY - HOUR, DAY + HOUR), ("b", DAY, DAY + HOUR)]).await;
+    bench
+        .flush(&[("a", DAY - HOUR, DAY + HOUR), ("b", DAY, DAY + HOUR)])
+        .await;
     let jobs = bench.plan(DAY + 3 * HOUR).await;
     let days = |tenant: &str| {
         let of = jobs[0].windows.iter().filter(|window| window.tenant == tenant);
-        of.map(|window| window.from.div_euclid(DAY_MS) - DAY / DAY_MS).collect::<std::collections::BTreeSet<_>>()
+        of.map(|window| window.from.div_euclid(DAY_MS) - DAY / DAY_MS)
+            .collect::<std::collections::BTreeSet<_>>()
     };
     assert_eq!((days("a"), days("b")), ([-1, 0].into(), [0].into()));
     for window in &jobs[0].windows {
@@ -256,7 +276,10 @@ async fn a_day_is_merged_when_it_has_ended_and_no_flush_of_it_is_left() {
         .await;
     assert_eq!(bench.plan(closed - 1).await, []);
     let jobs = bench.plan(closed).await;
-    assert_eq!((jobs.len(), jobs[0].kind, inputs(&jobs[0])), (1, JobKind::Day, vec![morning, evening]));
+    assert_eq!(
+        (jobs.len(), jobs[0].kind, inputs(&jobs[0])),
+        (1, JobKind::Day, vec![morning, evening])
+    );
     assert_eq!(windows(&jobs[0]), [("t", 2, 0, 24 * HOUR)]);
 }
 
@@ -269,9 +292,19 @@ async fn what_comes_late_is_merged_when_it_is_worth_it() {
     bench.merged(1, DAY, DAY + HOUR, 10).await;
     assert_eq!(bench.plan(DAY + 24 * HOUR).await, [], "a few bytes are not worth it");
     let late = bench.plan(DAY + HOUR + DAY_MS + 3 * HOUR).await;
-    assert_eq!(late.iter().map(|job| job.kind).collect::<Vec<_>>(), [JobKind::Late], "but they do not wait for ever");
-    bench.merged(1, DAY + HOUR, DAY + 26 * HOUR - DAY_MS + 20 * HOUR, 200_000).await;
-    assert_eq!(bench.plan(closed - 3 * HOUR).await.len(), 1, "a fifth of the day is worth it");
+    assert_eq!(
+        late.iter().map(|job| job.kind).collect::<Vec<_>>(),
+        [JobKind::Late],
+        "but they do not wait for ever"
+    );
+    bench
+        .merged(1, DAY + HOUR, DAY + 26 * HOUR - DAY_MS + 20 * HOUR, 200_000)
+        .await;
+    assert_eq!(
+        bench.plan(closed - 3 * HOUR).await.len(),
+        1,
+        "a fifth of the day is worth it"
+    );
 }
 
 #[tokio::test]
@@ -303,17 +336,27 @@ async fn deletions_rewrite_days_that_have_ended() {
     let young = bench.plan_with(&[rule([Ulid(77)].into())], closed).await;
     assert_eq!(young, [], "a rule that is not due on the part");
     let jobs = bench.plan_with(&[rule([part].into())], closed).await;
-    assert_eq!((jobs[0].kind, &jobs[0].rules[..]), (JobKind::Rewrite, &["rule".to_owned()][..]));
+    assert_eq!(
+        (jobs[0].kind, &jobs[0].rules[..]),
+        (JobKind::Rewrite, &["rule".to_owned()][..])
+    );
     bench
         .change(Change {
             masks: vec![mask.clone()],
             ..Change::default()
         })
         .await;
-    assert_eq!(bench.plan(DAY + 23 * HOUR).await, [], "the day goes on, and readers apply the mask");
+    assert_eq!(
+        bench.plan(DAY + 23 * HOUR).await,
+        [],
+        "the day goes on, and readers apply the mask"
+    );
     let jobs = bench.plan(closed).await;
     let number = bench.catalog.live().await.unwrap().root_n();
-    assert_eq!((jobs[0].kind, jobs[0].masks_through, jobs[0].masks.len()), (JobKind::Rewrite, number, 1));
+    assert_eq!(
+        (jobs[0].kind, jobs[0].masks_through, jobs[0].masks.len()),
+        (JobKind::Rewrite, number, 1)
+    );
 }
 
 #[tokio::test]

@@ -15,7 +15,17 @@ async fn ten_days() -> (Archive, Vec<Ulid>, u64) {
     let mut parts = Vec::new();
     for age in (11..=20).rev() {
         let day = TODAY - age;
-        parts.push(archive.merged("a", day, &[("x", times(day, 50))], &[], NOW_MS - i64::from(age - 1) * DAY_MS).await);
+        parts.push(
+            archive
+                .merged(
+                    "a",
+                    day,
+                    &[("x", times(day, 50))],
+                    &[],
+                    NOW_MS - i64::from(age - 1) * DAY_MS,
+                )
+                .await,
+        );
     }
     let bytes = archive.catalog.live().await.unwrap().bytes();
     (archive, parts, bytes)
@@ -23,7 +33,15 @@ async fn ten_days() -> (Archive, Vec<Ulid>, u64) {
 
 async fn run(archive: &Archive, quota: u64, consent: Consent) -> Result<Freed, UpkeepError> {
     let metrics = QuotaMetrics::default();
-    enforce(&archive.catalog, quota, &Retention::default(), &metrics, consent, NOW_MS).await
+    enforce(
+        &archive.catalog,
+        quota,
+        &Retention::default(),
+        &metrics,
+        consent,
+        NOW_MS,
+    )
+    .await
 }
 
 #[tokio::test]
@@ -34,7 +52,10 @@ async fn the_oldest_go_first_and_no_more_than_needed() {
     assert_eq!((freed.parts, freed.short), (3, 0));
     assert_eq!(archive.live().await, parts[3..]);
     // What it removed still lies there, and is not removed twice.
-    assert_eq!(run(&archive, bytes * 3 / 4, Consent::Given).await.unwrap(), Freed::default());
+    assert_eq!(
+        run(&archive, bytes * 3 / 4, Consent::Given).await.unwrap(),
+        Freed::default()
+    );
     let live = archive.catalog.live().await.unwrap();
     let ahead = forecast(&live, 0, &Retention::default(), NOW_MS);
     assert_eq!((ahead.live + ahead.condemned, ahead.ahead), (bytes, live.bytes()));
@@ -71,9 +92,14 @@ async fn locks_and_young_data_stay_and_what_is_short_is_told() {
 #[tokio::test]
 async fn what_will_come_until_the_window_ends_is_reckoned_with() {
     let (archive, _, bytes) = ten_days().await;
-    let recent = archive.flush(&[("a", "x", times(TODAY - 2, 50))], NOW_MS - DAY_MS).await;
+    let recent = archive
+        .flush(&[("a", "x", times(TODAY - 2, 50))], NOW_MS - DAY_MS)
+        .await;
     let live = archive.catalog.live().await.unwrap();
     let growth = live.by_ulid()[&recent].bytes();
     let ahead = forecast(&live, bytes + growth, &Retention::default(), NOW_MS);
-    assert_eq!((ahead.live, ahead.ahead, ahead.excess), (bytes + growth, bytes + 2 * growth, growth));
+    assert_eq!(
+        (ahead.live, ahead.ahead, ahead.excess),
+        (bytes + growth, bytes + 2 * growth, growth)
+    );
 }

@@ -28,7 +28,9 @@ fn anew(archive: &Archive) -> Catalog {
 async fn rebuilt(archive: &Archive) -> (Rebuild, BTreeSet<Ulid>) {
     let catalog = anew(archive);
     let found = survey(&catalog).await.unwrap();
-    rebuild(&catalog, found.clone(), Consent::Missing, NOW_MS).await.unwrap();
+    rebuild(&catalog, found.clone(), Consent::Missing, NOW_MS)
+        .await
+        .unwrap();
     let live = anew(archive).live().await.unwrap();
     (found, live.parts().map(|part| part.ulid).collect())
 }
@@ -40,10 +42,16 @@ async fn example() -> (Archive, BTreeSet<Ulid>, Vec<Ulid>) {
     let (early, late) = (times(day, 20), times(day, 40)[20..].to_vec());
     let first = archive.flush(&[("a", "x", early.clone())], NOW_MS - 2 * DAY_MS).await;
     let second = archive.flush(&[("a", "x", late.clone())], NOW_MS - 2 * DAY_MS).await;
-    let third = archive.flush(&[("a", "x", times(TODAY, 5)), ("b", "y", times(TODAY, 5))], NOW_MS).await;
+    let third = archive
+        .flush(&[("a", "x", times(TODAY, 5)), ("b", "y", times(TODAY, 5))], NOW_MS)
+        .await;
     let all = [early, late].concat();
-    let merged = archive.merged("a", day, &[("x", all)], &[first, second], NOW_MS - 2 * DAY_MS).await;
-    let other = archive.merged("b", day, &[("x", times(day, 7))], &[], NOW_MS - DAY_MS).await;
+    let merged = archive
+        .merged("a", day, &[("x", all)], &[first, second], NOW_MS - 2 * DAY_MS)
+        .await;
+    let other = archive
+        .merged("b", day, &[("x", times(day, 7))], &[], NOW_MS - DAY_MS)
+        .await;
     (archive, BTreeSet::from([third, merged, other]), vec![first, second])
 }
 
@@ -57,8 +65,14 @@ async fn the_same_parts_are_live_as_before() {
     assert!(found.unusable.is_empty() && found.doubtful.is_empty() && found.newest_root == 0);
     for part in &found.parts {
         let known = &before[&part.ulid];
-        assert_eq!((&part.tenants, part.day, part.level), (&known.tenants, known.day, known.level));
-        assert_eq!((part.part, part.receiver.as_ref(), part.bytes()), (known.part, known.receiver.as_ref(), known.bytes()));
+        assert_eq!(
+            (&part.tenants, part.day, part.level),
+            (&known.tenants, known.day, known.level)
+        );
+        assert_eq!(
+            (part.part, part.receiver.as_ref(), part.bytes()),
+            (known.part, known.receiver.as_ref(), known.bytes())
+        );
         if part.level > 0 {
             assert_eq!(part.committed_at, known.committed_at);
         }
@@ -72,7 +86,9 @@ async fn a_damaged_root_or_manifest_is_seen_and_a_good_one_is_left_alone() {
     let (archive, live, _) = example().await;
     let found = survey(&archive.catalog).await.unwrap();
     assert!(found.is_readable);
-    let refused = rebuild(&archive.catalog, found.clone(), Consent::Missing, NOW_MS).await.unwrap_err();
+    let refused = rebuild(&archive.catalog, found.clone(), Consent::Missing, NOW_MS)
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("can be read"), "{refused}");
     let newest = archive.catalog.live().await.unwrap().root_n();
     for manifest in std::fs::read_dir(archive.path().join("_archive/manifests")).unwrap() {
@@ -81,7 +97,10 @@ async fn a_damaged_root_or_manifest_is_seen_and_a_good_one_is_left_alone() {
     assert!(anew(&archive).live().await.is_err());
     let (found, parts) = rebuilt(&archive).await;
     assert_eq!((found.is_readable, found.newest_root, parts), (false, newest, live));
-    assert!(anew(&archive).at_root(newest).await.is_err(), "what is older is not read any more");
+    assert!(
+        anew(&archive).at_root(newest).await.is_err(),
+        "what is older is not read any more"
+    );
     // It can be used as before.
     archive.flush(&[("a", "x", times(TODAY, 6))], NOW_MS).await;
     assert_eq!(anew(&archive).live().await.unwrap().parts().count(), 4);
@@ -99,8 +118,12 @@ async fn deletions_and_locks_hold_again_and_what_was_lifted_does_not() {
     };
     let early = TimeRange { start: 0, end: 1 };
     let catalog = &archive.catalog;
-    let (kept, _) = delete(catalog, &request(TimeRange::ALL), 100, Consent::Given, NOW_MS).await.unwrap();
-    let (lifted, _) = delete(catalog, &request(early), 100, Consent::Given, NOW_MS).await.unwrap();
+    let (kept, _) = delete(catalog, &request(TimeRange::ALL), 100, Consent::Given, NOW_MS)
+        .await
+        .unwrap();
+    let (lifted, _) = delete(catalog, &request(early), 100, Consent::Given, NOW_MS)
+        .await
+        .unwrap();
     undelete(catalog, &lifted.id, NOW_MS).await.unwrap();
     let locked = LockRequest {
         tenant: None,
@@ -114,7 +137,11 @@ async fn deletions_and_locks_hold_again_and_what_was_lifted_does_not() {
     let live = anew(&archive).live().await.unwrap();
     assert_eq!((live.masks().len(), &live.masks()[0].id), (1, &kept.id));
     assert_eq!(live.locks(), [locked]);
-    assert_eq!(live.parts().filter(|part| live.masks()[0].concerns(part)).count(), 2, "of tenant a");
+    assert_eq!(
+        live.parts().filter(|part| live.masks()[0].concerns(part)).count(),
+        2,
+        "of tenant a"
+    );
 }
 
 #[tokio::test]
@@ -123,7 +150,9 @@ async fn what_a_crash_left_half_done_loses_nothing() {
     let day = TODAY - 1;
     let at = NOW_MS - DAY_MS / 2;
     // A merge that was split, of which one part was written and none committed.
-    let input = archive.flush(&[("a", "x", times(day, 20)), ("a", "y", times(day, 20))], at).await;
+    let input = archive
+        .flush(&[("a", "x", times(day, 20)), ("a", "y", times(day, 20))], at)
+        .await;
     let half = archive.compacted("a", day, &[("x", times(day, 20))], &[input], at);
     // A part of which one file was not written.
     let unfinished = archive.compacted("b", day, &[("x", times(day, 20))], &[], at);

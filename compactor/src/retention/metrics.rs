@@ -20,8 +20,16 @@ pub struct RetentionMetrics {
 impl RetentionMetrics {
     /// Shows them. The encoder adds `_total` to counters.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("retention_expired_parts", "Parts removed by retention", self.parts.clone());
-        registry.register("retention_expired_bytes", "Bytes removed by retention", self.bytes.clone());
+        registry.register(
+            "retention_expired_parts",
+            "Parts removed by retention",
+            self.parts.clone(),
+        );
+        registry.register(
+            "retention_expired_bytes",
+            "Bytes removed by retention",
+            self.bytes.clone(),
+        );
         registry.register(
             "retention_refused_bytes",
             "Bytes that retention would remove but that are too much at once; `compactor retention --yes` confirms",

@@ -77,10 +77,14 @@ impl Retention {
             ..defaults
         };
         if config.keep.is_some_and(|keep| keep.is_zero()) {
-            return Err(invalid("`retention.keep` must be more than 0; leave it out to keep everything"));
+            return Err(invalid(
+                "`retention.keep` must be more than 0; leave it out to keep everything",
+            ));
         }
         if retention.undelete_window < LEAST_UNDELETE_WINDOW {
-            return Err(invalid("`retention.undelete_window` must be 1h or more, readers depend on it"));
+            return Err(invalid(
+                "`retention.undelete_window` must be 1h or more, readers depend on it",
+            ));
         }
         if !(1..=100).contains(&retention.most_at_once_percent) {
             return Err(invalid("`retention.most_at_once_percent` must be from 1 to 100"));
@@ -95,7 +99,11 @@ impl Retention {
                 return Err(wrong(&error.to_string()));
             }
             match (&rule.tenant, &rule.selector) {
-                (None, None) => return Err(wrong("it has neither `tenant` nor `match`; write `retention.keep` for all")),
+                (None, None) => {
+                    return Err(wrong(
+                        "it has neither `tenant` nor `match`; write `retention.keep` for all",
+                    ));
+                }
                 (Some(tenant), None) => {
                     if retention.tenants.insert(tenant.clone(), rule.keep).is_some() {
                         return Err(wrong(&format!("there is another rule for all of tenant `{tenant}`")));

@@ -75,12 +75,7 @@ pub async fn expire(
     Ok(expired)
 }
 
-fn change(
-    live: &Live,
-    retention: &Retention,
-    consent: Consent,
-    now_ms: i64,
-) -> Result<(Change, Expired), UpkeepError> {
+fn change(live: &Live, retention: &Retention, consent: Consent, now_ms: i64) -> Result<(Change, Expired), UpkeepError> {
     let (mut change, mut expired) = (Change::default(), Expired::default());
     let due: BTreeSet<String> = expirations(live, retention, now_ms)
         .into_iter()

@@ -42,7 +42,13 @@ async fn old_day(archive: &Archive, tenant: &str, age: i32) -> Ulid {
     let day = TODAY - age;
     let committed_at = i64::from(day + 1) * DAY_MS;
     archive
-        .merged(tenant, day, &[("a", times(day, 50)), ("debug", times(day, 50))], &[], committed_at)
+        .merged(
+            tenant,
+            day,
+            &[("a", times(day, 50)), ("debug", times(day, 50))],
+            &[],
+            committed_at,
+        )
         .await
 }
 
@@ -55,10 +61,16 @@ fn rules_that_cannot_mean_what_they_say_are_refused() {
         ("rules: [{keep: 1d}]", "neither `tenant` nor `match`"),
         ("rules: [{tenant: a, keep: 0}]", "rule 1: `keep` must be more than 0"),
         ("rules: [{tenant: a/b, keep: 1d}]", "tenant id"),
-        ("rules: [{tenant: a, keep: 1d}, {tenant: a, keep: 2d}]", "rule 2: there is another rule"),
+        (
+            "rules: [{tenant: a, keep: 1d}, {tenant: a, keep: 2d}]",
+            "rule 2: there is another rule",
+        ),
         ("rules: [{match: '{', keep: 1d}]", "selector"),
         ("keep: 10d\n  rules: [{match: up, keep: 20d}]", "can only shorten"),
-        ("rules: [{tenant: a, keep: 10d}, {match: up, keep: 20d}]", "of tenant `a` goes after 10d"),
+        (
+            "rules: [{tenant: a, keep: 10d}, {match: up, keep: 20d}]",
+            "of tenant `a` goes after 10d",
+        ),
     ] {
         let refused = retention(&format!("retention:\n  {yaml}\n")).unwrap_err().to_string();
         assert!(refused.contains(reason), "{yaml}: {refused}");
@@ -70,10 +82,16 @@ fn rules_that_cannot_mean_what_they_say_are_refused() {
 fn a_rule_has_the_same_id_for_ever() {
     let id = |yaml: &str| retention(yaml).unwrap().rules()[0].id.clone();
     let first = id("retention: {rules: [{tenant: a, match: '{job=\"x\", b!~\"y\"}', keep: 30d}]}");
-    assert_eq!(first, id("retention: {rules: [{tenant: a, match: '{b!~\"y\",job=\"x\"}', keep: 720h}]}"));
+    assert_eq!(
+        first,
+        id("retention: {rules: [{tenant: a, match: '{b!~\"y\",job=\"x\"}', keep: 720h}]}")
+    );
     // Entries of parts have it.
-    assert_eq!(first, "PINNED");
-    for other in ["tenant: b, match: '{job=\"x\", b!~\"y\"}', keep: 30d", "match: '{job=\"x\", b!~\"y\"}', keep: 30d"] {
+    assert_eq!(first, "453aa8252e56f81c");
+    for other in [
+        "tenant: b, match: '{job=\"x\", b!~\"y\"}', keep: 30d",
+        "match: '{job=\"x\", b!~\"y\"}', keep: 30d",
+    ] {
         assert_ne!(first, id(&format!("retention: {{rules: [{{{other}}}]}}")));
     }
 }
@@ -86,10 +104,19 @@ async fn each_tenant_has_its_own_limit() {
     let retention = unguarded("keep: 30d, rules: [{tenant: b, keep: 50d}]");
     let expired = expire_now(&archive, &retention).await;
     assert_eq!(expired.parts, 1);
-    assert_eq!(archive.live().await, BTreeSet::from([older, young]).into_iter().collect::<Vec<_>>());
-    assert_eq!(expire_now(&archive, &retention).await, Expired::default(), "once is enough");
+    assert_eq!(
+        archive.live().await,
+        BTreeSet::from([older, young]).into_iter().collect::<Vec<_>>()
+    );
+    assert_eq!(
+        expire_now(&archive, &retention).await,
+        Expired::default(),
+        "once is enough"
+    );
     // It comes back until it is deleted.
-    let undone = undo(&archive.catalog, Target::Root(expired.root.unwrap() - 1), NOW_MS).await.unwrap();
+    let undone = undo(&archive.catalog, Target::Root(expired.root.unwrap() - 1), NOW_MS)
+        .await
+        .unwrap();
     assert_eq!(undone.reasons.keys().collect::<Vec<_>>(), [&Removal::Expired]);
     assert!(undone.would_go_again() && archive.live().await.contains(&old));
 }
@@ -114,10 +141,21 @@ async fn a_flush_goes_when_all_its_tenants_let_it_go() {
         .flush(&[("a", "x", times(day, 5)), ("b", "x", times(day, 5))], at)
         .await;
     let one = archive.flush(&[("a", "x", times(day, 5))], at).await;
-    assert_eq!(expire_now(&archive, &unguarded("keep: 30d, rules: [{tenant: b, keep: 100d}]")).await.parts, 1);
+    assert_eq!(
+        expire_now(&archive, &unguarded("keep: 30d, rules: [{tenant: b, keep: 100d}]"))
+            .await
+            .parts,
+        1
+    );
     assert_eq!(archive.live().await, [both]);
     assert_ne!(both, one);
-    assert_eq!(expire_now(&archive, &unguarded("rules: [{tenant: a, keep: 1d}]")).await.parts, 0, "b is for ever");
+    assert_eq!(
+        expire_now(&archive, &unguarded("rules: [{tenant: a, keep: 1d}]"))
+            .await
+            .parts,
+        0,
+        "b is for ever"
+    );
     assert_eq!(expire_now(&archive, &unguarded("keep: 30d")).await.parts, 1);
 }
 
@@ -140,14 +178,27 @@ async fn more_than_a_tenth_waits_for_a_person() {
     }
     let metrics = RetentionMetrics::default();
     let mild = retention("retention: {keep: 19d}").unwrap();
-    let expired = expire(&archive.catalog, &mild, &metrics, Consent::Missing, NOW_MS).await.unwrap();
+    let expired = expire(&archive.catalog, &mild, &metrics, Consent::Missing, NOW_MS)
+        .await
+        .unwrap();
     assert_eq!(expired.parts, 1);
     let harsh = retention("retention: {keep: 10d}").unwrap();
-    let refused = expire(&archive.catalog, &harsh, &metrics, Consent::Missing, NOW_MS).await.unwrap_err();
-    assert!(refused.is_guard() && refused.to_string().contains("compactor retention --yes"), "{refused}");
+    let refused = expire(&archive.catalog, &harsh, &metrics, Consent::Missing, NOW_MS)
+        .await
+        .unwrap_err();
+    assert!(
+        refused.is_guard() && refused.to_string().contains("compactor retention --yes"),
+        "{refused}"
+    );
     assert!(metrics.refused_bytes.get() > 0);
-    assert_eq!(archive.live().await.len() as u64, 20 - expired.parts, "nothing of it was done");
-    let expired = expire(&archive.catalog, &harsh, &metrics, Consent::Given, NOW_MS).await.unwrap();
+    assert_eq!(
+        archive.live().await.len() as u64,
+        20 - expired.parts,
+        "nothing of it was done"
+    );
+    let expired = expire(&archive.catalog, &harsh, &metrics, Consent::Given, NOW_MS)
+        .await
+        .unwrap();
     assert!(expired.parts >= 8 && metrics.refused_bytes.get() == 0);
 }
 
@@ -182,7 +233,9 @@ async fn a_rule_for_some_series_is_due_for_whole_old_days_once() {
     let archive = Archive::new();
     let (old, young) = (old_day(&archive, "a", 40).await, old_day(&archive, "a", 30).await);
     let other = old_day(&archive, "b", 40).await;
-    let flushed = archive.flush(&[("a", "debug", times(TODAY - 40, 5))], NOW_MS - 39 * DAY_MS).await;
+    let flushed = archive
+        .flush(&[("a", "debug", times(TODAY - 40, 5))], NOW_MS - 39 * DAY_MS)
+        .await;
     let retention = retention("retention: {rules: [{tenant: a, match: '{job=\"debug\"}', keep: 30d}]}").unwrap();
     let live = archive.catalog.live().await.unwrap();
     // The day that ended 29 and a half days ago is not due as a whole.
@@ -198,8 +251,13 @@ async fn a_rule_for_some_series_is_due_for_whole_old_days_once() {
     let rules = std::slice::from_ref(due);
     let refused = estimate_rules(&archive.catalog, &live, rules, &retention, Consent::Missing).await;
     assert!(refused.unwrap_err().is_guard());
-    let estimate = estimate_rules(&archive.catalog, &live, rules, &retention, Consent::Given).await.unwrap();
-    assert_eq!((estimate.of, estimate.bytes), (live.bytes(), live.by_ulid()[&old].bytes() / 2));
+    let estimate = estimate_rules(&archive.catalog, &live, rules, &retention, Consent::Given)
+        .await
+        .unwrap();
+    assert_eq!(
+        (estimate.of, estimate.bytes),
+        (live.bytes(), live.by_ulid()[&old].bytes() / 2)
+    );
 }
 
 proptest! {

@@ -18,7 +18,9 @@ async fn three_parts() -> (Archive, [Ulid; 3]) {
 }
 
 async fn run(archive: &Archive, bytes: u64, now_ms: i64) -> Scrubbed {
-    scrub(&archive.catalog, bytes, &ScrubMetrics::default(), now_ms).await.unwrap()
+    scrub(&archive.catalog, bytes, &ScrubMetrics::default(), now_ms)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -34,7 +36,12 @@ async fn the_part_that_waits_longest_is_read_first() {
     assert_eq!(read, [NOW_MS, NOW_MS + 1, NOW_MS + 2]);
     // Few objects stay, however often it is written.
     run(&archive, u64::MAX, NOW_MS + 9).await;
-    assert_eq!(std::fs::read_dir(archive.path().join("_archive/scrub")).unwrap().count(), 2);
+    assert_eq!(
+        std::fs::read_dir(archive.path().join("_archive/scrub"))
+            .unwrap()
+            .count(),
+        2
+    );
 }
 
 #[tokio::test]
@@ -52,7 +59,10 @@ async fn any_flipped_bit_is_found_and_the_rest_goes_on() {
         let live = archive.catalog.live().await.unwrap();
         let listed = &live.root().unwrap().quarantined;
         assert_eq!((listed.len(), &listed[0].part), (1, &parts[victim].to_string()));
-        assert!(run(&archive, u64::MAX, NOW_MS + 1).await.damaged.is_empty(), "it is told once");
+        assert!(
+            run(&archive, u64::MAX, NOW_MS + 1).await.damaged.is_empty(),
+            "it is told once"
+        );
     }
 }
 
@@ -67,12 +77,18 @@ async fn files_that_are_gone_or_cut_are_damage() {
     let metrics = ScrubMetrics::default();
     let scrubbed = scrub(&archive.catalog, u64::MAX, &metrics, NOW_MS).await.unwrap();
     let reasons: Vec<&str> = scrubbed.damaged.iter().map(|(_, reason)| reason.as_str()).collect();
-    assert!(reasons[0].contains("it is gone") && reasons[1].contains("bytes, it was written with"), "{reasons:?}");
+    assert!(
+        reasons[0].contains("it is gone") && reasons[1].contains("bytes, it was written with"),
+        "{reasons:?}"
+    );
     let mut exposed = Metrics::new("compactor");
     metrics.register(exposed.registry());
     let text = exposed.expose(Exposition::Text);
     assert!(text.contains("emberkeep_scrub_damaged_parts_total 2\n"), "{text}");
-    assert!(text.contains("emberkeep_scrub_oldest_unverified_age_seconds 0"), "{text}");
+    assert!(
+        text.contains("emberkeep_scrub_oldest_unverified_age_seconds 0"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -95,7 +111,11 @@ fn a_budget_grows_with_time_up_to_a_day_and_pays_its_debts() {
     budget.spend(400, 40 * DAY_MS);
     assert_eq!(budget.left(40 * DAY_MS), 600);
     budget.spend(1600, 40 * DAY_MS);
-    assert_eq!(budget.left(41 * DAY_MS), 0, "a part larger than the budget is paid by the next days");
+    assert_eq!(
+        budget.left(41 * DAY_MS),
+        0,
+        "a part larger than the budget is paid by the next days"
+    );
     assert_eq!(budget.left(41 * DAY_MS + DAY_MS / 2), 500);
     // Questions at short intervals do not lose what is less than a byte.
     let mut slow = Budget::new(1, 0);

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use emberkeep_archive::{
-    ArchiveError, FileKind, ObjectStore, PartEntry, PartInfo, PartOrigin, PartReader, PartSettings, PartWriter, ScanKinds,
-    ScanQuery, Ulid, WalRange, names,
+    ArchiveError, FileKind, ObjectStore, PartEntry, PartInfo, PartOrigin, PartReader, PartSettings, PartWriter,
+    ScanKinds, ScanQuery, Ulid, WalRange, names,
 };
 use emberkeep_fuzz::{Bound, Input, Target};
 use emberkeep_model::{MatchOp, Matcher, SeriesRuns, TenantId, TimeRange};

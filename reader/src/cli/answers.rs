@@ -73,7 +73,13 @@ mod tests {
         let none = flags(&[]).expect("no flags are needed");
         assert!(none.replica_labels().is_empty());
         assert_eq!(none.look().missing_heads, MissingHeads::Fail);
-        assert_eq!((none.look().refresh_interval.as_secs(), none.look().max_staleness.as_secs()), (0, 60));
+        assert_eq!(
+            (
+                none.look().refresh_interval.as_secs(),
+                none.look().max_staleness.as_secs()
+            ),
+            (0, 60)
+        );
         let all = flags(&[
             "--dedup.replica-label=replica",
             "--dedup.replica-label=zone",

@@ -4,18 +4,18 @@
 //! client with its reason. It must never widen what was asked for, nor ignore a part of it that it does not understand.
 
 use axum::body::to_bytes;
-use axum::extract::Request;
 use axum::extract::Query as UrlQuery;
+use axum::extract::Request;
 use axum::http::header;
 use emberkeep_model::{MatchOp, Matcher, TenantId, TimeRange};
 use emberkeep_proto::content::{ReadResponseType, check_content_encoding};
 use emberkeep_proto::read::{self as wire, ReadRequest};
 use emberkeep_service::problem::chain;
 
-use emberkeep_model::excerpt::{QUOTED_BYTES_MAX, excerpt};
 use crate::scan::Query;
 use crate::tenant::tenant_of;
 use crate::{ReaderError, ReplicaLabels, Selection};
+use emberkeep_model::excerpt::{QUOTED_BYTES_MAX, excerpt};
 
 /// Bound of the compressed and of the decompressed body.
 const BODY_BYTES_MAX: usize = 32 << 20;

@@ -117,7 +117,8 @@ impl Cursor {
         self.rows.extend(floats.map(|(i, &time)| (time, Place::Float(i))));
         if !self.runs.histograms.is_empty() {
             let histograms = self.runs.histograms.timestamps().iter().enumerate();
-            self.rows.extend(histograms.map(|(i, &time)| (time, Place::Histogram(i))));
+            self.rows
+                .extend(histograms.map(|(i, &time)| (time, Place::Histogram(i))));
             // A settled series has one row for each time.
             self.rows.sort_unstable_by_key(|&(time, _)| time);
         }

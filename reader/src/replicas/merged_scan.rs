@@ -48,11 +48,7 @@ impl MergedScan {
     ///
     /// # Errors
     /// When a source cannot be read, or there are too many replicas.
-    pub(crate) async fn open(
-        opened: &Opened,
-        names: &ReplicaLabels,
-        part_limit: usize,
-    ) -> Result<Self, ReaderError> {
+    pub(crate) async fn open(opened: &Opened, names: &ReplicaLabels, part_limit: usize) -> Result<Self, ReaderError> {
         let plans = plan::streams(opened, names, part_limit).await?;
         let cursors = opened.parts().saturating_mul(plans.len());
         let mut streams = Vec::with_capacity(plans.len());

@@ -115,7 +115,7 @@ impl Stream {
 impl SomeSeries for Stream {
     fn has(&self, labels: &Labels) -> bool {
         let is_of_count = |count: usize| self.names.without(labels).len() == count;
-        self.names.replica(labels) == self.replica && self.labels.is_none_or(is_of_count)
+        self.names.is_of(labels, &self.replica) && self.labels.is_none_or(is_of_count)
     }
 }
 

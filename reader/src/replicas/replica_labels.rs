@@ -25,7 +25,10 @@ impl ReplicaLabels {
         let mut names: Vec<String> = names.into_iter().collect();
         names.sort_unstable();
         names.dedup();
-        match names.iter().find(|name| name.is_empty() || *name == Labels::METRIC_NAME) {
+        match names
+            .iter()
+            .find(|name| name.is_empty() || *name == Labels::METRIC_NAME)
+        {
             Some(name) => Err(ReaderError::Bad(format!("`{name}` cannot be a replica label"))),
             None => Ok(Self { names: names.into() }),
         }
@@ -61,6 +64,12 @@ impl ReplicaLabels {
         Replica(self.names.iter().map(|name| labels.value_of(name).to_owned()).collect())
     }
 
+    /// Whether a series is of a replica.
+    pub(super) fn is_of(&self, labels: &Labels, replica: &Replica) -> bool {
+        let mut pairs = self.names.iter().zip(&replica.0);
+        pairs.all(|(name, value)| labels.value_of(name) == value)
+    }
+
     /// What only series of a replica satisfy.
     pub(super) fn matchers(&self, replica: &Replica) -> Result<Vec<Matcher>, ReaderError> {
         let pairs = self.names.iter().zip(&replica.0);
@@ -92,6 +101,14 @@ mod tests {
         assert_eq!(replicas.without(&series).to_string(), r#"{__name__="up", x="y"}"#);
         let replica = replicas.replica(&series);
         assert_eq!(replica, Replica(vec!["a".to_owned(), String::new()]));
-        assert!(replicas.matchers(&replica).unwrap().iter().all(|m| m.matches_labels(&series)));
+        assert!(replicas.is_of(&series, &replica));
+        assert!(!replicas.is_of(&series, &Replica(vec!["a".to_owned(), "z".to_owned()])));
+        assert!(
+            replicas
+                .matchers(&replica)
+                .unwrap()
+                .iter()
+                .all(|m| m.matches_labels(&series))
+        );
     }
 }

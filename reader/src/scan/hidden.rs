@@ -101,11 +101,7 @@ impl Hidden {
 
     /// Whether every row from `first` to `last`, both included, is hidden. Of no time at all nothing is.
     pub(crate) fn covers(&self, first: i64, last: i64) -> bool {
-        first <= last
-            && self
-                .0
-                .iter()
-                .any(|range| range.start <= first && last < range.end)
+        first <= last && self.0.iter().any(|range| range.start <= first && last < range.end)
     }
 
     /// The positions from `from` on whose times are not hidden, as ranges; none when that is all of them.

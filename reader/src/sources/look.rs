@@ -96,7 +96,11 @@ impl Sources {
             MissingHeads::LeaveOut => {
                 self.metrics.partial();
                 if self.told.is_time() {
-                    tracing::warn!(head = head.name, error = error.told(), "an answer is partial: a head is left out");
+                    tracing::warn!(
+                        head = head.name,
+                        error = error.told(),
+                        "an answer is partial: a head is left out"
+                    );
                 }
                 Ok(Some(head.name))
             }
@@ -125,7 +129,10 @@ async fn ask(
 /// Whether all that the head holds is newer than the range, by the word of the list.
 fn is_outside(head: &ListedHead, range: TimeRange) -> bool {
     let now_ms = SystemClock.now_ms();
-    let holds_from = head.holds_from.as_deref().and_then(|text| time_expr::parse(text, now_ms).ok());
+    let holds_from = head
+        .holds_from
+        .as_deref()
+        .and_then(|text| time_expr::parse(text, now_ms).ok());
     holds_from.is_some_and(|from| range.end <= from)
 }
 

@@ -8,9 +8,10 @@ use emberkeep_archive::{Catalog, CountingStore, StoreOperation, fold, fresh_nonc
 use emberkeep_model::head::HeadKinds;
 use emberkeep_model::{TenantId, TimeRange};
 use emberkeep_reader::{
-    HeadRoster, HeadSource, LookSettings, MissingHeads, Query, Reader, ReaderError, ReaderMetrics, ReaderSettings, Selection,
-    Sources,
+    HeadRoster, HeadSource, LookSettings, MissingHeads, Query, Reader, ReaderError, ReaderMetrics, ReaderSettings,
+    Selection, Sources,
 };
+use emberkeep_service::clock::{Clock, SystemClock};
 use prometheus_client::registry::Registry;
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -64,7 +65,12 @@ async fn a_look_is_two_listings_and_one_read_of_what_is_new() {
     archive.flush(&rows(2)).await;
     let (store, traffic) = CountingStore::wrap(Arc::clone(&archive.store));
     let sources = Sources::new(store, Vec::new());
-    let spent = || (traffic.requests(StoreOperation::List), traffic.requests(StoreOperation::Get));
+    let spent = || {
+        (
+            traffic.requests(StoreOperation::List),
+            traffic.requests(StoreOperation::Get),
+        )
+    };
     sources.view().await.unwrap();
     assert_eq!(spent(), (2, 2), "the root and the record above it");
     sources.view().await.unwrap();
@@ -89,11 +95,23 @@ async fn a_young_look_is_used_again_unless_a_head_has_committed_more() {
     alone.look(&everything(), HeadKinds::Samples).await.unwrap();
     alone.look(&everything(), HeadKinds::Samples).await.unwrap();
     assert_eq!(traffic.requests(StoreOperation::List), 2);
-    assert!(ahead.look(&everything(), HeadKinds::Samples).await.is_err(), "commit 2 does not exist");
+    assert!(
+        ahead.look(&everything(), HeadKinds::Samples).await.is_err(),
+        "commit 2 does not exist"
+    );
     archive.flush(&rows(2)).await;
     let look = ahead.look(&everything(), HeadKinds::Samples).await.unwrap();
     assert_eq!(look.view.parts.len(), 2);
-    assert_eq!(alone.look(&everything(), HeadKinds::Samples).await.unwrap().view.parts.len(), 1);
+    assert_eq!(
+        alone
+            .look(&everything(), HeadKinds::Samples)
+            .await
+            .unwrap()
+            .view
+            .parts
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -109,7 +127,10 @@ async fn the_last_look_is_used_for_a_while_when_the_catalog_cannot_be_read() {
         };
         Sources::with_settings(archive.store.clone(), Vec::new(), settings, metrics.clone())
     };
-    let (patient, strict) = (sources(Duration::from_secs(3_600), &metrics), sources(Duration::ZERO, &metrics));
+    let (patient, strict) = (
+        sources(Duration::from_secs(3_600), &metrics),
+        sources(Duration::ZERO, &metrics),
+    );
     patient.view().await.unwrap();
     strict.view().await.unwrap();
     let log = archive.directory.path().join("_archive/log");
@@ -118,8 +139,14 @@ async fn the_last_look_is_used_for_a_while_when_the_catalog_cannot_be_read() {
     std::os::unix::fs::symlink(&log, &log).unwrap();
     assert_eq!(patient.view().await.unwrap().parts.len(), 1);
     let error = strict.view().await.unwrap_err();
-    assert!(matches!(&error, ReaderError::Unavailable(why) if why.contains("--catalog.max-staleness")), "{error}");
-    assert!(sources(Duration::from_secs(3_600), &metrics).view().await.is_err(), "there is no look to fall back on");
+    assert!(
+        matches!(&error, ReaderError::Unavailable(why) if why.contains("--catalog.max-staleness")),
+        "{error}"
+    );
+    assert!(
+        sources(Duration::from_secs(3_600), &metrics).view().await.is_err(),
+        "there is no look to fall back on"
+    );
     let text = text_of(&registry);
     for line in [
         "reader_catalog_looks_total 2\n",
@@ -137,7 +164,10 @@ async fn a_head_that_is_down_fails_queries_unless_partial_answers_are_allowed() 
     archive.flush(&rows(1)).await;
     let heads = || vec![TestHead::source(rows(2), archive.committed()), down()];
     let strict = archive.reader(heads(), ReaderSettings::default());
-    assert!(matches!(strict.scan(&everything()).await, Err(ReaderError::Unavailable(_))));
+    assert!(matches!(
+        strict.scan(&everything()).await,
+        Err(ReaderError::Unavailable(_))
+    ));
 
     let mut registry = Registry::default();
     let partial = looking(LookSettings {
@@ -159,7 +189,14 @@ async fn a_head_that_is_down_fails_queries_unless_partial_answers_are_allowed() 
         "metadata",
         "status/cardinality?start=0",
     ] {
-        let text = client().get(format!("{url}/api/v1/{path}")).send().await.unwrap().text().await.unwrap();
+        let text = client()
+            .get(format!("{url}/api/v1/{path}"))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
         let answer: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(answer["status"], "success", "{path}: {text}");
         assert!(answer["warnings"].to_string().contains("head 2"), "{path}: {text}");
@@ -183,14 +220,31 @@ async fn a_head_that_is_down_is_not_missed_where_it_holds_nothing() {
     let list = archive.directory.path().join("heads");
     fs::write(&list, format!("{closed} holds-from=2026-01-01T00:00:00Z\n")).unwrap();
     let roster = HeadRoster::new(&[], Some(list), None).unwrap();
-    let reader = Reader::new(archive.store.clone(), roster, ReaderSettings::default(), ReaderMetrics::default());
+    let reader = Reader::new(
+        archive.store.clone(),
+        roster,
+        ReaderSettings::default(),
+        ReaderMetrics::default(),
+    );
     let query = |start, end| Query {
         range: TimeRange { start, end },
         ..everything()
     };
-    assert!(reader.scan(&query(0, 1_000)).await.unwrap().next().await.unwrap().is_some());
+    assert!(
+        reader
+            .scan(&query(0, 1_000))
+            .await
+            .unwrap()
+            .next()
+            .await
+            .unwrap()
+            .is_some()
+    );
     let error = reader.scan(&query(0, 1_767_225_600_001)).await.unwrap_err();
-    assert!(matches!(&error, ReaderError::Unavailable(why) if why.contains(&closed)), "{error}");
+    assert!(
+        matches!(&error, ReaderError::Unavailable(why) if why.contains(&closed)),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -200,14 +254,22 @@ async fn a_long_read_holds_a_pin_and_takes_it_away() {
     let sources = Sources::new(archive.store.clone(), Vec::new());
     let pins = || {
         let found = fs::read_dir(archive.directory.path().join("_archive/pins"));
-        found.map_or(0, |found| found.filter(|entry| entry.as_ref().unwrap().path().is_file()).count())
+        found.map_or(0, |found| {
+            found.filter(|entry| entry.as_ref().unwrap().path().is_file()).count()
+        })
     };
-    let early = sources.pinned_look(&everything(), HeadKinds::Samples, "a test").await.unwrap();
+    let early = sources
+        .pinned_look(&everything(), HeadKinds::Samples, "a test")
+        .await
+        .unwrap();
     assert!(!early.is_pinned(), "before the first root nothing is ever removed");
     early.release().await;
     let catalog = Catalog::new(Arc::clone(&archive.store));
     fold(&*archive.store, &catalog, &fresh_nonce(), 1).await.unwrap();
-    let pinned = sources.pinned_look(&everything(), HeadKinds::Samples, "a test").await.unwrap();
+    let pinned = sources
+        .pinned_look(&everything(), HeadKinds::Samples, "a test")
+        .await
+        .unwrap();
     assert!(pinned.is_pinned() && pinned.look.view.root_n == 1);
     assert_eq!(pins(), 1);
     pinned.release().await;
@@ -220,13 +282,20 @@ async fn a_moment_of_the_past_is_without_heads_and_what_came_later() {
     let catalog = Catalog::new(Arc::clone(&archive.store));
     for at in [1_000, 2_000] {
         archive.flush(&rows(at)).await;
-        fold(&*archive.store, &catalog, &fresh_nonce(), emberkeep_model::now_ms_from(std::time::SystemTime::now()) + at)
-            .await
-            .unwrap();
+        let made_at = SystemClock.now_ms() + at;
+        fold(&*archive.store, &catalog, &fresh_nonce(), made_at).await.unwrap();
     }
     let roots = catalog.retained_roots().await.unwrap();
-    let first = catalog.at_root(roots.last().unwrap().n).await.unwrap().root_created_at.unwrap();
-    let sources = Sources::new(archive.store.clone(), vec![TestHead::source(rows(3), archive.committed())]);
+    let first = catalog
+        .at_root(roots.last().unwrap().n)
+        .await
+        .unwrap()
+        .root_created_at
+        .unwrap();
+    let sources = Sources::new(
+        archive.store.clone(),
+        vec![TestHead::source(rows(3), archive.committed())],
+    );
     let look = sources.look_as_of(first).await.unwrap();
     assert_eq!((look.heads.len(), look.view.parts.len()), (0, 1));
     assert!(sources.look_as_of(first - 1).await.is_err());

@@ -24,7 +24,9 @@ struct Deletion {
 impl Deletion {
     fn matchers(&self) -> Vec<Matcher> {
         let matchers = self.matchers.iter();
-        matchers.map(|&(name, op, value)| Matcher::new(name, op, value).unwrap()).collect()
+        matchers
+            .map(|&(name, op, value)| Matcher::new(name, op, value).unwrap())
+            .collect()
     }
 
     fn mask(&self) -> Mask {
@@ -49,7 +51,10 @@ impl Deletion {
             Row::Exemplar(exemplar) => exemplar.timestamp,
             Row::Metadata(_) | Row::Family(_) => return false,
         };
-        let range = TimeRange { start: self.from, end: self.to };
+        let range = TimeRange {
+            start: self.from,
+            end: self.to,
+        };
         tenant.as_str() == self.tenant && range.contains(at) && matches_all(&self.matchers(), labels)
     }
 }
@@ -118,7 +123,11 @@ async fn collect(mut scan: Scan) -> Series {
 
 #[test]
 fn what_is_deleted_is_as_if_it_had_never_been_received() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let config = Config {
         cases: 60,
         failure_persistence: None,
@@ -147,7 +156,10 @@ fn what_is_deleted_is_as_if_it_had_never_been_received() {
                 let reader = archive.reader(heads, ReaderSettings::default());
                 let query = Query {
                     tenant: TenantId::default(),
-                    range: TimeRange { start, end: start + length },
+                    range: TimeRange {
+                        start,
+                        end: start + length,
+                    },
                     selection: Selection::all(),
                 };
                 let all = before.iter().chain(&after).chain([&head]).flatten();
@@ -182,8 +194,16 @@ async fn a_series_that_is_hidden_whole_is_not_listed_and_its_metadata_neither() 
         let said = seen(MetricType::Gauge, &format!("of {name} {job}"), 10, 20);
         rows.push((tenant.clone(), series(name, job), Row::Metadata(said)));
     }
-    rows.push((tenant.clone(), series("a", ""), Row::Family(seen(MetricType::Gauge, "family a", 10, 20))));
-    rows.push((tenant.clone(), series("b", ""), Row::Family(seen(MetricType::Gauge, "family b", 10, 20))));
+    rows.push((
+        tenant.clone(),
+        series("a", ""),
+        Row::Family(seen(MetricType::Gauge, "family a", 10, 20)),
+    ));
+    rows.push((
+        tenant.clone(),
+        series("b", ""),
+        Row::Family(seen(MetricType::Gauge, "family b", 10, 20)),
+    ));
     archive.flush(&rows).await;
     let deletion = |matchers: Vec<(&'static str, MatchOp, &'static str)>, from, to| Deletion {
         tenant: "anonymous",
@@ -192,7 +212,11 @@ async fn a_series_that_is_hidden_whole_is_not_listed_and_its_metadata_neither() 
         to,
     };
     let masks = [
-        deletion(vec![("__name__", MatchOp::Equal, "a"), ("job", MatchOp::Equal, "x")], 0, 100),
+        deletion(
+            vec![("__name__", MatchOp::Equal, "a"), ("job", MatchOp::Equal, "x")],
+            0,
+            100,
+        ),
         deletion(vec![("__name__", MatchOp::Equal, "b")], i64::MIN, i64::MAX),
         // One row of it is left.
         deletion(vec![("job", MatchOp::Equal, "y")], 15, 100),
@@ -211,8 +235,15 @@ async fn a_series_that_is_hidden_whole_is_not_listed_and_its_metadata_neither() 
         assert!(scan.next_piece(&mut piece).await.unwrap());
         assert_eq!(piece.samples.timestamps, [10]);
         assert_eq!(scan.next_labels().await.unwrap(), None);
-        let families = reader.metadata(&query, FamilyFilter::Accepted(&|_| true)).await.unwrap();
-        let said: Vec<&str> = families.values().flat_map(|said| said.keys()).map(|said| said.help.as_str()).collect();
+        let families = reader
+            .metadata(&query, FamilyFilter::Accepted(&|_| true))
+            .await
+            .unwrap();
+        let said: Vec<&str> = families
+            .values()
+            .flat_map(|said| said.keys())
+            .map(|said| said.help.as_str())
+            .collect();
         assert_eq!(said, ["family a", "of a y"]);
     }
 }
@@ -221,7 +252,9 @@ async fn a_series_that_is_hidden_whole_is_not_listed_and_its_metadata_neither() 
 async fn a_part_that_was_written_under_a_mask_is_read_as_it_is() {
     let (mut archive, tenant) = (TestArchive::new(), TenantId::default());
     let series = labels(&[("__name__", "a")]);
-    archive.flush(&vec![(tenant.clone(), series.clone(), sample(10, 1.0))]).await;
+    archive
+        .flush(&vec![(tenant.clone(), series.clone(), sample(10, 1.0))])
+        .await;
     let everything = Deletion {
         tenant: "anonymous",
         matchers: Vec::new(),

@@ -29,7 +29,10 @@ fn choose(replicas: &[BTreeMap<i64, (usize, bool)>]) -> Vec<(usize, i64)> {
     loop {
         let last = given.last().map(|&(_, at)| at);
         let after = |replica: usize, bound: Option<i64>| {
-            replicas[replica].keys().copied().find(|&at| bound.is_none_or(|bound| at > bound))
+            replicas[replica]
+                .keys()
+                .copied()
+                .find(|&at| bound.is_none_or(|bound| at > bound))
         };
         let all = 0..replicas.len();
         let limit = last.map(|last| {
@@ -71,8 +74,18 @@ fn merged(raw: Series, names: &ReplicaLabels) -> Vec<(Labels, SeriesRuns)> {
     let merge = |replicas: Vec<SeriesRuns>| {
         let mut out = SeriesRuns::default();
         let times = |runs: &SeriesRuns| {
-            let floats = runs.samples.timestamps.iter().enumerate().map(|(i, &t)| (t, (i, false)));
-            let histograms = runs.histograms.timestamps().iter().enumerate().map(|(i, &t)| (t, (i, true)));
+            let floats = runs
+                .samples
+                .timestamps
+                .iter()
+                .enumerate()
+                .map(|(i, &t)| (t, (i, false)));
+            let histograms = runs
+                .histograms
+                .timestamps()
+                .iter()
+                .enumerate()
+                .map(|(i, &t)| (t, (i, true)));
             floats.chain(histograms).collect::<BTreeMap<_, _>>()
         };
         let lines: Vec<_> = replicas.iter().map(times).collect();
@@ -82,7 +95,10 @@ fn merged(raw: Series, names: &ReplicaLabels) -> Vec<(Labels, SeriesRuns)> {
                 (i, true) => out.histograms.push_row(replicas[replica].histograms.row(i)),
             }
         }
-        let exemplars: BTreeSet<_> = replicas.iter().flat_map(|runs| runs.exemplars.as_slice().to_vec()).collect();
+        let exemplars: BTreeSet<_> = replicas
+            .iter()
+            .flat_map(|runs| runs.exemplars.as_slice().to_vec())
+            .collect();
         out.exemplars = exemplars.into_iter().collect();
         out
     };
@@ -108,18 +124,34 @@ async fn collect(mut series: SeriesReader) -> Vec<(Labels, SeriesRuns)> {
 /// Series whose order changes when their replica label is taken off: it stands before, between, behind the others.
 fn series() -> impl Strategy<Value = Labels> {
     let value = |values: &'static [&'static str]| prop::sample::select(values.to_vec());
-    let parts = (value(&["m", "n"]), value(&["", "1", "2"]), value(&["", "a", "b", "c"]), value(&["", "x"]));
+    let parts = (
+        value(&["m", "n"]),
+        value(&["", "1", "2"]),
+        value(&["", "a", "b", "c"]),
+        value(&["", "x"]),
+    );
     parts.prop_map(|(name, before, replica, after)| {
-        labels(&[("__name__", name), ("job", before), ("replica", replica), ("zone", after)])
+        labels(&[
+            ("__name__", name),
+            ("job", before),
+            ("replica", replica),
+            ("zone", after),
+        ])
     })
 }
 
 /// Scrapes in a rhythm with gaps and jitter, and samples anywhere.
 fn times() -> impl Strategy<Value = Vec<i64>> {
-    let rhythm = (0..60i64, prop::sample::select(vec![10i64, 15, 30]), prop::collection::vec((0..8u8, 0..3i64), 0..40));
+    let rhythm = (
+        0..60i64,
+        prop::sample::select(vec![10i64, 15, 30]),
+        prop::collection::vec((0..8u8, 0..3i64), 0..40),
+    );
     let rhythm = rhythm.prop_map(|(offset, interval, scrapes)| {
         let times = scrapes.into_iter().enumerate().filter(|(_, (luck, _))| *luck > 0);
-        times.map(|(i, (_, jitter))| offset + i as i64 * interval + jitter).collect::<Vec<i64>>()
+        times
+            .map(|(i, (_, jitter))| offset + i as i64 * interval + jitter)
+            .collect::<Vec<i64>>()
     });
     prop_oneof![3 => rhythm, 1 => prop::collection::vec(0..600i64, 0..12)]
 }
@@ -141,13 +173,22 @@ fn rows() -> impl Strategy<Value = Rows> {
 
 #[test]
 fn replicas_are_merged_as_the_rule_says() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let config = Config {
         cases: 80,
         failure_persistence: None,
         ..Config::default()
     };
-    let strategy = (prop::collection::vec(rows(), 1..4), prop::option::of(rows()), 0..300i64, 1..600i64);
+    let strategy = (
+        prop::collection::vec(rows(), 1..4),
+        prop::option::of(rows()),
+        0..300i64,
+        1..600i64,
+    );
     TestRunner::new(config)
         .run(&strategy, |(parts, head, start, length)| {
             runtime.block_on(async {
@@ -155,11 +196,16 @@ fn replicas_are_merged_as_the_rule_says() {
                 for rows in &parts {
                     archive.flush(rows).await;
                 }
-                let heads = head.iter().map(|rows| TestHead::source(rows.clone(), archive.committed()));
+                let heads = head
+                    .iter()
+                    .map(|rows| TestHead::source(rows.clone(), archive.committed()));
                 let reader = archive.reader(heads.collect(), ReaderSettings::default());
                 let query = Query {
                     tenant: TenantId::default(),
-                    range: TimeRange { start, end: start + length },
+                    range: TimeRange {
+                        start,
+                        end: start + length,
+                    },
                     selection: Selection::all(),
                 };
                 let everything: Rows = parts.iter().chain(&head).flatten().cloned().collect();
@@ -277,17 +323,28 @@ async fn remote_read_merges_when_configured_or_asked_and_never_else() {
     for accepted in [STREAMED, SAMPLED] {
         let raw = read(&plain, "", accepted, &[]).await;
         assert_eq!(raw.len(), 2);
-        assert_eq!(read(&merging, "?dedup=false", accepted, &[]).await, raw, "both replicas exactly");
+        assert_eq!(
+            read(&merging, "?dedup=false", accepted, &[]).await,
+            raw,
+            "both replicas exactly"
+        );
         let merged = read(&merging, "", accepted, &[]).await;
         let (series, runs) = merged.first_key_value().unwrap();
-        assert_eq!((merged.len(), series), (1, &labels(&[("__name__", "up"), ("job", "x")])));
+        assert_eq!(
+            (merged.len(), series),
+            (1, &labels(&[("__name__", "up"), ("job", "x")]))
+        );
         assert_eq!(runs.samples.len(), 50);
         assert_eq!(read(&plain, "?replica_label=replica", accepted, &[]).await, merged);
         // Matchers see the label that the answer is without.
         let of_b = read(&merging, "", accepted, &[(0, "replica", "b")]).await;
         assert_eq!(of_b.first_key_value().unwrap().1.samples.timestamps[0], 7_000);
     }
-    let wrong = client().post(format!("{plain}/api/v1/read?dedup=perhaps")).send().await.unwrap();
+    let wrong = client()
+        .post(format!("{plain}/api/v1/read?dedup=perhaps"))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
 }
 
@@ -295,7 +352,14 @@ async fn remote_read_merges_when_configured_or_asked_and_never_else() {
 async fn the_api_merges_too() {
     let (_archive, url) = server(configured()).await;
     let get = async |path: &str| -> Value {
-        let text = client().get(format!("{url}/api/v1/{path}")).send().await.unwrap().text().await.unwrap();
+        let text = client()
+            .get(format!("{url}/api/v1/{path}"))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
         serde_json::from_str::<Value>(&text).unwrap()["data"].take()
     };
     assert_eq!(get("series?match[]=up").await, json!([{"__name__": "up", "job": "x"}]));
@@ -307,7 +371,10 @@ async fn the_api_merges_too() {
     let exemplars = get("query_exemplars?query=up").await;
     assert_eq!(exemplars.as_array().unwrap().len(), 1);
     assert_eq!(exemplars[0]["exemplars"].as_array().unwrap().len(), 1, "{exemplars}");
-    assert_eq!(get("status/cardinality?start=0").await["headStats"]["numSeries"], json!(2));
+    assert_eq!(
+        get("status/cardinality?start=0").await["headStats"]["numSeries"],
+        json!(2)
+    );
 }
 
 #[tokio::test]
@@ -338,7 +405,10 @@ async fn long_series_of_replicas_come_in_pieces() {
     for (replica, offset) in [("a", 0), ("b", 7_000)] {
         for name in ["first", "second"] {
             let series = labels(&[("__name__", name), ("replica", replica)]);
-            let rows: Rows = run(offset).into_iter().map(|row| (TenantId::default(), series.clone(), row)).collect();
+            let rows: Rows = run(offset)
+                .into_iter()
+                .map(|row| (TenantId::default(), series.clone(), row))
+                .collect();
             archive.flush(&rows).await;
         }
     }
@@ -353,10 +423,16 @@ async fn long_series_of_replicas_come_in_pieces() {
     assert!(series.next_series().await.unwrap().is_some());
     assert!(series.next_piece(&mut piece).await.unwrap());
     assert!(piece.len() < 20_000, "{}", piece.len());
-    assert_eq!(series.next_series().await.unwrap(), Some(labels(&[("__name__", "second")])));
+    assert_eq!(
+        series.next_series().await.unwrap(),
+        Some(labels(&[("__name__", "second")]))
+    );
     let mut count = 0;
     while series.next_piece(&mut piece).await.unwrap() {
-        assert!(piece.samples.timestamps.iter().all(|at| at % 15_000 == 0), "one replica alone");
+        assert!(
+            piece.samples.timestamps.iter().all(|at| at % 15_000 == 0),
+            "one replica alone"
+        );
         count += piece.len();
     }
     assert_eq!(count, 60_000);

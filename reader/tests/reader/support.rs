@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use emberkeep_archive::{
-    CommitRecord, Committed, FileKind, ObjectStore, PartEntry, PartInfo, PartOrigin, PartSettings, PartWriter, StoreConfig, Ulid,
-    WalRange, commit, names,
+    CommitRecord, Committed, FileKind, ObjectStore, PartEntry, PartInfo, PartOrigin, PartSettings, PartWriter,
+    StoreConfig, Ulid, WalRange, commit, names,
 };
 use emberkeep_model::head::{Head, HeadAnswer, HeadError, HeadKinds, HeadPosition, HeadQuery, HeadSeries};
 use emberkeep_model::{

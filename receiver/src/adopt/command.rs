@@ -104,7 +104,10 @@ fn told(flags: &AdoptFlags, adoption: &Adoption) -> String {
     let directory = flags.directory.display();
     let known = match adoption.known {
         0 => String::new(),
-        known => format!("{known} staged part(s) of receiver {} were in the archive already.\n", adoption.before),
+        known => format!(
+            "{known} staged part(s) of receiver {} were in the archive already.\n",
+            adoption.before
+        ),
     };
     let done = match &adoption.receiver {
         None => format!("Nothing was left to commit in `{directory}`.\n"),

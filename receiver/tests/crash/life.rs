@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::handler::Handler;
 use axum::routing::{MethodRouter, any_service};
-use emberkeep_archive::{DirectoryStore, ObjectStore};
+use emberkeep_archive::{DirectoryStore, Format, ObjectStore};
 use emberkeep_disk::{FileSystem, ForgetfulFs};
 use emberkeep_model::head::{HeadKinds, HeadQuery};
 use emberkeep_model::{TenantId, TimeRange};
@@ -103,6 +103,9 @@ impl Life {
         let started = runtime.block_on(async {
             let store = DirectoryStore::open(ground.store_fs.clone(), ARCHIVE).map_err(|error| error.to_string())?;
             let store: Arc<dyn ObjectStore> = Arc::new(store);
+            // Otherwise the receiver checks the store first: thousands of steps to crash at, none of them of interest here. When the disk
+            // fails it does so all the same, and that is as good.
+            let _ = Format::load_or_create(&*store, NOW).await;
             let called = fatal.clone();
             let components = Components {
                 fs: ground.local_fs.clone(),

@@ -52,6 +52,14 @@ pub struct QuotaConfig {
     pub bytes: Option<u64>,
 }
 
+/// `tables:` of the file.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TablesConfig {
+    /// Whether merged parts are published as Delta tables; absent = they are.
+    pub publish: Option<bool>,
+}
+
 /// `scrub:` of the file.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

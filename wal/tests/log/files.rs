@@ -105,7 +105,7 @@ fn without_files_a_new_segment_is_refused_until_there_are_some() {
             wal.append(record(0, len)).wait().unwrap();
             fs.leave(left);
             let (mut kept, mut refused) = (vec![0], 0);
-            for n in 1..16 {
+            for n in 1..60 {
                 match wal.append(record(n, len)).wait() {
                     Ok(_) => kept.push(n),
                     Err(error) => {
@@ -116,7 +116,7 @@ fn without_files_a_new_segment_is_refused_until_there_are_some() {
             }
             assert!(refused > 0, "{left} files last for ever");
             fs.leave(i64::MAX);
-            for n in 16..24 {
+            for n in 60..68 {
                 wal.append(record(n, len)).wait().unwrap();
                 kept.push(n);
             }

@@ -110,6 +110,30 @@ async fn a_receiver_that_stalled_past_a_collection_does_not_believe_its_success(
 }
 
 #[tokio::test]
+async fn a_number_that_a_twin_with_a_lower_epoch_used_and_that_is_collected_is_not_believed() {
+    let store = Arc::new(InMemory::new());
+    for seq in 1..=2 {
+        commit_one(&*store, "r", 1, seq).await;
+    }
+    fold(&*store, &Catalog::new(store.clone()), &fresh_nonce(), 0)
+        .await
+        .unwrap()
+        .unwrap();
+    // The twin goes on, so that its record 2 is not the newest one and goes; we have a higher epoch, and stalled before record 2.
+    commit_one(&*store, "r", 1, 3).await;
+    for seq in 1..=2 {
+        store.delete(&names::log_record("r", seq)).await.unwrap();
+    }
+    let ours = record_of("r", 2, 2, Ulid(9));
+    assert_eq!(
+        commit(&*store, &ours).await.unwrap(),
+        Committed::Outrun { watermark: 2 },
+        "nobody will ever read it"
+    );
+    assert_eq!(next_sequence(&*store, "r").await.unwrap().seq, 4);
+}
+
+#[tokio::test]
 async fn a_record_folded_before_the_check_is_still_a_success() {
     let store = Arc::new(InMemory::new());
     let record = record_of("r", 1, 1, Ulid(1));

@@ -30,7 +30,10 @@ fn a_late_part_waits_and_the_one_that_is_in_the_tables_stays() {
 fn parts_of_one_merge_are_disjoint_and_other_tenants_do_not_matter() {
     let (mut a, mut b) = (floats(1, 5, (0, 24)), floats(2, 5, (0, 24)));
     let c = part(3, "b!*'()", 5, (0, 24), &[FileKind::Series]);
-    assert_eq!(chosen(&[a.clone(), b.clone(), c.clone()], &[], &[]), BTreeSet::from([1, 3]));
+    assert_eq!(
+        chosen(&[a.clone(), b.clone(), c.clone()], &[], &[]),
+        BTreeSet::from([1, 3])
+    );
     (a.merge, b.merge) = (Some("m".to_owned()), Some("m".to_owned()));
     assert_eq!(chosen(&[a.clone(), b.clone(), c], &[], &[]), BTreeSet::from([1, 2, 3]));
     b.merge = Some("other".to_owned());
@@ -41,7 +44,10 @@ fn parts_of_one_merge_are_disjoint_and_other_tenants_do_not_matter() {
 fn exemplars_overlap_for_themselves() {
     let (a, b) = (floats(1, 5, (0, 2)), floats(2, 5, (2, 4)));
     assert_eq!(chosen(&[a.clone(), b.clone()], &[], &[]), BTreeSet::from([1, 2]));
-    let (a, b) = (with_exemplars(a, 5 * DAY, 5 * DAY + 9), with_exemplars(b, 5 * DAY + 9, 5 * DAY + 10));
+    let (a, b) = (
+        with_exemplars(a, 5 * DAY, 5 * DAY + 9),
+        with_exemplars(b, 5 * DAY + 9, 5 * DAY + 10),
+    );
     assert_eq!(chosen(&[a, b], &[], &[]), BTreeSet::from([1]));
 }
 

@@ -83,7 +83,10 @@ fn they_give_back_what_went_in_and_nothing_of_another_tenant() {
         }
         let (part, entry) = opened(&content, compaction("anonymous", 19_000)).await;
         assert_eq!(read_back(&part, &everything("anonymous"), 1000).await.unwrap(), content);
-        assert_eq!(read_back(&part, &everything("other"), 1000).await.unwrap(), AllContent::default());
+        assert_eq!(
+            read_back(&part, &everything("other"), 1000).await.unwrap(),
+            AllContent::default()
+        );
         let said = (entry.level, entry.day, entry.masks, entry.receiver);
         assert_eq!(said, (2, Some(19_000), 3, None));
     });
@@ -112,7 +115,13 @@ fn digests_are_those_of_the_rows() {
 #[test]
 fn rows_of_another_day_or_tenant_are_refused() {
     let labels = Labels::from_pairs([("__name__", "up")]).unwrap();
-    let at = |timestamp| runs(&Run::from_iter([Sample { timestamp, value: 1.0, start_timestamp: 0 }]));
+    let at = |timestamp| {
+        runs(&Run::from_iter([Sample {
+            timestamp,
+            value: 1.0,
+            start_timestamp: 0,
+        }]))
+    };
     for (tenant, timestamp, fits) in [
         ("anonymous", 0, true),
         ("anonymous", DAY_MS - 1, true),
@@ -146,7 +155,10 @@ fn every_file_says_where_it_comes_from() {
             let location = file.location().unwrap();
             let described = DescribedFile::read(&*store, &location, file.bytes).await.unwrap();
             assert_eq!((described.kind, described.rows), (file.kind, file.rows));
-            assert_eq!((described.min_time, described.max_time), (entry.min_time, entry.max_time));
+            assert_eq!(
+                (described.min_time, described.max_time),
+                (entry.min_time, entry.max_time)
+            );
             assert_eq!(described.info.origin, PartOrigin::Compacted(of.clone()));
             let tenants = (file.kind == FileKind::Series).then(|| entry.tenants.clone());
             assert_eq!(described.tenants, tenants);

@@ -9,7 +9,7 @@ use emberkeep_model::{
 };
 
 use super::super::PartReader;
-use super::compacted::{compaction, one_day};
+use super::compacted::one_day;
 use super::histograms::{histogram, many_histograms};
 use super::kinds::{AllContent, read_back};
 use super::{Files, everything, run_async};
@@ -158,7 +158,9 @@ fn compacted() -> AllContent {
     let tenant = TenantId::default();
     let labels = content.series.keys().next_back().unwrap().1.clone();
     content.metadata.add(&tenant, "up", None, &seen);
-    content.metadata.add(&tenant, labels.metric_name(), Some(&labels), &seen);
+    content
+        .metadata
+        .add(&tenant, labels.metric_name(), Some(&labels), &seen);
     content
 }
 

@@ -34,8 +34,14 @@ fn masked(content: &Content, mask: &Mask) -> Content {
         let hides = tenant.as_str() == mask.tenant && labels.metric_name() == "up";
         let (mut before, mut after) = (runs.clone(), runs.clone());
         if hides {
-            before.retain_range(TimeRange { start: i64::MIN, end: mask.from });
-            after.retain_range(TimeRange { start: mask.to, end: i64::MAX });
+            before.retain_range(TimeRange {
+                start: i64::MIN,
+                end: mask.from,
+            });
+            after.retain_range(TimeRange {
+                start: mask.to,
+                end: i64::MAX,
+            });
         } else {
             after = SeriesRuns::default();
         }
@@ -147,7 +153,10 @@ fn a_merge_of_merges_is_the_merge() {
         let parts = proptest::strategy::ValueTree::current(&parts.new_tree(&mut runner).unwrap());
         run_async(async {
             let bucket = Bucket::new();
-            let entries: Vec<_> = (1..).zip(&parts).map(|(number, part)| bucket.flush(number, part)).collect();
+            let entries: Vec<_> = (1..)
+                .zip(&parts)
+                .map(|(number, part)| bucket.flush(number, part))
+                .collect();
             let (hours, day) = (windows(&TENANTS, 2, 6), windows(&TENANTS, 12, 1));
             let at_once = bucket.merge(&job(entries.clone(), day.clone())).await.unwrap();
             let mut between = Vec::new();
@@ -155,7 +164,10 @@ fn a_merge_of_merges_is_the_merge() {
                 between.extend(bucket.merge(&job(pair.to_vec(), hours.clone())).await.unwrap().added);
             }
             let in_steps = bucket.merge(&job(between, day)).await.unwrap();
-            assert_eq!(bucket.read_all(&in_steps.added).await, bucket.read_all(&at_once.added).await);
+            assert_eq!(
+                bucket.read_all(&in_steps.added).await,
+                bucket.read_all(&at_once.added).await
+            );
         });
     }
 }

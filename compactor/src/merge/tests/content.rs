@@ -45,7 +45,13 @@ impl Content {
         self.series.entry(key).or_default().append(runs);
     }
 
-    pub(super) fn add_metadata(&mut self, tenant: &TenantId, family: &str, series: Option<&Labels>, seen: &SeenMetadata) {
+    pub(super) fn add_metadata(
+        &mut self,
+        tenant: &TenantId,
+        family: &str,
+        series: Option<&Labels>,
+        seen: &SeenMetadata,
+    ) {
         let key = (tenant.clone(), family.to_owned(), series.cloned());
         let times = self.metadata.entry((key, seen.metadata.clone()));
         let times = times.or_insert((seen.first_seen, seen.last_seen));
@@ -85,7 +91,10 @@ impl Content {
         let metadata = self.metadata.iter();
         let here = metadata.filter(|(((of, ..), _), times)| of == tenant && range.contains(times.0));
         inside.metadata = here.map(|(key, times)| (key.clone(), *times)).collect();
-        let with_metadata = inside.metadata.keys().filter_map(|((of, _, series), _)| Some((of.clone(), series.clone()?)));
+        let with_metadata = inside
+            .metadata
+            .keys()
+            .filter_map(|((of, _, series), _)| Some((of.clone(), series.clone()?)));
         for key in with_metadata.collect::<Vec<_>>() {
             inside.series.entry(key).or_default();
         }
@@ -98,7 +107,11 @@ impl Content {
 
     /// Writes settled rows and all metadata.
     pub(super) fn write<W: Write + Send>(&self, writer: &mut PartWriter<'_, W>) {
-        let mut families = self.metadata.iter().filter(|(((_, _, series), _), _)| series.is_none()).peekable();
+        let mut families = self
+            .metadata
+            .iter()
+            .filter(|(((_, _, series), _), _)| series.is_none())
+            .peekable();
         let seen = |metadata: &Metadata, times: &(i64, i64)| SeenMetadata {
             metadata: metadata.clone(),
             first_seen: times.0,
@@ -108,7 +121,10 @@ impl Content {
             while let Some((((of, family, _), metadata), times)) = families.next_if(|(((of, ..), _), _)| of <= tenant) {
                 writer.push_family(of, family, &[seen(metadata, times)]).unwrap();
             }
-            let own = self.metadata.iter().filter(|(((of, _, series), _), _)| of == tenant && series.as_ref() == Some(labels));
+            let own = self
+                .metadata
+                .iter()
+                .filter(|(((of, _, series), _), _)| of == tenant && series.as_ref() == Some(labels));
             let own: Vec<_> = own.map(|((_, metadata), times)| seen(metadata, times)).collect();
             if !runs.is_empty() || !own.is_empty() {
                 writer.push(tenant, labels, runs, &own).unwrap();
@@ -143,10 +159,12 @@ fn sample() -> impl Strategy<Value = Sample> {
         (0.1_f64 + 0.2).to_bits(),
         0xfff8_dead_beef_0001,
     ]);
-    (time(), bits, prop::sample::select(vec![0, 0, 7, i64::MIN])).prop_map(|(timestamp, bits, start_timestamp)| Sample {
-        timestamp,
-        value: f64::from_bits(bits),
-        start_timestamp,
+    (time(), bits, prop::sample::select(vec![0, 0, 7, i64::MIN])).prop_map(|(timestamp, bits, start_timestamp)| {
+        Sample {
+            timestamp,
+            value: f64::from_bits(bits),
+            start_timestamp,
+        }
     })
 }
 
@@ -185,7 +203,11 @@ fn runs() -> impl Strategy<Value = SeriesRuns> {
         }
         for (timestamp, value, label) in exemplars {
             let labels = Labels::from_pairs([("trace_id", format!("{label}").as_str())]).unwrap();
-            runs.exemplars.push(Exemplar { timestamp, value, labels });
+            runs.exemplars.push(Exemplar {
+                timestamp,
+                value,
+                labels,
+            });
         }
         runs.settle();
         runs
@@ -208,7 +230,16 @@ fn seen() -> impl Strategy<Value = SeenMetadata> {
 pub(super) fn content() -> impl Strategy<Value = Content> {
     let tenant = || prop::sample::select(vec!["anonymous", "team(2)"]).prop_map(|id| TenantId::parse(id).unwrap());
     let name = || prop::sample::select(vec!["up", "rss_bytes"]);
-    let series = prop::collection::vec((tenant(), name(), 0_usize..3, runs(), prop::collection::vec(seen(), 0..2)), 1..8);
+    let series = prop::collection::vec(
+        (
+            tenant(),
+            name(),
+            0_usize..3,
+            runs(),
+            prop::collection::vec(seen(), 0..2),
+        ),
+        1..8,
+    );
     let families = prop::collection::vec((tenant(), name(), seen()), 0..4);
     (series, families).prop_map(|(series, families)| {
         let mut content = Content::default();

@@ -20,7 +20,11 @@ fn all_kinds(hour: i64) -> Content {
                 value: minute as f64,
                 start_timestamp: 0,
             });
-            runs.histograms.push(hour * HOUR_MS + minute * 60_000 + 1, 0, &emberkeep_model::Histogram::default());
+            runs.histograms.push(
+                hour * HOUR_MS + minute * 60_000 + 1,
+                0,
+                &emberkeep_model::Histogram::default(),
+            );
         }
         runs.exemplars.push(emberkeep_model::Exemplar {
             timestamp: hour * HOUR_MS,
@@ -51,7 +55,12 @@ fn damage_of_any_file_names_part_and_file() {
         let path = bucket.path(&file.path);
         let whole = std::fs::read(&path).unwrap();
         let flipped: Vec<u8> = whole.iter().enumerate().map(|(i, b)| b ^ u8::from(i == 40)).collect();
-        for bytes in [&flipped[..], &whole[..whole.len() - 1], &[&whole[..], &[0]].concat(), &[]] {
+        for bytes in [
+            &flipped[..],
+            &whole[..whole.len() - 1],
+            &[&whole[..], &[0]].concat(),
+            &[],
+        ] {
             std::fs::write(&path, bytes).unwrap();
             let error = run_async(bucket.merge(&job(entries.clone(), windows(&["anonymous"], 2, 1)))).unwrap_err();
             let MergeError::BadInput { part, file: named, .. } = &error else {
@@ -69,7 +78,10 @@ fn a_file_that_does_not_fit_its_entry_is_bad() {
     let mut entries = two_parts(&bucket);
     let (first, rest) = entries.split_at_mut(1);
     // The samples of another part.
-    let (own, other) = (first[0].file(FileKind::Samples).unwrap().clone(), rest[0].files.iter_mut());
+    let (own, other) = (
+        first[0].file(FileKind::Samples).unwrap().clone(),
+        rest[0].files.iter_mut(),
+    );
     let swapped = other.into_iter().find(|file| file.kind == FileKind::Samples).unwrap();
     std::fs::copy(bucket.path(&own.path), bucket.path(&swapped.path)).unwrap();
     let path = swapped.path.clone();
@@ -87,7 +99,10 @@ fn an_input_that_is_gone_is_trouble_of_the_store() {
     let entries = two_parts(&bucket);
     std::fs::remove_file(bucket.path(&entries[0].file(FileKind::Series).unwrap().path)).unwrap();
     let error = run_async(bucket.merge(&job(entries, windows(&["anonymous"], 2, 1)))).unwrap_err();
-    assert!(matches!(&error, MergeError::Store(error) if error.is_not_found()), "{error}");
+    assert!(
+        matches!(&error, MergeError::Store(error) if error.is_not_found()),
+        "{error}"
+    );
 }
 
 #[test]
@@ -106,7 +121,10 @@ fn rows_outside_of_all_windows_are_never_lost_in_silence() {
     let entries = two_parts(&bucket);
     let mut job = job(entries, windows(&["anonymous"], 1, 1));
     let error = run_async(bucket.merge(&job)).unwrap_err();
-    assert!(matches!(&error, MergeError::Job(text) if text.contains("lie in no window")), "{error}");
+    assert!(
+        matches!(&error, MergeError::Job(text) if text.contains("lie in no window")),
+        "{error}"
+    );
     job.windows = windows(&["other"], 2, 1);
     let error = run_async(bucket.merge(&job)).unwrap_err();
     assert!(matches!(&error, MergeError::Job(_)), "{error}");

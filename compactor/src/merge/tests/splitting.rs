@@ -14,7 +14,9 @@ fn noise(series: usize, samples: i64, start: i64, step: i64) -> Content {
         let labels = Labels::from_pairs([("__name__", "noise"), ("n", format!("{number:05}").as_str())]).unwrap();
         let mut runs = SeriesRuns::default();
         for i in 0..samples {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             runs.samples.push(Sample {
                 timestamp: start + i * step,
                 value: f64::from_bits(random >> 2),
@@ -44,7 +46,11 @@ fn an_output_is_split_by_series_at_its_target() {
             assert!(entry.bytes() < job.target_bytes + (120 << 10), "{}", entry.bytes());
             assert_eq!(entry.merge, merge, "parts of one merge say so");
         }
-        let series: u64 = outcome.added.iter().map(|entry| entry.file(FileKind::Series).unwrap().rows).sum();
+        let series: u64 = outcome
+            .added
+            .iter()
+            .map(|entry| entry.file(FileKind::Series).unwrap().rows)
+            .sum();
         assert_eq!(series, 200, "no series is in two of them");
         assert_eq!(bucket.read_all(&outcome.added).await, content);
     });
@@ -60,7 +66,12 @@ fn late_data_of_many_windows_takes_several_passes() {
     run_async(async {
         let outcome = bucket.merge(&job).await.unwrap();
         assert_eq!(outcome.added.len(), 12);
-        assert!(outcome.added.iter().all(|entry| entry.merge.is_none() && entry.samples() == 40));
+        assert!(
+            outcome
+                .added
+                .iter()
+                .all(|entry| entry.merge.is_none() && entry.samples() == 40)
+        );
         assert_eq!((outcome.rows_read, outcome.rows_written), (480, 480));
         assert_eq!(bucket.read_all(&outcome.added).await, content);
     });

@@ -9,7 +9,7 @@ fn queries(accepted: &[i32], queries: Vec<ReadQuery>) -> Result<ReadQueries, Rea
         queries,
         accepted_response_types: accepted.to_vec(),
     };
-    ReadQueries::decode(message, &TenantId::default())
+    ReadQueries::decode(message, &TenantId::default(), ReplicaLabels::default())
 }
 
 #[test]
