@@ -13,7 +13,7 @@ use crate::wire;
 
 const KILLS: usize = 50;
 /// Samples of the requests of each sender, the next of which is sent as soon as the answer comes. Even ones speak 1.0, odd ones 2.0.
-const SENDERS: [usize; 4] = [2_000, 2_000, 200, 200];
+const SENDERS: [usize; 4] = [400, 400, 40, 40];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_kills_at_full_load_lose_nothing_acknowledged() -> Result<()> {
