@@ -218,6 +218,9 @@ pub(crate) async fn send(url: String, mut template: Template, ledger: Arc<Ledger
     let _ = wire::client();
     let client = reqwest::Client::builder().build().context("plain settings")?;
     let sender = template.sender;
+    // What was refused is sent again at this pace, as senders do.
+    let mut again = tokio::time::interval(AGAIN_AFTER);
+    again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for number in 0.. {
         let body = template.body(number)?;
         ledger.next.lock().insert(sender, number + 1);
@@ -237,7 +240,7 @@ pub(crate) async fn send(url: String, mut template: Template, ledger: Arc<Ledger
                 // A killed server breaks connections: such a request is simply not acknowledged.
                 Err(_) => {}
             }
-            tokio::time::sleep(AGAIN_AFTER).await;
+            again.tick().await;
         }
     }
     Ok(())

@@ -151,6 +151,24 @@ fn entry(ulid: Ulid, tenants: &[(&str, i64, i64)]) -> PartEntry {
     }
 }
 
+fn mask() -> Mask {
+    Mask {
+        id: Ulid::generate().to_string(),
+        number: 0,
+        tenant: "t".to_owned(),
+        matchers: vec![MatcherText {
+            name: "job".to_owned(),
+            op: "=".to_owned(),
+            value: "a".to_owned(),
+        }],
+        from: DAY,
+        to: DAY + HOUR,
+        reason: String::new(),
+        who: String::new(),
+        created_at: 0,
+    }
+}
+
 fn inputs(job: &Job) -> Vec<Ulid> {
     job.inputs.iter().map(|part| part.ulid).collect()
 }
@@ -311,21 +329,7 @@ async fn what_comes_late_is_merged_when_it_is_worth_it() {
 async fn deletions_rewrite_days_that_have_ended() {
     let mut bench = Bench::new();
     let part = bench.merged(2, DAY, DAY + 23 * HOUR, 1000).await;
-    let mask = Mask {
-        id: Ulid::generate().to_string(),
-        number: 0,
-        tenant: "t".to_owned(),
-        matchers: vec![MatcherText {
-            name: "job".to_owned(),
-            op: "=".to_owned(),
-            value: "a".to_owned(),
-        }],
-        from: DAY,
-        to: DAY + HOUR,
-        reason: String::new(),
-        who: String::new(),
-        created_at: 0,
-    };
+    let mask = mask();
     let rule = |parts| DueRule {
         id: "rule".to_owned(),
         mask: mask.clone(),
@@ -356,6 +360,41 @@ async fn deletions_rewrite_days_that_have_ended() {
     assert_eq!(
         (jobs[0].kind, jobs[0].masks_through, jobs[0].masks.len()),
         (JobKind::Rewrite, number, 1)
+    );
+}
+
+#[tokio::test]
+async fn what_a_lock_keeps_no_merge_leaves_out() {
+    let mut bench = Bench::new();
+    bench.flush(&[("t", DAY, DAY + HOUR)]).await;
+    bench
+        .change(Change {
+            masks: vec![mask()],
+            ..Change::default()
+        })
+        .await;
+    let masked = bench.plan(DAY + 10 * HOUR).await;
+    assert_eq!(masked[0].masks.len(), 1);
+    let lock = emberkeep_archive::Lock {
+        id: Ulid::generate().to_string(),
+        tenant: None,
+        from: DAY,
+        to: DAY + 1,
+        reason: String::new(),
+        who: String::new(),
+        created_at: 0,
+    };
+    bench
+        .change(Change {
+            locks: vec![lock],
+            ..Change::default()
+        })
+        .await;
+    let kept = bench.plan(DAY + 10 * HOUR).await;
+    assert_eq!(
+        (kept[0].masks.len(), kept[0].masks_through),
+        (0, 0),
+        "readers apply the mask, the rows stay"
     );
 }
 

@@ -275,14 +275,17 @@ impl Life {
 
     fn unless_stuck<T>(&self, work: impl Future<Output = T>) -> Result<T, String> {
         let crashed = when(async || self.ground.fs.has_crashed());
-        self.runtime.block_on(async {
+        let either = async {
             tokio::select! {
                 biased;
                 () = crashed => Err("the machine crashed".to_owned()),
                 done = work => Ok(done),
-                () = tokio::time::sleep(PATIENCE) => Err(format!("no end after {PATIENCE:?}")),
             }
-        })
+        };
+        let ended = self
+            .runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, either).await });
+        ended.unwrap_or_else(|_| Err(format!("no end after {PATIENCE:?}")))
     }
 }
 
