@@ -41,7 +41,7 @@ pub use entry::{FileEntry, PartEntry};
 pub(crate) use epoch::EpochClaim;
 pub use epoch::claim_epoch;
 pub use fold::fold;
-pub use format::Format;
+pub use format::{FirstKey, Format};
 pub use history::RetainedRoot;
 pub use live::Live;
 pub use lock::Lock;

@@ -8,6 +8,7 @@ use std::io::Read;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::keys::refuse_sealed;
 use crate::{ArchiveError, crc32c};
 
 /// Larger objects are compressed.
@@ -75,6 +76,7 @@ pub(crate) fn nonce_in(object: &str, bytes: &[u8], supported: u64) -> Result<Str
 
 /// Takes the envelope off: what is left is the JSON that the object's own type wrote.
 fn checked_json(object: &str, bytes: &[u8], supported: u64) -> Result<String, ArchiveError> {
+    refuse_sealed(object, bytes)?;
     let text = plain_text(object, bytes, MAX_BYTES)?;
     let version_digits = text.strip_prefix(VERSION_START).and_then(|rest| rest.split_once(','));
     let version = version_digits.and_then(|(digits, rest)| Some((digits.parse::<u64>().ok()?, rest)));

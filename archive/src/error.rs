@@ -1,5 +1,7 @@
 //! The errors of the archive, told apart by what the caller can do about them.
 
+use crate::KeyError;
+
 /// Why an operation on the archive failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -32,6 +34,14 @@ pub enum ArchiveError {
         /// The newest version that this program reads.
         supported: u64,
     },
+    /// It is encrypted, and the key is missing or wrong; the object may be as good as ever.
+    #[error("`{object}`: {source}")]
+    Key {
+        /// The object.
+        object: String,
+        /// Which key, and what is wrong with it.
+        source: KeyError,
+    },
     /// The configuration of the store cannot be used; the text says what to change.
     #[error("object store configuration: {0}")]
     Config(String),
@@ -55,9 +65,21 @@ impl ArchiveError {
     /// Wraps an error of the store with the object it concerns.
     pub(crate) fn store(object: impl ToString) -> impl FnOnce(object_store::Error) -> Self {
         let object = object.to_string();
-        move |source| Self::Store {
-            object,
-            source: crate::store::in_one_line(source),
+        move |source| match of_encryption(source) {
+            Ok(ours) => ours,
+            Err(source) => Self::Store {
+                object,
+                source: crate::store::in_one_line(source),
+            },
+        }
+    }
+
+    /// Wraps what is wrong with a key with the object it concerns.
+    pub(crate) fn key(object: impl ToString) -> impl Fn(KeyError) -> Self {
+        let object = object.to_string();
+        move |source| Self::Key {
+            object: object.clone(),
+            source,
         }
     }
 
@@ -85,5 +107,16 @@ impl ArchiveError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Store { .. } | Self::Write(_) | Self::Contended { .. })
+    }
+}
+
+/// What a store with keys found wrong, which is no trouble of the store below it.
+fn of_encryption(error: object_store::Error) -> Result<ArchiveError, object_store::Error> {
+    match error {
+        object_store::Error::Generic { store, source } => match source.downcast::<ArchiveError>() {
+            Ok(ours) => Ok(*ours),
+            Err(source) => Err(object_store::Error::Generic { store, source }),
+        },
+        other => Err(other),
     }
 }

@@ -16,6 +16,7 @@ mod directory_store;
 mod download;
 mod envelope;
 mod error;
+mod keys;
 pub mod names;
 pub mod part;
 mod scrub;
@@ -26,9 +27,9 @@ mod upload;
 
 pub use catalog::{
     Catalog, CatalogView, Change, CollectSettings, Collected, CommitRecord, Committed, CompiledMask, CondemnedEntry,
-    CondemnedList, FileEntry, Format, HeldPin, Live, Lock, ManifestEntry, Mask, MatcherText, NextSequence, PartEntry,
-    Pin, Quarantined, Removal, RetainedRoot, Root, Undone, WalRange, Watermark, apply, claim_epoch, collect, commit,
-    fold, next_sequence, rollback,
+    CondemnedList, FileEntry, FirstKey, Format, HeldPin, Live, Lock, ManifestEntry, Mask, MatcherText, NextSequence,
+    PartEntry, Pin, Quarantined, Removal, RetainedRoot, Root, Undone, WalRange, Watermark, apply, claim_epoch, collect,
+    commit, fold, next_sequence, rollback,
 };
 pub use catalog::{
     DeletionRecord, HiddenRows, Orphans, Rebuild, condemn_orphans, find_orphans, forget_locks, forget_masks,
@@ -40,12 +41,16 @@ pub use directory_store::DirectoryStore;
 pub use download::download;
 pub use envelope::{CatalogObject, open_envelope, seal_envelope};
 pub use error::ArchiveError;
+pub use keys::{
+    DerivedKey, KEY_BYTES, KeyError, KeyPlace, KeyPurpose, KeySource, KeyStamp, KeyedStore, Keys, NONCE_BYTES,
+    STAMP_BYTES_MAX, TAG_BYTES, is_key_id, open_object, seal_object,
+};
 pub use names::FileKind;
 pub use object_store::ObjectStore;
 pub use part::{
     Compaction, DescribedFile, FamilyCursor, FamilyMetadata, FileSummary, MetadataCursor, PartInfo, PartOrigin,
     PartReader, PartScan, PartSettings, PartSummary, PartWriter, RunSlice, ScanKinds, ScanQuery, SeriesMetadata,
-    SeriesRows, TenantSummary, TimeSpan, part_number,
+    SeriesRows, TenantSummary, TimeSpan, file_stamp, part_number,
 };
 pub use scrub::{ScrubState, check_file};
 pub use store::StoreConfig;

@@ -63,6 +63,16 @@ pub fn format() -> Path {
     Path::from_iter(["_archive", "format"])
 }
 
+/// Whether what lies there is encrypted as a whole when there is a key to write with: the catalog, without the object that says so. Parquet
+/// files are encrypted inside, what a check of the store writes is no data, and published tables are for others to read.
+#[must_use]
+pub fn is_sealable(path: &Path) -> bool {
+    let mut steps = path.parts();
+    let is_of_archive = steps.next().is_some_and(|step| step.as_ref() == "_archive");
+    let is_clear = |step: &str| matches!(step, "format" | "level0" | "check");
+    is_of_archive && steps.next().is_some_and(|step| !is_clear(step.as_ref()))
+}
+
 /// The folder of a receiver's claims of incarnations.
 #[must_use]
 pub fn epochs(receiver: &str) -> Path {

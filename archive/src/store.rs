@@ -17,7 +17,7 @@ use emberkeep_disk::{FileSystem, RealFs};
 use object_store::ObjectStore;
 use object_store::prefix::PrefixStore;
 
-use crate::{ArchiveError, DirectoryStore};
+use crate::{ArchiveError, DirectoryStore, KeyedStore, Keys};
 pub(crate) use answers::in_one_line;
 use form::{Azure, Filesystem, Form, Gcs, S3};
 
@@ -26,6 +26,7 @@ use form::{Azure, Filesystem, Form, Gcs, S3};
 pub struct StoreConfig {
     kind: StoreKind,
     prefix: String,
+    keys: Keys,
 }
 
 /// The kinds of stores.
@@ -52,7 +53,20 @@ impl StoreConfig {
         Self {
             kind: StoreKind::Filesystem(Filesystem { directory }),
             prefix: String::new(),
+            keys: Keys::default(),
         }
+    }
+
+    /// With keys to encrypt and decrypt what lies in the store.
+    #[must_use]
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// The keys that were given.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Reads Thanos' form: `type`, `config` and optionally `prefix`.
@@ -67,7 +81,11 @@ impl StoreConfig {
             form::Kind::Gcs(config) => StoreKind::Gcs(config),
             form::Kind::Azure(config) => StoreKind::Azure(*config),
         };
-        Ok(Self { kind, prefix })
+        Ok(Self {
+            kind,
+            prefix,
+            keys: Keys::default(),
+        })
     }
 
     /// Opens the store; a directory lies on the real disk.
@@ -94,11 +112,12 @@ impl StoreConfig {
             StoreKind::Gcs(config) => Arc::new(clients::gcs(config)?.build().map_err(refused)?),
             StoreKind::Azure(config) => Arc::new(clients::azure(config)?.build().map_err(refused)?),
         };
-        Ok(if self.prefix.is_empty() {
+        let store = if self.prefix.is_empty() {
             store
         } else {
             Arc::new(PrefixStore::new(store, self.prefix.as_str()))
-        })
+        };
+        Ok(KeyedStore::wrap(store, &self.keys))
     }
 
     /// Where an object lies, as other programs name it: an absolute path, or a URL such as `s3://bucket/prefix/object`.

@@ -3,6 +3,7 @@
 mod delete;
 mod jobs;
 mod keeping;
+mod key_of;
 mod lock;
 mod orphans;
 mod rebuild;
@@ -32,6 +33,7 @@ use tracing::info;
 
 use crate::{
     Compactor, KeepingSettings, Merger, MergerSettings, PlanSettings, Settings, Upkeep, UpkeepMetrics, UpkeepSettings,
+    key_config,
 };
 
 /// Where the compactor listens when nothing is said.
@@ -267,7 +269,7 @@ fn open_store(flags: &Flags, file: &FileConfig) -> anyhow::Result<Arc<dyn Object
         Some(config) => StoreConfig::parse(&config.yaml).with_context(|| config.place)?,
         None => StoreConfig::directory(flags.storage.resolve(file).join("archive")),
     };
-    Ok(config.open()?)
+    Ok(config.with_keys(key_config::read(&file.encryption)?).open()?)
 }
 
 async fn all_there_is(compactor: &Compactor, upkeep: &Upkeep) -> anyhow::Result<Outcome> {

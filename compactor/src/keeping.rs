@@ -64,9 +64,10 @@ impl KeepingSettings {
             retention: Retention::from_config(&file.retention)?,
             quota_bytes: file.quota.bytes,
             scrub_bytes_per_day: file.scrub.bytes_per_day,
-            tables: match file.tables.publish {
-                Some(false) => Tables::Off,
-                Some(true) | None => Tables::Published,
+            // The log of a table is clear: with encryption it is written only when somebody asks for it.
+            tables: match (file.tables.publish, &file.encryption.write_key) {
+                (Some(true), _) | (None, None) => Tables::Published,
+                (Some(false), _) | (None, Some(_)) => Tables::Off,
             },
             directory,
         })

@@ -14,6 +14,7 @@ mod error;
 mod fixture;
 pub mod guard;
 mod job_result;
+mod key_config;
 mod keeping;
 pub mod locks;
 pub mod merge;

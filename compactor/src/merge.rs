@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use emberkeep_archive::catalog::Mask;
-use emberkeep_archive::{ObjectStore, PartEntry, PartSettings};
+use emberkeep_archive::{Keys, ObjectStore, PartEntry, PartSettings};
 use emberkeep_disk::FileSystem;
 use emberkeep_model::{TenantId, TimeRange};
 
@@ -129,7 +129,7 @@ pub async fn run(
     now_ms: i64,
 ) -> Result<MergeOutcome, MergeError> {
     let windows = Windows::new(&job.windows)?;
-    let scratch = Scratch::create(Arc::clone(fs), scratch, now_ms)?;
+    let scratch = Scratch::create(Arc::clone(fs), scratch, &job.settings.keys, now_ms)?;
     let mut outcome = MergeOutcome::default();
     let inputs = Inputs::gather(store, &scratch, job, &mut outcome).await?;
     let mut finished = Vec::new();
@@ -174,7 +174,7 @@ pub async fn check_part(
     entry: &PartEntry,
     now_ms: i64,
 ) -> Result<(), MergeError> {
-    let scratch = Scratch::create(Arc::clone(fs), scratch, now_ms)?;
+    let scratch = Scratch::create(Arc::clone(fs), scratch, &Keys::of(&**store).await, now_ms)?;
     verify::verify(store, &scratch, entry).await
 }
 

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use emberkeep_archive::{ArchiveError, ObjectStore, PartEntry, PartSettings, Ulid};
+use emberkeep_archive::{ArchiveError, Keys, ObjectStore, PartEntry, PartSettings, Ulid};
 use emberkeep_disk::{FileSystem, RealFs, remove_dir_all};
 use emberkeep_model::{TenantId, TimeRange};
 use emberkeep_service::clock::{Clock, SystemClock};
@@ -116,7 +116,10 @@ impl Merger {
             masks: job.masks.clone(),
             masks_through: job.masks_through,
             target_bytes: self.settings.target_bytes,
-            settings: PartSettings::compacted(),
+            settings: PartSettings {
+                keys: Keys::of(&*self.store).await,
+                ..PartSettings::compacted()
+            },
             memory_bytes: self.settings.memory_bytes,
         };
         let outcome = merge::run(&self.store, &self.fs, &self.settings.scratch, &merge, now_ms).await?;

@@ -23,7 +23,7 @@ use emberkeep_service::{logs, time_expr};
 pub use self::answers::AnswerFlags;
 pub use self::limits::LimitFlags;
 use crate::export::{Console, Export, ExportArguments, progress};
-use crate::{HeadRoster, Selection, Sources, serve, sql_view};
+use crate::{HeadRoster, Selection, Sources, key_config, serve, sql_view};
 
 /// Answers Prometheus' remote read from the archive, and rebuilds TSDB blocks from it.
 #[derive(Debug, Parser)]
@@ -191,10 +191,11 @@ impl ArchiveFlags {
 
     /// The archive's store: what is configured, or the directory beside local data.
     pub(crate) fn store_config(&self, file: &FileConfig) -> anyhow::Result<StoreConfig> {
-        match self.objstore.resolve(file)? {
-            Some(config) => StoreConfig::parse(&config.yaml).with_context(|| format!("`{}`", config.place)),
-            None => Ok(StoreConfig::directory(self.storage.resolve(file).join("archive"))),
-        }
+        let config = match self.objstore.resolve(file)? {
+            Some(config) => StoreConfig::parse(&config.yaml).with_context(|| format!("`{}`", config.place))?,
+            None => StoreConfig::directory(self.storage.resolve(file).join("archive")),
+        };
+        Ok(config.with_keys(key_config::read(&file.encryption)?))
     }
 
     pub(crate) fn open(&self, file: &FileConfig) -> anyhow::Result<Arc<dyn ObjectStore>> {

@@ -10,6 +10,7 @@ mod conflict_log;
 mod error;
 pub mod export;
 mod head;
+mod key_config;
 mod metrics;
 mod pace;
 mod remote_read;

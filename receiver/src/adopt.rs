@@ -68,8 +68,8 @@ pub async fn adopt(components: Components, settings: Settings) -> Result<Adoptio
         ..Adoption::default()
     };
     let staged = {
-        let (fs, path) = (fs.clone(), settings.staging_path());
-        blocking(move || staging::resume(&fs, &path)).await?
+        let (fs, path, keys) = (fs.clone(), settings.staging_path(), settings.keys.clone());
+        blocking(move || staging::resume(&fs, &path, &keys)).await?
     };
     let (known, left) = apart(&store, &before, staged).await?;
     (adoption.known, adoption.staged) = (known.len(), left.len());
@@ -114,6 +114,7 @@ async fn opened(fs: &Arc<dyn FileSystem>, settings: &Settings) -> Result<Flush, 
             identity: Arc::new(Mutex::new(Identity::open(fs.clone(), &path)?)),
             staging: settings.staging_path(),
             wal_path: settings.wal_path(),
+            keys: settings.keys.clone(),
             fs,
         })
     })

@@ -23,7 +23,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
 
 use crate::adopt::{self, AdoptFlags};
-use crate::{Components, Limits, Pause, Receiver, Settings};
+use crate::{Components, Limits, Pause, Receiver, Settings, key_config};
 
 /// Where the receiver listens when nothing is said.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9201";
@@ -167,6 +167,7 @@ impl ReceiverFlags {
         set(&mut settings.body_bytes_max, bounds.body_limit);
         set(&mut settings.decoded_bytes_max, bounds.decoded_limit);
         settings.limits = bounds.limits();
+        settings.keys = key_config::read(&file.encryption)?;
         settings.body_timeout = bounds.timeout.unwrap_or(settings.body_timeout);
         settings.staging_bytes_max = bounds.staging_limit.unwrap_or(settings.staging_bytes_max);
         anyhow::ensure!(
@@ -186,7 +187,8 @@ impl ReceiverFlags {
             Some(given) => StoreConfig::parse(&given.yaml).with_context(|| given.place)?,
             None => StoreConfig::directory(self.storage.resolve(file).join("archive")),
         };
-        Ok(CountingStore::wrap(config.open()?))
+        let keys = key_config::read(&file.encryption)?;
+        Ok(CountingStore::wrap(config.with_keys(keys).open()?))
     }
 
     /// The archive's directory, when no other store is configured.

@@ -59,6 +59,8 @@ impl ReceiverError {
     /// Whether the local disk is the trouble, not the data: trying again is right, however often.
     pub(crate) fn is_local_trouble(&self) -> bool {
         match self {
+            // Time does not bring a key.
+            Self::Wal(emberkeep_wal::WalError::Key { .. }) => false,
             Self::Disk { .. } | Self::Wal(_) => true,
             Self::Archive(error) => error.is_transient(),
             _ => false,

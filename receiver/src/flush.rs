@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use emberkeep_archive::{
-    ArchiveError, FileKind, PartEntry, PartInfo, PartOrigin, PartSettings, PartSummary, PartWriter, Ulid, WalRange,
-    fresh_nonce,
+    ArchiveError, FileKind, Keys, PartEntry, PartInfo, PartOrigin, PartSettings, PartSummary, PartWriter, Ulid,
+    WalRange, fresh_nonce,
 };
 use emberkeep_disk::{FileSystem, Sequential, create_dir_all_durable, remove_dir_all};
 use emberkeep_model::{Labels, TenantId};
@@ -35,6 +35,7 @@ pub(crate) struct Flush {
     pub(crate) staging: PathBuf,
     pub(crate) wal_path: PathBuf,
     pub(crate) identity: Arc<Mutex<Identity>>,
+    pub(crate) keys: Keys,
 }
 
 /// What a flush did.
@@ -112,7 +113,7 @@ impl Flush {
             newest_arrival: generation.newest_arrival(),
             part: PartEntry::level0(ulid, &receiver, &summary, |kind| file_name(kind).into()),
         };
-        let part = StagedPart::publish(&*self.fs, &self.staging, &temporary, manifest)?;
+        let part = StagedPart::publish(&*self.fs, &self.staging, &temporary, manifest, &self.keys)?;
         Ok(Flushed {
             part: Some(part),
             conflicts,
@@ -192,7 +193,11 @@ impl Flush {
                 Sequential::new(file.map_err(ArchiveError::Write)?),
             ))
         };
-        let mut writer = PartWriter::create(open, info, PartSettings::default())?;
+        let settings = PartSettings {
+            keys: self.keys.clone(),
+            ..PartSettings::default()
+        };
+        let mut writer = PartWriter::create(open, info, settings)?;
         let conflicts = write_rows(&mut writer, table)?;
         let (summary, files) = writer.finish()?;
         for (kind, mut output) in files {

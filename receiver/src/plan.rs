@@ -9,6 +9,7 @@ use crate::clock_rule::ClockRule;
 use crate::error::ReceiverError;
 use crate::flush::Flush;
 use crate::intake::{self, IntakeError};
+use crate::log_keys::LogKeys;
 use crate::metrics::{Metrics, ReasonLabels};
 use crate::replay_state::ReplayState;
 use crate::staging::StagedPart;
@@ -50,7 +51,13 @@ impl Plan {
                 }
             }
         }
-        let survey = emberkeep_wal::survey(&*flush.fs, &flush.wal_path, wal_id, &skip)?;
+        let survey = emberkeep_wal::survey_sealed(
+            &*flush.fs,
+            &flush.wal_path,
+            wal_id,
+            &skip,
+            Some(&LogKeys(flush.keys.clone())),
+        )?;
         for damage in &survey.torn {
             report(damage, metrics);
         }

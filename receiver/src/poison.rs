@@ -14,6 +14,7 @@ use crate::error::ReceiverError;
 use crate::flush::{Flush, write_rows};
 use crate::generations::Generation;
 use crate::intake;
+use crate::log_keys::LogKeys;
 use crate::metrics::Metrics;
 use crate::plan::report;
 use crate::replay::wire_protocol;
@@ -36,7 +37,9 @@ pub(crate) fn without_poison(
             to: u64::MAX,
         },
     ];
+    let keys = LogKeys(flush.keys.clone());
     let options = RecoveryOptions {
+        sealing: Some(&keys),
         skip: &others,
         stop: None,
         purpose: Purpose::Search,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use emberkeep_archive::{DirectoryStore, ObjectStore};
+use emberkeep_archive::{DirectoryStore, KeyedStore, ObjectStore};
 use emberkeep_disk::{FileSystem, create_dir_all_durable};
 use emberkeep_model::head::Head;
 use emberkeep_service::clock::Clock;
@@ -33,6 +33,7 @@ use crate::head_read::ReceiverHead;
 use crate::http;
 use crate::identity::Identity;
 use crate::ingest::{Ingest, Pause};
+use crate::log_keys::LogKeys;
 use crate::metrics::Metrics;
 use crate::plan::Plan;
 use crate::replay::{Replay, TURNS};
@@ -126,12 +127,13 @@ impl Receiver {
             tracing::error!(%error, "the write-ahead log cannot be synced; stopping, the next start replays it");
             on_fatal(error);
         });
-        let wal = Wal::start(
+        let wal = Wal::start_sealed(
             fs.clone(),
             &settings.wal_path(),
             wal_id,
             plan.next_segment,
             options,
+            Some(Arc::new(LogKeys(settings.keys.clone()))),
             on_fatal,
         )?;
         let generations = Arc::new(Generations::new(wal, receiver.clone(), staged));
@@ -180,7 +182,8 @@ impl Receiver {
             supervised("replay", watched(replaying, replay.clone(), status.clone()), &status),
         ];
         metrics.bounds(&settings);
-        let staging: Arc<dyn ObjectStore> = Arc::new(DirectoryStore::open(fs, settings.staging_path())?);
+        let staging = DirectoryStore::open(fs, settings.staging_path())?;
+        let staging = KeyedStore::wrap(Arc::new(staging), &settings.keys);
         let head = Arc::new(ReceiverHead {
             staging,
             generations: generations.clone(),
@@ -342,12 +345,13 @@ fn open(
         create_dir_all_durable(&*fs, &directory).map_err(ReceiverError::disk(directory))?;
     }
     let identity = Identity::open(fs.clone(), &settings.identity_path())?;
-    let staged = staging::resume(&fs, &settings.staging_path())?;
+    let staged = staging::resume(&fs, &settings.staging_path(), &settings.keys)?;
     let flush = Flush {
         fs,
         staging: settings.staging_path(),
         wal_path: settings.wal_path(),
         identity: Arc::new(Mutex::new(identity)),
+        keys: settings.keys.clone(),
     };
     let plan = Plan::make(&flush, &staged, clock_rule, metrics)?;
     Ok(Opened {

@@ -28,6 +28,7 @@ use crate::error::ReceiverError;
 use crate::flush::Flush;
 use crate::generations::{Frozen, Generation, Generations};
 use crate::intake::{self, IntakeError};
+use crate::log_keys::LogKeys;
 use crate::metrics::Metrics;
 use crate::plan::{Plan, report};
 use crate::replay_state::ReplayState;
@@ -125,7 +126,9 @@ impl Replay {
                 .map(|to| SegmentRange { from: 0, to })
                 .into_iter()
                 .collect();
+            let keys = LogKeys(flush.keys.clone());
             let options = RecoveryOptions {
+                sealing: Some(&keys),
                 skip: &skip,
                 stop: Some(&self.stop),
                 purpose: Purpose::Replay,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use emberkeep_archive::Keys;
+
 use crate::Limits;
 
 /// Validated settings of one receiver.
@@ -32,6 +34,8 @@ pub struct Settings {
     pub head_read_samples_max: usize,
     /// Size of a log segment.
     pub segment_bytes: u64,
+    /// What the log and the parts are encrypted with.
+    pub keys: Keys,
 }
 
 impl Settings {
@@ -52,6 +56,7 @@ impl Settings {
             limits: Limits::default(),
             head_read_samples_max: 20_000_000,
             segment_bytes: 64 << 20,
+            keys: Keys::default(),
         }
     }
 

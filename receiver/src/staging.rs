@@ -9,7 +9,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use emberkeep_archive::{CatalogObject, PartEntry, WalRange, open_envelope, seal_envelope};
+use emberkeep_archive::{
+    CatalogObject, Keys, PartEntry, WalRange, open_envelope, open_object, seal_envelope, seal_object,
+};
 use emberkeep_disk::{FileSystem, read_to_vec};
 use serde::{Deserialize, Serialize};
 
@@ -70,8 +72,9 @@ impl StagedPart {
         staging: &Path,
         temporary: &Path,
         manifest: Manifest,
+        keys: &Keys,
     ) -> Result<Self, ReceiverError> {
-        let bytes = seal_envelope(&manifest)?;
+        let bytes = seal_object(keys, &name(&manifest.wal), seal_envelope(&manifest)?)?;
         // Syncs the manifest and, with it, the names of the part's files.
         emberkeep_disk::write_new_durable(fs, &temporary.join(MANIFEST), &bytes)
             .map_err(ReceiverError::disk(temporary))?;
@@ -112,7 +115,7 @@ fn retire(fs: &dyn FileSystem, directory: &Path) -> Result<(), ReceiverError> {
 }
 
 /// What a start finds in the staging directory: staged parts in log order. Unfinished ones are removed.
-pub(crate) fn resume(fs: &Arc<dyn FileSystem>, staging: &Path) -> Result<Vec<StagedPart>, ReceiverError> {
+pub(crate) fn resume(fs: &Arc<dyn FileSystem>, staging: &Path, keys: &Keys) -> Result<Vec<StagedPart>, ReceiverError> {
     emberkeep_disk::create_dir_all_durable(&**fs, staging).map_err(ReceiverError::disk(staging))?;
     // A process that died between a rename and its sync left a name that is not durable yet, and segments are about to go for it.
     fs.sync_dir(staging).map_err(ReceiverError::disk(staging))?;
@@ -129,6 +132,8 @@ pub(crate) fn resume(fs: &Arc<dyn FileSystem>, staging: &Path) -> Result<Vec<Sta
         }
         let path = directory.join(MANIFEST);
         let bytes = read_to_vec(&**fs, &path, MANIFEST_BYTES_MAX).map_err(ReceiverError::disk(&path))?;
+        // Its name is the range that it replaces: the manifest of another part does not pass.
+        let bytes = open_object(keys, &entry.name.to_string_lossy(), bytes.into())?;
         let manifest = open_envelope(&path.display().to_string(), &bytes)?;
         parts.push(StagedPart { directory, manifest });
     }

@@ -17,8 +17,10 @@ use thiserror::Error;
 use crate::duration;
 use crate::logs::{LogFormat, LogLevel};
 
+mod encryption;
 mod upkeep;
 
+pub use encryption::{EncryptionConfig, KeyConfig};
 pub use upkeep::{QuotaConfig, RetentionConfig, RetentionRuleConfig, ScrubConfig, TablesConfig};
 
 /// What a configuration file says. Every setting is optional: what is absent is decided by flag or default.
@@ -42,6 +44,8 @@ pub struct FileConfig {
     pub scrub: ScrubConfig,
     /// Publication as open tables.
     pub tables: TablesConfig,
+    /// Keys to encrypt with, and to read what is encrypted.
+    pub encryption: EncryptionConfig,
 }
 
 /// `storage:` of the file.
@@ -162,6 +166,8 @@ struct Document {
     scrub: ScrubConfig,
     #[serde(default)]
     tables: TablesConfig,
+    #[serde(default)]
+    encryption: EncryptionConfig,
 }
 
 impl FileConfig {
@@ -201,6 +207,7 @@ impl FileConfig {
             quota: document.quota,
             scrub: document.scrub,
             tables: document.tables,
+            encryption: document.encryption,
         })
     }
 }

@@ -57,6 +57,14 @@ pub enum WalError {
         /// The number that was asked for.
         first: u64,
     },
+    /// Records are encrypted, and their key is missing or wrong; nothing was touched, and they may be as good as ever.
+    #[error("`{}`: {reason}", path.display())]
+    Key {
+        /// The segment.
+        path: PathBuf,
+        /// Which key, and what is wrong with it.
+        reason: String,
+    },
     /// Recovery was asked to stop.
     #[error("recovery of `{}` was stopped", path.display())]
     Stopped {

@@ -6,7 +6,13 @@
 use crate::{Position, WalId};
 
 /// Newest format version that this program writes and reads.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = SEALED_VERSION;
+
+/// Version of a segment of clear records.
+pub(crate) const CLEAR_VERSION: u32 = 1;
+
+/// Version of a segment that may have encrypted records.
+pub(crate) const SEALED_VERSION: u32 = 2;
 
 /// Length of a segment header in bytes.
 pub(crate) const SEGMENT_HEADER_LEN: usize = 40;
@@ -16,6 +22,12 @@ pub(crate) const RECORD_HEADER_LEN: usize = 44;
 
 /// First bytes of a record header.
 pub(crate) const RECORD_MAGIC: [u8; 4] = *b"EKWR";
+
+/// First bytes of the header of a record whose payload is encrypted.
+pub(crate) const SEALED_MAGIC: [u8; 4] = *b"EKWE";
+
+/// Bytes of a record header that say where it is and how long; an encrypted payload is bound to them.
+pub(crate) const PLACE_LEN: usize = 40;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"EKWALSEG";
 const SUFFIX: &str = ".wal";
@@ -55,10 +67,10 @@ pub(crate) fn segment_of_name(name: &str) -> Option<u64> {
 }
 
 /// The first bytes of a segment.
-pub(crate) fn segment_header(id: &WalId, segment: u64) -> [u8; SEGMENT_HEADER_LEN] {
+pub(crate) fn segment_header(version: u32, id: &WalId, segment: u64) -> [u8; SEGMENT_HEADER_LEN] {
     let mut header = [0; SEGMENT_HEADER_LEN];
     header[0..8].copy_from_slice(&SEGMENT_MAGIC);
-    header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    header[8..12].copy_from_slice(&version.to_le_bytes());
     header[12..28].copy_from_slice(id.as_bytes());
     header[28..36].copy_from_slice(&segment.to_le_bytes());
     let crc = checksum(&[&header[..36]]);
@@ -91,23 +103,29 @@ pub(crate) fn read_segment_header(bytes: &[u8], id: &WalId, segment: u64) -> Seg
     }
 }
 
-/// The header of a record whose payload is `prefix` followed by `body`; `payload_len` is their length together.
-pub(crate) fn record_header(
-    id: &WalId,
-    position: Position,
-    payload_len: u32,
-    prefix: &[u8],
-    body: &[u8],
-) -> [u8; RECORD_HEADER_LEN] {
+/// The header of a record without its checksum: what the payload is, where it is, and how long.
+pub(crate) fn place(magic: [u8; 4], id: &WalId, position: Position, payload_len: u32) -> [u8; PLACE_LEN] {
+    let mut place = [0; PLACE_LEN];
+    place[0..4].copy_from_slice(&magic);
+    place[4..20].copy_from_slice(id.as_bytes());
+    place[20..28].copy_from_slice(&position.segment.to_le_bytes());
+    place[28..36].copy_from_slice(&position.offset.to_le_bytes());
+    place[36..40].copy_from_slice(&payload_len.to_le_bytes());
+    place
+}
+
+/// The header of a record whose payload is `prefix` followed by `body`.
+pub(crate) fn record_header(place: [u8; PLACE_LEN], prefix: &[u8], body: &[u8]) -> [u8; RECORD_HEADER_LEN] {
     let mut header = [0; RECORD_HEADER_LEN];
-    header[0..4].copy_from_slice(&RECORD_MAGIC);
-    header[4..20].copy_from_slice(id.as_bytes());
-    header[20..28].copy_from_slice(&position.segment.to_le_bytes());
-    header[28..36].copy_from_slice(&position.offset.to_le_bytes());
-    header[36..40].copy_from_slice(&payload_len.to_le_bytes());
-    let crc = checksum(&[&header[..40], prefix, body]);
-    header[40..44].copy_from_slice(&crc.to_le_bytes());
+    header[..PLACE_LEN].copy_from_slice(&place);
+    let crc = checksum(&[&place, prefix, body]);
+    header[PLACE_LEN..].copy_from_slice(&crc.to_le_bytes());
     header
+}
+
+/// Whether four bytes can begin a record.
+pub(crate) fn is_record_magic(bytes: &[u8]) -> bool {
+    bytes == RECORD_MAGIC || bytes == SEALED_MAGIC
 }
 
 /// The payload length that a header at this position claims; `None` when it is no header of this log and position.
@@ -115,7 +133,7 @@ pub(crate) fn record_header(
 /// The claim is not proven until [`is_whole_record`] has seen the payload.
 pub(crate) fn claimed_payload_len(bytes: &[u8], id: &WalId, position: Position) -> Option<u32> {
     let header = bytes.first_chunk::<RECORD_HEADER_LEN>()?;
-    let is_ours = header[0..4] == RECORD_MAGIC
+    let is_ours = is_record_magic(&header[0..4])
         && header[4..20] == id.as_bytes()[..]
         && le_u64(header, 20) == position.segment
         && le_u64(header, 28) == position.offset;
@@ -164,7 +182,7 @@ mod tests {
 
     #[test]
     fn segment_headers_say_whose_they_are() {
-        let header = segment_header(&ID, 5);
+        let header = segment_header(CLEAR_VERSION, &ID, 5);
         assert_eq!(read_segment_header(&header, &ID, 5), SegmentHeader::Ours);
         assert_eq!(
             read_segment_header(&header, &ID, 6),
@@ -177,7 +195,7 @@ mod tests {
         );
         assert_eq!(read_segment_header(&header[..39], &ID, 5), SegmentHeader::Missing);
         let mut newer = header;
-        newer[8] = 2;
+        newer[8] = 3;
         assert_eq!(
             read_segment_header(&newer, &ID, 5),
             SegmentHeader::Missing,
@@ -185,7 +203,7 @@ mod tests {
         );
         let crc = checksum(&[&newer[..36]]);
         newer[36..].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(read_segment_header(&newer, &ID, 5), SegmentHeader::Newer { version: 2 });
+        assert_eq!(read_segment_header(&newer, &ID, 5), SegmentHeader::Newer { version: 3 });
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use crate::SegmentRange;
+use crate::{RecordSealing, SegmentRange};
 
 /// Settings of a running log.
 #[derive(Clone, Copy, Debug)]
@@ -43,4 +43,6 @@ pub struct RecoveryOptions<'a> {
     pub stop: Option<&'a AtomicBool>,
     /// What it is made for.
     pub purpose: Purpose,
+    /// The keys of encrypted records.
+    pub sealing: Option<&'a dyn RecordSealing>,
 }

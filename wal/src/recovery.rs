@@ -4,6 +4,7 @@
 //! and, by the names in `set-aside/`, knows it. It must never hand over a record whose checksum is wrong, never drop one whose
 //! checksum is right, and come to an end whatever a record does to the process.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -11,10 +12,11 @@ use std::sync::atomic::Ordering;
 use emberkeep_disk::{File, FileSystem};
 
 use crate::attempts::Attempts;
-use crate::format::{self, RECORD_HEADER_LEN, SegmentHeader};
+use crate::format::{self, PLACE_LEN, RECORD_HEADER_LEN, SEALED_MAGIC, SegmentHeader};
 use crate::scan::{Found, SegmentScan};
+use crate::sealing::{self, OpenError, RecordSealing};
 use crate::set_aside::{SetAside, Stretch};
-use crate::survey::{Survey, Surveyed, survey};
+use crate::survey::{Survey, Surveyed, survey_sealed};
 use crate::{Position, RecordView, RecoveryOptions, SegmentRange, WalError, WalId};
 
 pub use crate::set_aside::{Damage, DamageKind};
@@ -87,7 +89,7 @@ pub fn recover(
     options: RecoveryOptions<'_>,
     visit: &mut dyn FnMut(Position, RecordView<'_>) -> Result<(), String>,
 ) -> Result<Recovery, WalError> {
-    let survey = survey(fs, dir, id, options.skip)?;
+    let survey = survey_sealed(fs, dir, id, options.skip, options.sealing)?;
     let mut recovery = replay(fs, dir, id, &survey, options, &mut Plain(visit))?;
     recovery.damage.extend(survey.torn);
     Ok(recovery)
@@ -142,6 +144,19 @@ pub fn replay(
         }
     }
     Ok(recovery)
+}
+
+/// The payload of a whole record, decrypted where it is encrypted.
+pub(crate) fn payload<'r>(
+    sealing: Option<&dyn RecordSealing>,
+    position: Position,
+    record: &'r [u8],
+) -> Result<Cow<'r, [u8]>, OpenError> {
+    let (header, payload) = record.split_at(RECORD_HEADER_LEN);
+    if header[..SEALED_MAGIC.len()] != SEALED_MAGIC {
+        return Ok(Cow::Borrowed(payload));
+    }
+    sealing::open(sealing, position, &header[..PLACE_LEN], payload).map(Cow::Owned)
 }
 
 /// A visitor that only wants records.
@@ -243,7 +258,19 @@ impl Replay<'_, '_> {
         } else {
             self.attempts.note(position)?;
             let bytes = scan.record(offset, len).map_err(WalError::io("read", path))?;
-            let visited = match RecordView::decode(&bytes[RECORD_HEADER_LEN..]) {
+            let payload = match payload(self.options.sealing, position, bytes) {
+                Err(OpenError::Key(reason)) => {
+                    let path = path.to_path_buf();
+                    return Err(WalError::Key { path, reason });
+                }
+                Err(OpenError::Damaged(reason)) => Err(reason),
+                Ok(payload) => Ok(payload),
+            };
+            let record = payload
+                .as_ref()
+                .map_err(Clone::clone)
+                .and_then(|payload| RecordView::decode(payload));
+            let visited = match record {
                 Err(reason) => Err(Refusal::Poison(reason)),
                 Ok(record) => {
                     let arrival = record.arrival;

@@ -97,6 +97,15 @@ impl SegmentScan {
         }))
     }
 
+    /// The bytes of the first record, when one begins right behind the header; nothing else is looked for.
+    pub(crate) fn first_record(&mut self) -> io::Result<Option<&[u8]>> {
+        let offset = SEGMENT_HEADER_LEN as u64;
+        match self.record_at(offset)? {
+            Some(len) => self.record(offset, len).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The bytes of a record that [`Self::next`] found, header included.
     pub(crate) fn record(&mut self, offset: u64, len: usize) -> io::Result<&[u8]> {
         let bytes = self.window.at_least(offset, len)?;
@@ -141,7 +150,7 @@ impl SegmentScan {
             if bytes.len() < RECORD_HEADER_LEN {
                 return Ok(None);
             }
-            match bytes.windows(RECORD_MAGIC.len()).position(|four| four == RECORD_MAGIC) {
+            match bytes.windows(RECORD_MAGIC.len()).position(format::is_record_magic) {
                 None => offset += (bytes.len() - RECORD_MAGIC.len() + 1) as u64,
                 Some(distance) => {
                     offset += distance as u64;

@@ -129,11 +129,11 @@ impl Segment {
         id: &WalId,
         number: u64,
         layout: Layout,
-        (file, capacity): (Box<dyn File>, u64),
+        (version, file, capacity): (u32, Box<dyn File>, u64),
         buffer: &mut DirectBuffer,
     ) -> Self {
         buffer.clear();
-        buffer.fill(&format::segment_header(id, number));
+        buffer.fill(&format::segment_header(version, id, number));
         Self {
             number,
             path: dir.join(format::segment_name(number)),

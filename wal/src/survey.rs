@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use emberkeep_disk::{File, FileSystem};
 
-use crate::format::{self, RECORD_HEADER_LEN, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::format::{self, RECORD_HEADER_LEN, SEALED_MAGIC, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::recovery::payload;
 use crate::scan::{Found, SegmentScan};
+use crate::sealing::{OpenError, RecordSealing};
 use crate::set_aside::{Damage, DamageKind, SetAside, Stretch};
 use crate::trim::segments_of;
-use crate::{RecordView, SegmentRange, WalError, WalId};
+use crate::{Position, RecordView, SegmentRange, WalError, WalId};
 
 /// What lies in the directory of a log that is not running yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +61,21 @@ impl Survey {
 ///
 /// [`WalError::TooNew`], and [`WalError::Io`] when the disk cannot be read or synced or has no space for what must be set aside.
 pub fn survey(fs: &dyn FileSystem, dir: &Path, id: WalId, skip: &[SegmentRange]) -> Result<Survey, WalError> {
+    survey_sealed(fs, dir, id, skip, None)
+}
+
+/// As [`survey`], with the keys of encrypted records.
+///
+/// # Errors
+///
+/// As [`survey`], and [`WalError::Key`] when the key of a segment is missing or wrong.
+pub fn survey_sealed(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    id: WalId,
+    skip: &[SegmentRange],
+    sealing: Option<&dyn RecordSealing>,
+) -> Result<Survey, WalError> {
     let files = segments_of(fs, dir)?;
     let mut survey = Survey {
         last_segment: files.last().map(|(number, _)| *number),
@@ -70,12 +87,15 @@ pub fn survey(fs: &dyn FileSystem, dir: &Path, id: WalId, skip: &[SegmentRange])
         }
         let path = dir.join(&entry.name);
         match header(fs, &path, id, number)? {
-            SegmentHeader::Ours | SegmentHeader::Missing => survey.segments.push(Surveyed {
-                number,
-                path,
-                len: entry.len,
-                content_end: None,
-            }),
+            SegmentHeader::Ours | SegmentHeader::Missing => {
+                check_key(fs, &path, (id, number), sealing)?;
+                survey.segments.push(Surveyed {
+                    number,
+                    path,
+                    len: entry.len,
+                    content_end: None,
+                });
+            }
             SegmentHeader::Newer { version } => {
                 return Err(WalError::TooNew {
                     path,
@@ -91,7 +111,7 @@ pub fn survey(fs: &dyn FileSystem, dir: &Path, id: WalId, skip: &[SegmentRange])
     }
     let mut ends = Vec::new();
     for segment in survey.segments.iter_mut().rev() {
-        let end = read_end(fs, id, segment)?;
+        let end = read_end(fs, id, segment, sealing)?;
         segment.content_end = end.content_end;
         survey.newest_arrival = end.newest_arrival;
         survey.newest_validator = end.newest_validator;
@@ -127,6 +147,35 @@ fn header(fs: &dyn FileSystem, path: &Path, id: WalId, number: u64) -> Result<Se
     Ok(format::read_segment_header(&bytes[..filled], &id, number))
 }
 
+/// Whether the key of a segment is there, judged by its first record, when that is whole: a damaged key id must not stop a start. Only the
+/// bytes of that record are read.
+fn check_key(
+    fs: &dyn FileSystem,
+    path: &Path,
+    (id, segment): (WalId, u64),
+    sealing: Option<&dyn RecordSealing>,
+) -> Result<(), WalError> {
+    let file = fs.open(path).map_err(WalError::io("open", path))?;
+    let mut magic = SEALED_MAGIC.map(|_| 0);
+    let read = file.read_at(&mut magic, SEGMENT_HEADER_LEN as u64);
+    if read.map_err(WalError::io("read", path))? < magic.len() || magic != SEALED_MAGIC {
+        return Ok(());
+    }
+    let (_, mut scan) = SegmentScan::open(file, id, segment).map_err(WalError::io("read", path))?;
+    let first = scan.first_record().map_err(WalError::io("read", path))?;
+    let Some(sealed) = first else {
+        return Ok(());
+    };
+    let checked = match sealing {
+        Some(sealing) => sealing.check(&sealed[RECORD_HEADER_LEN..]),
+        None => Err("it is encrypted, and no key is configured".to_owned()),
+    };
+    checked.map_err(|reason| WalError::Key {
+        path: path.to_path_buf(),
+        reason,
+    })
+}
+
 /// What the last segments are read for.
 struct End {
     file: Box<dyn File>,
@@ -142,7 +191,12 @@ struct End {
 /// It is synced first. A killed process leaves bytes in the page cache that no sync covered; what is handed over later will be readable,
 /// and what is readable must survive. All segments before the last one with records need none: the writer has synced a segment before it
 /// writes a record to the next.
-fn read_end(fs: &dyn FileSystem, id: WalId, segment: &Surveyed) -> Result<End, WalError> {
+fn read_end(
+    fs: &dyn FileSystem,
+    id: WalId,
+    segment: &Surveyed,
+    sealing: Option<&dyn RecordSealing>,
+) -> Result<End, WalError> {
     let path = &segment.path;
     let file = fs.open(path).map_err(WalError::io("open", path))?;
     file.sync_data().map_err(WalError::io("sync", path))?;
@@ -154,7 +208,18 @@ fn read_end(fs: &dyn FileSystem, id: WalId, segment: &Surveyed) -> Result<End, W
             Found::Record { offset, len } => {
                 has_records = true;
                 let bytes = scan.record(offset, len).map_err(WalError::io("read", path))?;
-                if let Ok(record) = RecordView::decode(&bytes[RECORD_HEADER_LEN..]) {
+                let position = Position {
+                    segment: segment.number,
+                    offset,
+                };
+                let payload = match payload(sealing, position, bytes) {
+                    Err(OpenError::Key(reason)) => {
+                        let path = path.clone();
+                        return Err(WalError::Key { path, reason });
+                    }
+                    opened => opened.ok(),
+                };
+                if let Some(Ok(record)) = payload.as_deref().map(RecordView::decode) {
                     newest_arrival = newest_arrival.max(Some(record.arrival));
                     newest_validator = newest_validator.max(Some(record.verdict.validator()));
                 }

@@ -17,7 +17,7 @@ use crate::spare::Spare;
 use crate::stats::Counters;
 use crate::trim::segments_of;
 use crate::writer::Writer;
-use crate::{AppendError, Options, PendingAppend, PendingRotation, Record, Stats, WalError, WalId};
+use crate::{AppendError, Options, PendingAppend, PendingRotation, Record, RecordSealing, Stats, WalError, WalId};
 
 /// What callers and the writer thread share.
 #[derive(Debug)]
@@ -55,6 +55,23 @@ impl Wal {
         options: Options,
         on_fatal: Box<dyn Fn(&io::Error) + Send>,
     ) -> Result<Self, WalError> {
+        Self::start_sealed(fs, dir, id, first_segment, options, None, on_fatal)
+    }
+
+    /// As [`Wal::start`], with keys to encrypt what is appended.
+    ///
+    /// # Errors
+    ///
+    /// As [`Wal::start`].
+    pub fn start_sealed(
+        fs: Arc<dyn FileSystem>,
+        dir: &Path,
+        id: WalId,
+        first_segment: u64,
+        options: Options,
+        sealing: Option<Arc<dyn RecordSealing>>,
+        on_fatal: Box<dyn Fn(&io::Error) + Send>,
+    ) -> Result<Self, WalError> {
         create_dir_all_durable(&*fs, dir).map_err(WalError::io("create", dir))?;
         if let Some((_, entry)) = segments_of(&*fs, dir)?
             .into_iter()
@@ -78,7 +95,7 @@ impl Wal {
             dir.to_path_buf(),
             id,
             first_segment,
-            (layout, spare),
+            (layout, spare, sealing),
             Arc::clone(&shared),
         );
         let thread = std::thread::Builder::new()

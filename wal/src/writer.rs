@@ -12,16 +12,24 @@ use std::time::Instant;
 use emberkeep_disk::{DirectBuffer, FileSystem};
 
 use crate::answer::{Answer, Answers};
-use crate::format::{self, RECORD_HEADER_LEN};
+use crate::format::{self, CLEAR_VERSION, RECORD_HEADER_LEN, RECORD_MAGIC, SEALED_MAGIC, SEALED_VERSION};
 use crate::queue::Item;
 use crate::segment::{Layout, Segment};
 use crate::shortage::shortage;
 use crate::spare::Spare;
 use crate::wal::Shared;
-use crate::{AppendError, Position, Record, SegmentRange, WalId};
+use crate::{AppendError, Position, Record, RecordSealing, SegmentRange, SegmentSealing, WalId};
 
 /// Blocks that are written at a time: a megabyte, beyond which a longer write is no cheaper.
 const BUFFER_BLOCKS: usize = 256;
+
+/// How much longer encryption makes a payload, at most, in bytes: room for it is made before its key is.
+const SEAL_OVERHEAD_MAX: usize = 256;
+
+/// The length of a payload that was found to fit.
+fn of_payload(len: usize) -> u32 {
+    u32::try_from(len).expect("longer payloads were refused before")
+}
 
 /// The state of the writer thread.
 pub(crate) struct Writer {
@@ -40,6 +48,13 @@ pub(crate) struct Writer {
     buffer: DirectBuffer,
     /// Header of the record being taken, and its payload up to the body.
     head: Vec<u8>,
+    sealing: Option<Arc<dyn RecordSealing>>,
+    /// The key of the current segment, when its records are encrypted.
+    seal: Option<Box<dyn SegmentSealing>>,
+    /// The encrypted payload of the record being taken.
+    sealed: Vec<u8>,
+    /// Length of that record in the log.
+    record_len: u64,
     answers: Answers,
     /// What ran out in this group, space or files: what found none a moment ago finds none now.
     shortage: Option<AppendError>,
@@ -62,7 +77,7 @@ impl Writer {
         dir: PathBuf,
         id: WalId,
         first_segment: u64,
-        (layout, spare): (Layout, Spare),
+        (layout, spare, sealing): (Layout, Spare, Option<Arc<dyn RecordSealing>>),
         shared: Arc<Shared>,
     ) -> Self {
         Self {
@@ -78,6 +93,10 @@ impl Writer {
             generation_records: 0,
             buffer: DirectBuffer::new(BUFFER_BLOCKS),
             head: Vec::new(),
+            sealing,
+            seal: None,
+            sealed: Vec::new(),
+            record_len: 0,
             answers: Answers::default(),
             shortage: None,
         }
@@ -120,7 +139,7 @@ impl Writer {
                         done,
                         result,
                         body_len: record.body.len() as u64,
-                        record_len: (self.head.len() + record.body.len()) as u64,
+                        record_len: self.record_len,
                     });
                 }
                 Item::Rotate { done } => {
@@ -139,10 +158,11 @@ impl Writer {
         self.head.resize(RECORD_HEADER_LEN, 0);
         record.encode_prefix(&mut self.head);
         let payload_len = self.head.len() - RECORD_HEADER_LEN + record.body.len();
-        let Ok(payload_len) = u32::try_from(payload_len) else {
+        let longer = if self.sealing.is_some() { SEAL_OVERHEAD_MAX } else { 0 };
+        if u32::try_from(payload_len + longer).is_err() {
             return Ok(Err(AppendError::TooLarge));
-        };
-        let len = RECORD_HEADER_LEN as u64 + u64::from(payload_len);
+        }
+        let len = (RECORD_HEADER_LEN + payload_len + longer) as u64;
         if !self.current.as_ref().is_some_and(|segment| segment.has_room(len)) {
             self.leave_segment()?;
             if let Some(shortage) = self.shortage {
@@ -157,9 +177,25 @@ impl Writer {
         };
         let position = segment.next_position();
         let prefix = &self.head[RECORD_HEADER_LEN..];
-        let header = format::record_header(&self.id, position, payload_len, prefix, &record.body);
-        self.head[..RECORD_HEADER_LEN].copy_from_slice(&header);
-        if let Err(error) = segment.append([&self.head, &record.body], &mut self.buffer) {
+        let pieces: [&[u8]; 2] = match &mut self.seal {
+            None => {
+                let place = format::place(RECORD_MAGIC, &self.id, position, of_payload(payload_len));
+                let header = format::record_header(place, prefix, &record.body);
+                self.head[..RECORD_HEADER_LEN].copy_from_slice(&header);
+                [&self.head, &record.body]
+            }
+            Some(seal) => {
+                let sealed_len = of_payload(payload_len + seal.overhead());
+                let place = format::place(SEALED_MAGIC, &self.id, position, sealed_len);
+                self.sealed.clear();
+                seal.seal(position, &place, [prefix, &record.body], &mut self.sealed);
+                let header = format::record_header(place, &self.sealed, &[]);
+                self.head[..RECORD_HEADER_LEN].copy_from_slice(&header);
+                [&self.head[..RECORD_HEADER_LEN], &self.sealed]
+            }
+        };
+        self.record_len = pieces.iter().map(|piece| piece.len() as u64).sum();
+        if let Err(error) = segment.append(pieces, &mut self.buffer) {
             return Ok(Err(self.refuse_unwritten(error)?));
         }
         self.generation_records += 1;
@@ -181,12 +217,21 @@ impl Writer {
             }
         };
         self.next_segment = number + 1;
+        self.seal = match &self.sealing {
+            Some(sealing) => sealing.segment()?,
+            None => None,
+        };
+        let version = if self.seal.is_some() {
+            SEALED_VERSION
+        } else {
+            CLEAR_VERSION
+        };
         self.current = Some(Segment::begin(
             &self.dir,
             &self.id,
             number,
             self.layout,
-            file,
+            (version, file.0, file.1),
             &mut self.buffer,
         ));
         self.shared.counters.count_segment(is_prepared);

@@ -1,11 +1,12 @@
 //! `_archive/format`: the object, created once, that makes a bucket an archive.
 
-use object_store::ObjectStore;
+use object_store::{GetOptions, ObjectStore};
 use serde::{Deserialize, Serialize};
 
-use super::load::{load, parse};
+use super::load::parse;
 use crate::envelope::CatalogObject;
-use crate::{ArchiveError, Created, fresh_nonce, names, put_create};
+use crate::keys::{KeyPurpose, KeySlot, KeyStamp, Keys};
+use crate::{ArchiveError, Created, KeyError, fresh_nonce, names, put_create};
 
 /// What the bucket is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,22 +18,63 @@ pub struct Format {
     pub dataset: String,
     /// When it was made, milliseconds since 1970.
     pub created_at: i64,
+    /// That it was encrypted from its beginning, and with which key. Says nothing about what was written later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<FirstKey>,
+}
+
+/// The key that an archive was made with: enough to know it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FirstKey {
+    /// Its id.
+    pub key: String,
+    /// A salt and the check value of the key under it, base64.
+    pub check: String,
 }
 
 impl CatalogObject for Format {
-    const VERSION: u64 = 1;
+    // As of 2 an archive may be encrypted.
+    const VERSION: u64 = 2;
 }
 
 impl Format {
     /// What the bucket is; `None` when it is no archive yet.
     ///
     /// # Errors
-    /// As [`Catalog::refresh`](super::Catalog::refresh).
+    /// As [`Catalog::refresh`](super::Catalog::refresh); [`ArchiveError::Key`] when it is encrypted and the store has no key, or another one
+    /// under the same id.
     pub async fn load(store: &dyn ObjectStore) -> Result<Option<Self>, ArchiveError> {
-        match load(store, &names::format()).await {
-            Ok(format) => Ok(Some(format)),
-            Err(error) if error.is_not_found() => Ok(None),
+        Self::load_with(store, &KeySlot::default()).await
+    }
+
+    async fn load_with(store: &dyn ObjectStore, slot: &KeySlot) -> Result<Option<Self>, ArchiveError> {
+        let path = names::format();
+        let stored = match store.get_opts(&path, slot.ask(GetOptions::default())).await {
+            Ok(stored) => stored.bytes().await,
             Err(error) => Err(error),
+        };
+        let bytes = match stored.map_err(ArchiveError::store(&path)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let format: Self = parse(&path, &bytes)?;
+        format.check(&slot.keys())?;
+        Ok(Some(format))
+    }
+
+    /// That the archive can be read with these keys, as far as is known here. The first key may have gone since: `rekey` leaves nothing under it.
+    fn check(&self, keys: &Keys) -> Result<(), ArchiveError> {
+        let Some(first) = &self.encryption else {
+            return Ok(());
+        };
+        let path = names::format();
+        let stamp = KeyStamp::of_wrapped(&first.key, &first.check);
+        let stamp = stamp.ok_or_else(|| ArchiveError::corrupt(&path, "its key check value is none"))?;
+        match keys.derived(&stamp, KeyPurpose::Object) {
+            Err(KeyError::Unknown { .. }) if !keys.is_empty() => Ok(()),
+            checked => checked.map(drop).map_err(ArchiveError::key(path)),
         }
     }
 
@@ -42,17 +84,30 @@ impl Format {
     /// # Errors
     /// As [`Catalog::refresh`](super::Catalog::refresh).
     pub async fn load_or_create(store: &dyn ObjectStore, now_ms: i64) -> Result<Self, ArchiveError> {
-        if let Some(format) = Self::load(store).await? {
+        let slot = KeySlot::default();
+        if let Some(format) = Self::load_with(store, &slot).await? {
             return Ok(format);
         }
+        let fresh = slot
+            .keys()
+            .fresh(KeyPurpose::Object)
+            .map_err(ArchiveError::key(names::format()))?;
         let format = Self {
             nonce: fresh_nonce(),
             dataset: fresh_nonce(),
             created_at: now_ms,
+            encryption: fresh.map(|(stamp, _)| FirstKey {
+                key: stamp.key().to_owned(),
+                check: stamp.wrapped(),
+            }),
         };
         match put_create(store, &names::format(), &format, &format.nonce).await? {
             Created::Ours => Ok(format),
-            Created::Theirs(bytes) => parse(&names::format(), &bytes),
+            Created::Theirs(bytes) => {
+                let format: Self = parse(&names::format(), &bytes)?;
+                format.check(&slot.keys())?;
+                Ok(format)
+            }
         }
     }
 }

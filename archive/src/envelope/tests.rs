@@ -126,8 +126,10 @@ fn every_version_of_every_object_is_read_and_the_newest_is_written_as_ever() {
         nonce: "n-1".to_owned(),
         dataset: "01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned(),
         created_at: 1_700_000_000_000,
+        encryption: None,
     };
-    written("v1/format", &format);
+    read("v1/format", &format);
+    written("v2/format", &format);
     written(
         "v1/epoch",
         &EpochClaim {

@@ -9,11 +9,12 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::writer::SerializedFileWriter;
 
+use super::file_sink::FileSink;
 use super::file_writer::{Open, write_error};
 use super::footer::KEY;
 use super::schema::Form;
 use super::{FileSummary, PartSettings, encoding};
-use crate::{ArchiveError, Checksummed, FileKind};
+use crate::{ArchiveError, FileKind};
 
 /// Column chunks, in the order of the columns.
 pub(super) type Chunks = Vec<(Bytes, ColumnCloseResult)>;
@@ -22,7 +23,7 @@ pub(super) type Chunks = Vec<(Bytes, ColumnCloseResult)>;
 pub(super) struct ChunkFile<W: Write + Send> {
     kind: FileKind,
     form: Form,
-    writer: Option<SerializedFileWriter<Checksummed<W>>>,
+    writer: Option<SerializedFileWriter<FileSink<W>>>,
     rows: u64,
 }
 
@@ -41,11 +42,11 @@ impl<W: Write + Send> ChunkFile<W> {
         &mut self,
         open: &mut Open<'_, W>,
         settings: &PartSettings,
-    ) -> Result<&mut SerializedFileWriter<Checksummed<W>>, ArchiveError> {
+    ) -> Result<&mut SerializedFileWriter<FileSink<W>>, ArchiveError> {
         if self.writer.is_none() {
             let properties = encoding::properties(self.kind, settings)?.into();
             let schema = encoding::columns(self.kind, self.form).root_schema_ptr();
-            let file = Checksummed::new(open(self.kind)?);
+            let file = FileSink::new(open(self.kind)?, &settings.keys)?;
             self.writer = Some(SerializedFileWriter::new(file, schema, properties).map_err(write_error)?);
         }
         Ok(self.writer.as_mut().expect("it was made above"))
@@ -70,6 +71,11 @@ impl<W: Write + Send> ChunkFile<W> {
             group.append_column(&bytes, close).map_err(write_error)?;
         }
         group.close().map_err(write_error)?;
+        let writer = self.open(open, settings)?;
+        if writer.inner().lacks(writer.flushed_row_groups().len()) {
+            let groups = writer.flushed_row_groups().to_vec();
+            writer.inner_mut().groups_ended(&groups)?;
+        }
         Ok(())
     }
 
@@ -82,8 +88,7 @@ impl<W: Write + Send> ChunkFile<W> {
             return Ok(None);
         };
         writer.append_key_value_metadata(KeyValue::new(KEY.to_owned(), footer(self.kind)));
-        let mut file = writer.into_inner().map_err(write_error)?;
-        file.flush().map_err(ArchiveError::Write)?;
+        let file = writer.into_inner().map_err(write_error)?.close()?;
         let summary = FileSummary {
             kind: self.kind,
             rows: self.rows,

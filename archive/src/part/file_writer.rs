@@ -8,10 +8,11 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 
+use super::file_sink::FileSink;
 use super::footer::KEY;
 use super::schema::{self, Form};
 use super::{FileSummary, PartSettings, encoding};
-use crate::{ArchiveError, Checksummed, FileKind};
+use crate::{ArchiveError, FileKind};
 
 /// Makes the empty file of a kind.
 pub(super) type Open<'a, W> = dyn FnMut(FileKind) -> Result<W, ArchiveError> + Send + 'a;
@@ -20,7 +21,7 @@ pub(super) type Open<'a, W> = dyn FnMut(FileKind) -> Result<W, ArchiveError> + S
 pub(super) struct FileWriter<W: Write + Send> {
     kind: FileKind,
     form: Form,
-    writer: Option<ArrowWriter<Checksummed<W>>>,
+    writer: Option<ArrowWriter<FileSink<W>>>,
     rows: u64,
     /// Bytes of the open row group before encoding.
     group_bytes: usize,
@@ -42,14 +43,14 @@ impl<W: Write + Send> FileWriter<W> {
         &mut self,
         open: &mut Open<'_, W>,
         settings: &PartSettings,
-    ) -> Result<&mut ArrowWriter<Checksummed<W>>, ArchiveError> {
+    ) -> Result<&mut ArrowWriter<FileSink<W>>, ArchiveError> {
         if self.writer.is_none() {
             // The Arrow schema in the footer would only tell Arrow what the Parquet schema says already.
             let options = ArrowWriterOptions::new()
                 .with_properties(encoding::properties(self.kind, settings)?)
                 .with_skip_arrow_metadata(true);
             let schema = schema::of(self.kind, self.form).clone();
-            let file = Checksummed::new(open(self.kind)?);
+            let file = FileSink::new(open(self.kind)?, &settings.keys)?;
             self.writer = Some(ArrowWriter::try_new_with_options(file, schema, options).map_err(write_error)?);
         }
         Ok(self.writer.as_mut().expect("it was made above"))
@@ -84,6 +85,10 @@ impl<W: Write + Send> FileWriter<W> {
         }
         let writer = self.open(open, settings)?;
         writer.write(&batch).map_err(write_error)?;
+        if writer.inner().lacks(writer.flushed_row_groups().len()) {
+            let groups = writer.flushed_row_groups().to_vec();
+            writer.inner_mut().groups_ended(&groups)?;
+        }
         self.rows += batch.num_rows() as u64;
         Ok(())
     }
@@ -97,8 +102,7 @@ impl<W: Write + Send> FileWriter<W> {
             return Ok(None);
         };
         writer.append_key_value_metadata(KeyValue::new(KEY.to_owned(), footer(self.kind)));
-        let mut file = writer.into_inner().map_err(write_error)?;
-        file.flush().map_err(ArchiveError::Write)?;
+        let file = writer.into_inner().map_err(write_error)?.close()?;
         let summary = FileSummary {
             kind: self.kind,
             rows: self.rows,

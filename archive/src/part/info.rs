@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use emberkeep_model::TenantId;
 
 use super::TimeSpan;
-use crate::FileKind;
 use crate::catalog::WalRange;
+use crate::{FileKind, Keys};
 
 /// What every file of a part says about its origin, so that a catalog can be rebuilt from the files alone (DESIGN §5.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +93,8 @@ pub struct PartSettings {
     pub other_page_rows: usize,
     /// Bytes of a row group, at most: as encoded so far, and for rows of any size also before encoding.
     pub group_bytes: usize,
+    /// What the files are encrypted with; without a key to write with they stay clear.
+    pub keys: Keys,
 }
 
 /// Those of a flush, which is to be fast: what it writes is soon merged.
@@ -107,6 +109,7 @@ impl Default for PartSettings {
             histogram_page_rows: 512,
             other_page_rows: 1024,
             group_bytes: 32 << 20,
+            keys: Keys::default(),
         }
     }
 }

@@ -3,6 +3,13 @@
 //! A page of a few bytes can claim two thousand million list elements, all of them one run. The decoder would hold them before it
 //! noticed that there are no values for them. Only the sizes are read here; everything else is the decoder's to judge.
 
+use std::ops::Range;
+
+use parquet::errors::ParquetError;
+
+use super::varint::put_zigzag;
+use crate::keys::{NONCE_BYTES, TAG_BYTES};
+
 /// Bytes of one decompressed page, at most: what Parquet can say. The writer ends a page at 1 MiB; only a single row makes one larger,
 /// and whatever was written must be read again.
 const MOST_BYTES: i64 = i32::MAX as i64;
@@ -19,7 +26,7 @@ pub(super) fn check_pages(bytes: &[u8]) -> Result<(), &'static str> {
     while !rest.is_empty() {
         let mut header = Compact { rest };
         let (mut decompressed, mut compressed, mut values, mut is_whole) = (None, None, None, true);
-        let read = header.read_struct(0, 0, &mut |outer, field, number| match (outer, field) {
+        let read = header.read_struct(0, 0, &mut |outer, field, number, _| match (outer, field) {
             (0, 2) => decompressed = Some(number),
             (0, 3) => compressed = Some(number),
             // Of data pages and dictionaries.
@@ -55,6 +62,68 @@ fn can_become(content: &[u8], bytes: u64) -> bool {
     }
 }
 
+/// A page header that the writer of this process made.
+pub(super) struct PageHead {
+    /// Length of the header.
+    pub(super) bytes: usize,
+    /// Length of what follows it.
+    pub(super) content_bytes: usize,
+    pub(super) is_dictionary: bool,
+    /// Where in the header that length stands.
+    length_at: Range<usize>,
+}
+
+impl PageHead {
+    /// The header at the front of the bytes.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        const DICTIONARY: i64 = 2;
+        let mut header = Compact { rest: bytes };
+        let (mut kind, mut content) = (None, None);
+        header.read_struct(0, 0, &mut |outer, field, number, left| match (outer, field) {
+            (0, 1) => kind = Some(number),
+            (0, 3) => content = Some((number, bytes.len() - left.start..bytes.len() - left.end)),
+            _ => {}
+        })?;
+        let (content_bytes, length_at) = content?;
+        Some(Self {
+            bytes: bytes.len() - header.rest.len(),
+            content_bytes: usize::try_from(content_bytes).ok()?,
+            is_dictionary: kind? == DICTIONARY,
+            length_at,
+        })
+    }
+
+    /// The header's bytes, with another length of what follows.
+    pub(super) fn with_content_bytes(&self, header: &[u8], content_bytes: usize) -> Result<Vec<u8>, ParquetError> {
+        let too_long = |_| ParquetError::General("a page is longer than Parquet can say".to_owned());
+        let length = i32::try_from(content_bytes).map_err(too_long)?;
+        let mut changed = header[..self.length_at.start].to_vec();
+        put_zigzag(&mut changed, i64::from(length));
+        changed.extend_from_slice(&header[self.length_at.end..]);
+        Ok(changed)
+    }
+}
+
+/// Checks the modules of a stretch of an encrypted column chunk, which begins and ends with one: a decoder makes room for what a length says
+/// before it finds out.
+pub(super) fn check_modules(bytes: &[u8]) -> Result<(), &'static str> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (length, after) = rest.split_first_chunk().ok_or("an encrypted page is cut")?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        if length < NONCE_BYTES + TAG_BYTES {
+            return Err("an encrypted page is too short to be one");
+        }
+        rest = after
+            .get(length..)
+            .ok_or("an encrypted page is longer than its place")?;
+    }
+    Ok(())
+}
+
+/// Takes what a number belongs to, the number, and how many bytes are left before and behind it.
+type See<'s> = dyn FnMut(i16, i16, i64, Range<usize>) + 's;
+
 /// Thrift's compact protocol, as far as page headers go.
 struct Compact<'a> {
     rest: &'a [u8],
@@ -62,8 +131,8 @@ struct Compact<'a> {
 
 impl Compact<'_> {
     /// Reads a structure that is field `outer` of the one around it (0 for the outermost) and tells its numbers and those of structures
-    /// inside, with their field. `None` for what is no page header.
-    fn read_struct(&mut self, outer: i16, depth: u8, see: &mut dyn FnMut(i16, i16, i64)) -> Option<()> {
+    /// inside, with their field and how many bytes are left before and behind them. `None` for what is no page header.
+    fn read_struct(&mut self, outer: i16, depth: u8, see: &mut See<'_>) -> Option<()> {
         let mut field = 0_i16;
         loop {
             let byte = self.byte()?;
@@ -78,9 +147,10 @@ impl Compact<'_> {
                 1 | 2 => {}
                 3 => drop(self.byte()?),
                 4..=6 => {
+                    let before = self.rest.len();
                     let number = self.number()?;
                     if depth <= 1 {
-                        see(outer, field, number);
+                        see(outer, field, number, before..self.rest.len());
                     }
                 }
                 7 => self.skip(8)?,

@@ -13,7 +13,7 @@ use arrow::datatypes::Field;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
 use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection};
@@ -22,12 +22,15 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataP
 
 use emberkeep_model::TenantId;
 
+use super::file_keys::FileKeys;
 use super::footer::{Footer, KEY};
-use super::page_header::check_pages;
+use super::page_header::{check_modules, check_pages};
 use super::schema::{self, Form};
+use super::sealing::SEALED_MAGIC;
 use super::{PartInfo, PartOrigin, TenantSummary};
 use crate::ArchiveError;
 use crate::catalog::FileEntry;
+use crate::keys::{KeySlot, KeyStamp, Keys};
 
 /// How much of the end is read first: footer and page index of all but very large files.
 const TAIL_BYTES: u64 = 64 << 10;
@@ -90,6 +93,7 @@ pub(super) struct PartFile {
     store: Arc<dyn ObjectStore>,
     location: Path,
     bytes: u64,
+    is_sealed: bool,
     metadata: ArrowReaderMetadata,
     info: PartInfo,
     form: Form,
@@ -113,7 +117,7 @@ impl PartFile {
         column_index: PageIndexPolicy,
     ) -> Result<Self, ArchiveError> {
         let location = entry.location()?;
-        let parquet = load(&*store, &location, entry.bytes, column_index).await?;
+        let Loaded { parquet, is_sealed, .. } = load(&*store, &location, entry.bytes, column_index).await?;
         let corrupt = |reason: String| ArchiveError::corrupt(&location, reason);
         let (footer, rows) = footer_in(&parquet, &location)?;
         if rows != entry.rows {
@@ -148,6 +152,7 @@ impl PartFile {
             store,
             location,
             bytes: entry.bytes,
+            is_sealed,
             metadata,
             info,
             form: footer.form(),
@@ -277,8 +282,10 @@ impl PartFile {
     /// Fetches pages that a decoder asked for, and checks what they claim.
     async fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
         let fetched = fetch(&*self.store, &self.location, self.bytes, ranges).await?;
+        // What lies inside of encrypted pages was written by somebody with the key, or it does not pass.
+        let check = if self.is_sealed { check_modules } else { check_pages };
         for pages in &fetched {
-            check_pages(pages).map_err(|reason| self.corrupt(reason))?;
+            check(pages).map_err(|reason| self.corrupt(reason))?;
         }
         Ok(fetched)
     }
@@ -337,8 +344,23 @@ pub(super) async fn footer_of(
     location: &Path,
     bytes: u64,
 ) -> Result<(Footer, u64), ArchiveError> {
-    let parquet = load(store, location, bytes, PageIndexPolicy::Skip).await?;
-    footer_in(&parquet, location)
+    let loaded = load(store, location, bytes, PageIndexPolicy::Skip).await?;
+    footer_in(&loaded.parquet, location)
+}
+
+/// With which key a file is encrypted; `None` when it is clear.
+///
+/// # Errors
+/// As [`PartReader::open`](super::PartReader::open).
+pub async fn file_stamp(store: &dyn ObjectStore, name: &str) -> Result<Option<KeyStamp>, ArchiveError> {
+    let parsed = Path::parse(name);
+    let location = parsed.map_err(|error| ArchiveError::Refused(format!("`{name}` is no name of a file: {error}")))?;
+    let bytes = store
+        .head(&location)
+        .await
+        .map_err(ArchiveError::store(&location))?
+        .size;
+    Ok(load(store, &location, bytes, PageIndexPolicy::Skip).await?.stamp)
 }
 
 fn footer_in(parquet: &ParquetMetaData, location: &Path) -> Result<(Footer, u64), ArchiveError> {
@@ -354,25 +376,69 @@ fn footer_in(parquet: &ParquetMetaData, location: &Path) -> Result<(Footer, u64)
     Ok((Footer::parse(location.as_ref(), json)?, rows))
 }
 
+/// What a file says of itself, and whether it is encrypted.
+struct Loaded {
+    parquet: ParquetMetaData,
+    is_sealed: bool,
+    stamp: Option<KeyStamp>,
+}
+
 async fn load(
     store: &dyn ObjectStore,
     location: &Path,
     bytes: u64,
     column_index: PageIndexPolicy,
-) -> Result<ParquetMetaData, ArchiveError> {
+) -> Result<Loaded, ArchiveError> {
     let decoder = guarded(location, || ParquetMetaDataPushDecoder::try_new(bytes))?;
     let mut decoder = decoder
         .with_offset_index_policy(PageIndexPolicy::Optional)
         .with_column_index_policy(column_index);
     let tail = bytes.saturating_sub(TAIL_BYTES)..bytes;
-    let mut ranges = Vec::from([tail]);
+    let (last, keys) = fetch_tail(store, location, bytes, tail.clone()).await?;
+    let is_sealed = last.ends_with(SEALED_MAGIC);
+    let keys = FileKeys::new(keys);
+    if is_sealed {
+        let properties = guarded(location, || keys.properties())?;
+        decoder = decoder.with_file_decryption_properties(Some(properties));
+    }
+    let (mut ranges, mut fetched) = (vec![tail], vec![last]);
     loop {
-        let fetched = fetch(store, location, bytes, &ranges).await?;
         guarded(location, || decoder.push_ranges(ranges, fetched))?;
-        match guarded(location, || decoder.try_decode())? {
-            DecodeResult::Data(metadata) => return Ok(metadata),
+        match guarded(location, || decoder.try_decode()).map_err(|error| keys.judge(location, error))? {
+            DecodeResult::Data(parquet) => {
+                return Ok(Loaded {
+                    parquet,
+                    is_sealed,
+                    stamp: keys.stamp(),
+                });
+            }
             DecodeResult::Finished => return Err(ArchiveError::corrupt(location, "it has no footer")),
             DecodeResult::NeedsData(more) => ranges = more,
+        }
+        fetched = fetch(store, location, bytes, &ranges).await?;
+    }
+}
+
+/// Reads the end of a file, and learns with which keys the store is read.
+async fn fetch_tail(
+    store: &dyn ObjectStore,
+    location: &Path,
+    bytes: u64,
+    tail: Range<u64>,
+) -> Result<(Bytes, Keys), ArchiveError> {
+    let slot = KeySlot::default();
+    let options = GetOptions::new().with_range(Some(tail.clone()));
+    let answer = match store.get_opts(location, slot.ask(options)).await {
+        Ok(answer) => answer.bytes().await,
+        Err(error) => Err(error),
+    };
+    match answer {
+        Ok(last) if last.len() as u64 == tail.end - tail.start => Ok((last, slot.keys())),
+        Err(error @ object_store::Error::NotFound { .. }) => Err(ArchiveError::store(location)(error)),
+        // Whoever has the reason asks for the length as well.
+        _ => {
+            let mut again = fetch(store, location, bytes, &[tail]).await?;
+            Ok((again.remove(0), slot.keys()))
         }
     }
 }

@@ -11,6 +11,7 @@ mod kinds;
 mod layout;
 mod metadata;
 mod round_trip;
+mod sealed;
 mod times;
 mod windows;
 

@@ -15,9 +15,9 @@ use emberkeep_service::problem::Outcome;
 use emberkeep_service::{logs, time_expr};
 use serde::Serialize;
 
-use super::{CompactFlags, delete, lock, orphans, rebuild, retention, rollback, scrub, status};
+use super::{CompactFlags, delete, key_of, lock, orphans, rebuild, retention, rollback, scrub, status};
 use crate::retention::Retention;
-use crate::{Upkeep, UpkeepMetrics};
+use crate::{Upkeep, UpkeepMetrics, key_config};
 
 /// The commands of upkeep.
 #[derive(Debug, Subcommand)]
@@ -44,6 +44,8 @@ pub enum KeepingCommand {
     Scrub(scrub::ScrubArgs),
     /// Make a lost catalog anew from the files of the archive.
     Rebuild(rebuild::RebuildArgs),
+    /// Print the key of one encrypted file, for another program to read it with.
+    KeyOf(key_of::KeyOfArgs),
     /// Print what there is.
     Status(status::StatusArgs),
 }
@@ -65,6 +67,7 @@ pub(super) async fn run(command: KeepingCommand) -> anyhow::Result<Outcome> {
         KeepingCommand::Collect(args) => orphans::run(args).await,
         KeepingCommand::Scrub(args) => scrub::run(args).await,
         KeepingCommand::Rebuild(args) => rebuild::run(args).await,
+        KeepingCommand::KeyOf(args) => key_of::run(&args).await,
         KeepingCommand::Status(args) => status::run(args).await,
     }
 }
@@ -101,6 +104,7 @@ impl ArchiveFlags {
             Some(config) => StoreConfig::parse(&config.yaml).with_context(|| config.place)?,
             None => StoreConfig::directory(self.storage.resolve(&file).join("archive")),
         };
+        let store = store.with_keys(key_config::read(&file.encryption)?);
         Ok(Kept {
             catalog: Catalog::new(store.open()?),
             storage_path: self.storage.resolve(&file),

@@ -61,7 +61,7 @@ impl MergeError {
     /// Of a read from or a write to local disk.
     pub(super) fn of_disk(place: &str, error: ArchiveError) -> Self {
         match error {
-            error @ (ArchiveError::Invalid(_) | ArchiveError::Config(_)) => Self::Job(error.to_string()),
+            error @ (ArchiveError::Invalid(_) | ArchiveError::Config(_) | ArchiveError::Key { .. }) => Self::Job(error.to_string()),
             error => Self::Disk {
                 place: place.to_owned(),
                 reason: error.to_string(),

@@ -185,7 +185,11 @@ async fn merge_round(
         Ok(BufWriter::with_capacity(BUFFER_BYTES, Sequential::new(made)))
     };
     let disk = |error| MergeError::of_disk(&scratch.place(), error);
-    let writer = PartWriter::create(create, info, PartSettings::default()).map_err(disk)?;
+    let settings = PartSettings {
+        keys: job.settings.keys.clone(),
+        ..PartSettings::default()
+    };
+    let writer = PartWriter::create(create, info, settings).map_err(disk)?;
     let mut round = Round {
         writer,
         place: scratch.place(),

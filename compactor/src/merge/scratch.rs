@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use emberkeep_archive::{ArchiveError, DirectoryStore, ObjectStore, PartEntry, Ulid, download};
+use emberkeep_archive::{ArchiveError, DirectoryStore, KeyedStore, Keys, ObjectStore, PartEntry, Ulid, download};
 use emberkeep_disk::{File, FileSystem, create_dir_all_durable, remove_dir_all};
 
 use super::MergeError;
@@ -26,7 +26,7 @@ impl Drop for Scratch {
 }
 
 impl Scratch {
-    pub(super) fn create(fs: Arc<dyn FileSystem>, parent: &Path, now_ms: i64) -> Result<Self, MergeError> {
+    pub(super) fn create(fs: Arc<dyn FileSystem>, parent: &Path, keys: &Keys, now_ms: i64) -> Result<Self, MergeError> {
         let root = parent.join(fresh_ulid(now_ms).to_string());
         let created = create_dir_all_durable(&*fs, &root);
         created.map_err(|error| MergeError::of_disk(&root.display().to_string(), ArchiveError::Write(error)))?;
@@ -35,7 +35,7 @@ impl Scratch {
         Ok(Self {
             fs,
             root,
-            local: Arc::new(local),
+            local: KeyedStore::wrap(Arc::new(local), keys),
         })
     }
 

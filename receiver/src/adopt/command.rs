@@ -18,7 +18,7 @@ use emberkeep_service::problem::Outcome;
 use emberkeep_service::shutdown::{Shutdown, Signals};
 
 use super::{Adoption, adopt};
-use crate::{Components, Pause, Settings};
+use crate::{Components, Pause, Settings, key_config};
 
 /// Flags of `receiver adopt`.
 #[derive(Debug, Default, Args)]
@@ -95,7 +95,7 @@ impl AdoptFlags {
                 StoreConfig::directory(beside)
             }
         };
-        Ok(config.open()?)
+        Ok(config.with_keys(key_config::read(&file.encryption)?).open()?)
     }
 }
 

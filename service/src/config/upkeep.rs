@@ -56,7 +56,7 @@ pub struct QuotaConfig {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TablesConfig {
-    /// Whether merged parts are published as Delta tables; absent = they are.
+    /// Whether merged parts are published as Delta tables; absent = they are, unless they are encrypted.
     pub publish: Option<bool>,
 }
 

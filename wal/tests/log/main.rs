@@ -12,6 +12,7 @@ mod poison;
 mod prepared;
 mod rig;
 mod round_trip;
+mod sealed;
 mod set_aside;
 mod space;
 mod survey;

@@ -131,7 +131,7 @@ fn a_newer_format_is_refused_by_name() {
     rig::write(&fs, 0, 500, &[record(1, 50)]);
     let path = dir().join("00000000000000000000.wal");
     let mut bytes = read_to_vec(&fs, &path, 1 << 20).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
     digest.update(&bytes[..36]);
     bytes[36..40].copy_from_slice(&(digest.finalize() as u32).to_le_bytes());
@@ -141,8 +141,8 @@ fn a_newer_format_is_refused_by_name() {
         matches!(
             &error,
             WalError::TooNew {
-                version: 2,
-                known: 1,
+                version: 3,
+                known: 2,
                 ..
             }
         ),

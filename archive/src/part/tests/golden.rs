@@ -13,7 +13,7 @@ use super::compacted::one_day;
 use super::histograms::{histogram, many_histograms};
 use super::kinds::{AllContent, read_back};
 use super::{Files, everything, run_async};
-use crate::{FileKind, PartEntry};
+use crate::{FileKind, KeyedStore, Keys, PartEntry};
 
 fn directory(version: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/part-v{version}"))
@@ -124,14 +124,18 @@ fn entry_of(version: u32) -> PartEntry {
 
 /// Opens the files of a version and compares all of it.
 fn check(version: u32, content: &AllContent) {
-    let (directory, entry) = (directory(version), entry_of(version));
+    check_in(&directory(version), &Keys::default(), content);
+}
+
+fn check_in(directory: &Path, keys: &Keys, content: &AllContent) {
+    let entry: PartEntry = serde_json::from_slice(&std::fs::read(directory.join("entry.json")).unwrap()).unwrap();
     let read = |kind: FileKind| std::fs::read(directory.join(format!("{}.parquet", kind.as_str()))).unwrap();
     let files: Files = entry.files.iter().map(|file| (file.kind, read(file.kind))).collect();
     for file in &entry.files {
         assert_eq!(file.crc32c, crate::crc32c(&files[&file.kind]), "{:?}", file.kind);
     }
     run_async(async {
-        let store = super::store_of(&entry, files).await;
+        let store = KeyedStore::wrap(super::store_of(&entry, files).await, keys);
         let part = PartReader::open(store, &entry).await.unwrap();
         let mut found = AllContent::default();
         for tenant in ["anonymous", "team-2"] {
@@ -190,4 +194,11 @@ fn a_part_of_version_2_is_read() {
 #[test]
 fn a_part_of_version_3_is_read() {
     check(3, &compacted());
+}
+
+/// The same content as that of version 2, encrypted; the key is 32 times the byte 7.
+#[test]
+fn an_encrypted_part_of_version_3_is_read() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/part-v3-encrypted");
+    check_in(&directory, &Keys::single("k-1", [7; 32]).unwrap(), &all_kinds());
 }
