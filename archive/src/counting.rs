@@ -13,9 +13,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
-use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
@@ -67,100 +67,59 @@ fn joined(ranges: &[Range<u64>]) -> u64 {
     requests
 }
 
+#[async_trait]
 impl ObjectStore for CountingStore {
-    fn put_opts<'s, 'p, 'f>(
-        &'s self,
-        location: &'p Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> BoxFuture<'f, Result<PutResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let operation = match opts.mode {
             PutMode::Create => StoreOperation::Create,
             PutMode::Overwrite | PutMode::Update(_) => StoreOperation::Put,
         };
         self.traffic.sent(payload.content_length());
-        Box::pin(
-            self.traffic
-                .time(operation, self.inner.put_opts(location, payload, opts)),
-        )
+        let put = self.inner.put_opts(location, payload, opts);
+        self.traffic.time(operation, put).await
     }
 
-    fn put_multipart_opts<'s, 'p, 'f>(
-        &'s self,
-        location: &'p Path,
-        opts: PutMultipartOptions,
-    ) -> BoxFuture<'f, Result<Box<dyn MultipartUpload>>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
-        Box::pin(async move {
-            let begun = self.inner.put_multipart_opts(location, opts);
-            let inner = self.traffic.time(StoreOperation::MultipartStart, begun).await?;
-            Ok(Box::new(CountedUpload::new(inner, self.traffic.clone())) as Box<dyn MultipartUpload>)
-        })
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        let begun = self.inner.put_multipart_opts(location, opts);
+        let inner = self.traffic.time(StoreOperation::MultipartStart, begun).await?;
+        Ok(Box::new(CountedUpload::new(inner, self.traffic.clone())) as Box<dyn MultipartUpload>)
     }
 
-    fn get_opts<'s, 'p, 'f>(&'s self, location: &'p Path, options: GetOptions) -> BoxFuture<'f, Result<GetResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
-        Box::pin(async move {
-            let operation = match (options.head, &options.range) {
-                (true, _) => StoreOperation::Head,
-                (false, Some(_)) => StoreOperation::GetRange,
-                (false, None) => StoreOperation::Get,
-            };
-            let answer = self.inner.get_opts(location, options);
-            let mut answer = self.traffic.time(operation, answer).await?;
-            // Counted as they come, so that a body that nobody reads costs nothing.
-            let body = match answer.payload {
-                GetResultPayload::Stream(body) => body,
-                // Of the client's own directory store, which delta_kernel turns on and nobody opens.
-                #[cfg(feature = "open-tables")]
-                GetResultPayload::File(file, path) => {
-                    answer.payload = GetResultPayload::File(file, path);
-                    return Ok(answer);
-                }
-            };
-            let traffic = self.traffic.clone();
-            let counted = body.inspect(move |piece| match piece {
-                Ok(piece) => traffic.received(piece.len()),
-                Err(_) => traffic.failed(operation),
-            });
-            answer.payload = GetResultPayload::Stream(counted.boxed());
-            Ok(answer)
-        })
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let operation = match (options.head, &options.range) {
+            (true, _) => StoreOperation::Head,
+            (false, Some(_)) => StoreOperation::GetRange,
+            (false, None) => StoreOperation::Get,
+        };
+        let answer = self.inner.get_opts(location, options);
+        let mut answer = self.traffic.time(operation, answer).await?;
+        // Counted as they come, so that a body that nobody reads costs nothing.
+        let body = match answer.payload {
+            GetResultPayload::Stream(body) => body,
+            // Of the client's own directory store, which delta_kernel turns on and nobody opens.
+            #[cfg(feature = "open-tables")]
+            GetResultPayload::File(file, path) => {
+                answer.payload = GetResultPayload::File(file, path);
+                return Ok(answer);
+            }
+        };
+        let traffic = self.traffic.clone();
+        let counted = body.inspect(move |piece| match piece {
+            Ok(piece) => traffic.received(piece.len()),
+            Err(_) => traffic.failed(operation),
+        });
+        answer.payload = GetResultPayload::Stream(counted.boxed());
+        Ok(answer)
     }
 
-    fn get_ranges<'s, 'p, 'r, 'f>(
-        &'s self,
-        location: &'p Path,
-        ranges: &'r [Range<u64>],
-    ) -> BoxFuture<'f, Result<Vec<Bytes>>>
-    where
-        's: 'f,
-        'p: 'f,
-        'r: 'f,
-        Self: 'f,
-    {
-        Box::pin(async move {
-            let pieces = self.inner.get_ranges(location, ranges);
-            let found = self.traffic.time(StoreOperation::GetRange, pieces).await?;
-            // The first was counted above.
-            self.traffic
-                .count(StoreOperation::GetRange, joined(ranges).saturating_sub(1));
-            self.traffic.received(found.iter().map(Bytes::len).sum());
-            Ok(found)
-        })
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let pieces = self.inner.get_ranges(location, ranges);
+        let found = self.traffic.time(StoreOperation::GetRange, pieces).await?;
+        // The first was counted above.
+        self.traffic
+            .count(StoreOperation::GetRange, joined(ranges).saturating_sub(1));
+        self.traffic.received(found.iter().map(Bytes::len).sum());
+        Ok(found)
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -184,46 +143,19 @@ impl ObjectStore for CountingStore {
         CountedListing::new(listing, self.traffic.clone(), Instant::now()).boxed()
     }
 
-    fn list_with_delimiter<'s, 'p, 'f>(&'s self, prefix: Option<&'p Path>) -> BoxFuture<'f, Result<ListResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let listing = self.inner.list_with_delimiter(prefix);
-        Box::pin(self.traffic.time(StoreOperation::List, listing))
+        self.traffic.time(StoreOperation::List, listing).await
     }
 
-    fn copy_opts<'s, 'a, 'b, 'f>(
-        &'s self,
-        from: &'a Path,
-        to: &'b Path,
-        options: CopyOptions,
-    ) -> BoxFuture<'f, Result<()>>
-    where
-        's: 'f,
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         let copy = self.inner.copy_opts(from, to, options);
-        Box::pin(self.traffic.time(StoreOperation::Copy, copy))
+        self.traffic.time(StoreOperation::Copy, copy).await
     }
 
-    fn rename_opts<'s, 'a, 'b, 'f>(
-        &'s self,
-        from: &'a Path,
-        to: &'b Path,
-        options: RenameOptions,
-    ) -> BoxFuture<'f, Result<()>>
-    where
-        's: 'f,
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         let rename = self.inner.rename_opts(from, to, options);
-        Box::pin(self.traffic.time(StoreOperation::Copy, rename))
+        self.traffic.time(StoreOperation::Copy, rename).await
     }
 }
 

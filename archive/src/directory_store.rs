@@ -9,8 +9,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 use object_store::path::Path;
 use object_store::{
@@ -73,95 +73,63 @@ impl DirectoryStore {
     }
 }
 
+#[async_trait]
 impl ObjectStore for DirectoryStore {
-    fn put_opts<'s, 'p, 'f>(
-        &'s self,
-        location: &'p Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> BoxFuture<'f, Result<PutResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let location = location.clone();
-        Box::pin(self.run(move |files| {
+        self.run(move |files| {
             match opts.mode {
                 PutMode::Create => files.create(&location, &payload)?,
                 PutMode::Overwrite => files.overwrite(&location, &payload)?,
                 PutMode::Update(_) => return Err(files::not_implemented("conditional update")),
             }
             Ok(put_result())
-        }))
+        })
+        .await
     }
 
-    fn put_multipart_opts<'s, 'p, 'f>(
-        &'s self,
-        location: &'p Path,
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
         _opts: PutMultipartOptions,
-    ) -> BoxFuture<'f, Result<Box<dyn MultipartUpload>>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
+    ) -> Result<Box<dyn MultipartUpload>> {
         let location = location.clone();
-        Box::pin(async move {
-            let target = location.clone();
-            let temporary = self.run(move |files| files.begin(&target)).await?;
-            let upload = DirectoryUpload::new(self.clone(), location, temporary);
-            Ok(Box::new(upload) as Box<dyn MultipartUpload>)
-        })
+        let target = location.clone();
+        let temporary = self.run(move |files| files.begin(&target)).await?;
+        let upload = DirectoryUpload::new(self.clone(), location, temporary);
+        Ok(Box::new(upload) as Box<dyn MultipartUpload>)
     }
 
-    fn get_opts<'s, 'p, 'f>(&'s self, location: &'p Path, options: GetOptions) -> BoxFuture<'f, Result<GetResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let path = location.clone();
-        Box::pin(async move {
-            let (meta, range, file) = self
-                .run(move |files| {
-                    let (meta, file) = files.open_object(&path)?;
-                    options.check_preconditions(&meta)?;
-                    let range = match &options.range {
-                        Some(range) => range.as_range(meta.size).map_err(files::generic)?,
-                        None => 0..meta.size,
-                    };
-                    Ok((meta, range, if options.head { None } else { Some(Arc::from(file)) }))
-                })
-                .await?;
-            let payload = match file {
-                Some(file) => GetResultPayload::Stream(self.stream(file, range.clone())),
-                None => GetResultPayload::Stream(stream::empty().boxed()),
-            };
-            let (attributes, extensions) = (Attributes::default(), Extensions::default());
-            Ok(GetResult {
-                payload,
-                meta,
-                range,
-                attributes,
-                extensions,
+        let (meta, range, file) = self
+            .run(move |files| {
+                let (meta, file) = files.open_object(&path)?;
+                options.check_preconditions(&meta)?;
+                let range = match &options.range {
+                    Some(range) => range.as_range(meta.size).map_err(files::generic)?,
+                    None => 0..meta.size,
+                };
+                Ok((meta, range, if options.head { None } else { Some(Arc::from(file)) }))
             })
+            .await?;
+        let payload = match file {
+            Some(file) => GetResultPayload::Stream(self.stream(file, range.clone())),
+            None => GetResultPayload::Stream(stream::empty().boxed()),
+        };
+        let (attributes, extensions) = (Attributes::default(), Extensions::default());
+        Ok(GetResult {
+            payload,
+            meta,
+            range,
+            attributes,
+            extensions,
         })
     }
 
-    fn get_ranges<'s, 'p, 'r, 'f>(
-        &'s self,
-        location: &'p Path,
-        ranges: &'r [Range<u64>],
-    ) -> BoxFuture<'f, Result<Vec<Bytes>>>
-    where
-        's: 'f,
-        'p: 'f,
-        'r: 'f,
-        Self: 'f,
-    {
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let (location, ranges) = (location.clone(), ranges.to_vec());
-        Box::pin(self.run(move |files| files.read_ranges(&location, &ranges)))
+        self.run(move |files| files.read_ranges(&location, &ranges)).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -184,57 +152,33 @@ impl ObjectStore for DirectoryStore {
         self.list_from(prefix, Some(offset.clone()))
     }
 
-    fn list_with_delimiter<'s, 'p, 'f>(&'s self, prefix: Option<&'p Path>) -> BoxFuture<'f, Result<ListResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let prefix = prefix.cloned();
-        Box::pin(self.run(move |files| {
+        self.run(move |files| {
             let (objects, common_prefixes) = files.list_level(prefix.as_ref())?;
             Ok(ListResult {
                 common_prefixes,
                 objects,
                 extensions: Extensions::default(),
             })
-        }))
+        })
+        .await
     }
 
-    fn copy_opts<'s, 'a, 'b, 'f>(
-        &'s self,
-        from: &'a Path,
-        to: &'b Path,
-        options: CopyOptions,
-    ) -> BoxFuture<'f, Result<()>>
-    where
-        's: 'f,
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         let (from, to) = (from.clone(), to.clone());
-        Box::pin(self.run(move |files| files.copy(&from, &to, options.mode == CopyMode::Create)))
+        self.run(move |files| files.copy(&from, &to, options.mode == CopyMode::Create))
+            .await
     }
 
-    fn rename_opts<'s, 'a, 'b, 'f>(
-        &'s self,
-        from: &'a Path,
-        to: &'b Path,
-        options: RenameOptions,
-    ) -> BoxFuture<'f, Result<()>>
-    where
-        's: 'f,
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         let (from, to) = (from.clone(), to.clone());
-        Box::pin(self.run(move |files| {
+        self.run(move |files| {
             // A copy is a second name, so this is a rename that also knows how to refuse.
             files.copy(&from, &to, options.target_mode == RenameTargetMode::Create)?;
             if from == to { Ok(()) } else { files.delete(&from) }
-        }))
+        })
+        .await
     }
 }
 

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use futures::future::BoxFuture;
+use async_trait::async_trait;
 use futures::stream::{BoxStream, Stream, StreamExt};
 use object_store::{MultipartUpload, ObjectMeta, PutPayload, PutResult, Result, UploadPart};
 
@@ -76,6 +76,7 @@ impl CountedUpload {
     }
 }
 
+#[async_trait]
 impl MultipartUpload for CountedUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         self.traffic.sent(data.content_length());
@@ -83,22 +84,15 @@ impl MultipartUpload for CountedUpload {
         Box::pin(async move { traffic.time(StoreOperation::MultipartPart, part).await })
     }
 
-    fn complete<'s, 'f>(&'s mut self) -> BoxFuture<'f, Result<PutResult>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        Box::pin(
-            self.traffic
-                .time(StoreOperation::MultipartComplete, self.inner.complete()),
-        )
+    async fn complete(&mut self) -> Result<PutResult> {
+        self.traffic
+            .time(StoreOperation::MultipartComplete, self.inner.complete())
+            .await
     }
 
-    fn abort<'s, 'f>(&'s mut self) -> BoxFuture<'f, Result<()>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        Box::pin(self.traffic.time(StoreOperation::MultipartAbort, self.inner.abort()))
+    async fn abort(&mut self) -> Result<()> {
+        self.traffic
+            .time(StoreOperation::MultipartAbort, self.inner.abort())
+            .await
     }
 }

@@ -1,6 +1,6 @@
 //! An upload in parts: a temporary file that grows, and gets its name at the end.
 
-use futures::future::BoxFuture;
+use async_trait::async_trait;
 use object_store::path::Path;
 use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 use std::sync::Arc;
@@ -36,6 +36,7 @@ impl DirectoryUpload {
     }
 }
 
+#[async_trait]
 impl MultipartUpload for DirectoryUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let mut offset = self.offset;
@@ -57,34 +58,22 @@ impl MultipartUpload for DirectoryUpload {
         })
     }
 
-    fn complete<'s, 'f>(&'s mut self) -> BoxFuture<'f, Result<PutResult>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        Box::pin(async move {
-            let (temporary, location) = (self.take()?, self.location.clone());
-            let publish = move |files: &super::Files| {
-                let published = files.publish(&location, &temporary);
-                if published.is_err() {
-                    let _ = files.discard(&location, &temporary);
-                }
-                published
-            };
-            self.store.run(publish).await?;
-            Ok(put_result())
-        })
+    async fn complete(&mut self) -> Result<PutResult> {
+        let (temporary, location) = (self.take()?, self.location.clone());
+        let publish = move |files: &super::Files| {
+            let published = files.publish(&location, &temporary);
+            if published.is_err() {
+                let _ = files.discard(&location, &temporary);
+            }
+            published
+        };
+        self.store.run(publish).await?;
+        Ok(put_result())
     }
 
-    fn abort<'s, 'f>(&'s mut self) -> BoxFuture<'f, Result<()>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        Box::pin(async move {
-            let (temporary, location) = (self.take()?, self.location.clone());
-            self.store.run(move |files| files.discard(&location, &temporary)).await
-        })
+    async fn abort(&mut self) -> Result<()> {
+        let (temporary, location) = (self.take()?, self.location.clone());
+        self.store.run(move |files| files.discard(&location, &temporary)).await
     }
 }
 

@@ -7,10 +7,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
@@ -96,80 +96,41 @@ impl fmt::Display for KeyedStore {
     }
 }
 
+#[async_trait]
 impl ObjectStore for KeyedStore {
-    fn put_opts<'s, 'p, 'f>(
-        &'s self,
-        location: &'p Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> BoxFuture<'f, Result<PutResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         if !names::is_sealable(location) {
-            return self.inner.put_opts(location, payload, opts);
+            return self.inner.put_opts(location, payload, opts).await;
         }
-        async move {
-            let sealed = seal_object(&self.keys, location.as_ref(), payload.into()).map_err(fault)?;
-            self.inner.put_opts(location, sealed.into(), opts).await
-        }
-        .boxed()
+        let sealed = seal_object(&self.keys, location.as_ref(), payload.into()).map_err(fault)?;
+        self.inner.put_opts(location, sealed.into(), opts).await
     }
 
-    fn put_multipart_opts<'s, 'p, 'f>(
-        &'s self,
-        location: &'p Path,
-        opts: PutMultipartOptions,
-    ) -> BoxFuture<'f, Result<Box<dyn MultipartUpload>>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         if names::is_sealable(location) && self.keys.write_id().is_some() {
             let reason = format!("`{location}` is to be encrypted, which is not done in pieces");
-            return async { Err(fault(ArchiveError::Invalid(reason))) }.boxed();
+            return Err(fault(ArchiveError::Invalid(reason)));
         }
-        self.inner.put_multipart_opts(location, opts)
+        self.inner.put_multipart_opts(location, opts).await
     }
 
-    fn get_opts<'s, 'p, 'f>(&'s self, location: &'p Path, options: GetOptions) -> BoxFuture<'f, Result<GetResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         KeySlot::answer(&options, &self.keys);
         match names::is_sealable(location) && !options.head {
-            true => self.get_object(location, options).boxed(),
-            false => self.inner.get_opts(location, options),
+            true => self.get_object(location, options).await,
+            false => self.inner.get_opts(location, options).await,
         }
     }
 
-    fn get_ranges<'s, 'p, 'r, 'f>(
-        &'s self,
-        location: &'p Path,
-        ranges: &'r [Range<u64>],
-    ) -> BoxFuture<'f, Result<Vec<Bytes>>>
-    where
-        's: 'f,
-        'p: 'f,
-        'r: 'f,
-        Self: 'f,
-    {
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         if !names::is_sealable(location) {
-            return self.inner.get_ranges(location, ranges);
+            return self.inner.get_ranges(location, ranges).await;
         }
-        async move {
-            let whole = self.get_object(location, GetOptions::default()).await?;
-            let size = whole.meta.size;
-            let clear = whole.bytes().await?;
-            let cut = |range: &Range<u64>| slice(&clear, &within(Some(GetRange::Bounded(range.clone())), size));
-            Ok(ranges.iter().map(cut).collect())
-        }
-        .boxed()
+        let whole = self.get_object(location, GetOptions::default()).await?;
+        let size = whole.meta.size;
+        let clear = whole.bytes().await?;
+        let cut = |range: &Range<u64>| slice(&clear, &within(Some(GetRange::Bounded(range.clone())), size));
+        Ok(ranges.iter().map(cut).collect())
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -184,42 +145,15 @@ impl ObjectStore for KeyedStore {
         self.inner.list_with_offset(prefix, offset)
     }
 
-    fn list_with_delimiter<'s, 'p, 'f>(&'s self, prefix: Option<&'p Path>) -> BoxFuture<'f, Result<ListResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
-        self.inner.list_with_delimiter(prefix)
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
     }
 
-    fn copy_opts<'s, 'a, 'b, 'f>(
-        &'s self,
-        from: &'a Path,
-        to: &'b Path,
-        options: CopyOptions,
-    ) -> BoxFuture<'f, Result<()>>
-    where
-        's: 'f,
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
-        self.inner.copy_opts(from, to, options)
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
     }
 
-    fn rename_opts<'s, 'a, 'b, 'f>(
-        &'s self,
-        from: &'a Path,
-        to: &'b Path,
-        options: RenameOptions,
-    ) -> BoxFuture<'f, Result<()>>
-    where
-        's: 'f,
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
-        self.inner.rename_opts(from, to, options)
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.inner.rename_opts(from, to, options).await
     }
 }

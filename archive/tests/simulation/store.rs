@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
@@ -219,79 +220,46 @@ fn meta(path: &Path, stored: &Stored) -> ObjectMeta {
     }
 }
 
+#[async_trait]
 impl ObjectStore for SimStore {
-    fn put_opts<'s, 'p, 'f>(
-        &'s self,
-        location: &'p Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> BoxFuture<'f, Result<PutResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let request = Request::Put {
             path: location.clone(),
             bytes: payload.into(),
             create: opts.mode == PutMode::Create,
         };
         let asked = self.ask(request);
-        Box::pin(async move {
-            asked.await?;
-            Ok(PutResult {
-                e_tag: None,
-                version: None,
-                extensions: opts.extensions,
-            })
+        asked.await?;
+        Ok(PutResult {
+            e_tag: None,
+            version: None,
+            extensions: opts.extensions,
         })
     }
 
-    fn put_multipart_opts<'s, 'p, 'f>(
-        &'s self,
-        _location: &'p Path,
+    async fn put_multipart_opts(
+        &self,
+        _location: &Path,
         _opts: PutMultipartOptions,
-    ) -> BoxFuture<'f, Result<Box<dyn MultipartUpload>>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
+    ) -> Result<Box<dyn MultipartUpload>> {
         unreachable!("simulated files are small")
     }
 
-    fn get_opts<'s, 'p, 'f>(&'s self, location: &'p Path, options: GetOptions) -> BoxFuture<'f, Result<GetResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let asked = self.ask(Request::Get(location.clone()));
-        Box::pin(async move {
-            let Reply::Object(meta, bytes) = asked.await? else {
-                return Err(lost());
-            };
-            Ok(GetResult {
-                range: 0..meta.size,
-                meta,
-                payload: GetResultPayload::Stream(futures::stream::iter([Ok(bytes)]).boxed()),
-                attributes: Attributes::default(),
-                extensions: options.extensions,
-            })
+        let Reply::Object(meta, bytes) = asked.await? else {
+            return Err(lost());
+        };
+        Ok(GetResult {
+            range: 0..meta.size,
+            meta,
+            payload: GetResultPayload::Stream(futures::stream::iter([Ok(bytes)]).boxed()),
+            attributes: Attributes::default(),
+            extensions: options.extensions,
         })
     }
 
-    fn get_ranges<'s, 'p, 'r, 'f>(
-        &'s self,
-        _location: &'p Path,
-        _ranges: &'r [Range<u64>],
-    ) -> BoxFuture<'f, Result<Vec<Bytes>>>
-    where
-        's: 'f,
-        'p: 'f,
-        'r: 'f,
-        Self: 'f,
-    {
+    async fn get_ranges(&self, _location: &Path, _ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         unreachable!("the catalog reads whole objects")
     }
 
@@ -314,27 +282,11 @@ impl ObjectStore for SimStore {
         listed.map(futures::stream::iter).into_stream().flatten().boxed()
     }
 
-    fn list_with_delimiter<'s, 'p, 'f>(&'s self, _prefix: Option<&'p Path>) -> BoxFuture<'f, Result<ListResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
+    async fn list_with_delimiter(&self, _prefix: Option<&Path>) -> Result<ListResult> {
         unreachable!("the catalog lists flat")
     }
 
-    fn copy_opts<'s, 'a, 'b, 'f>(
-        &'s self,
-        _from: &'a Path,
-        _to: &'b Path,
-        _options: CopyOptions,
-    ) -> BoxFuture<'f, Result<()>>
-    where
-        's: 'f,
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
+    async fn copy_opts(&self, _from: &Path, _to: &Path, _options: CopyOptions) -> Result<()> {
         unreachable!("the catalog copies nothing")
     }
 }

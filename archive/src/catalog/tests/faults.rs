@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -152,97 +153,60 @@ fn lost() -> object_store::Error {
     }
 }
 
+#[async_trait]
 impl ObjectStore for FaultyStore {
-    fn put_opts<'s, 'p, 'f>(
-        &'s self,
-        location: &'p Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> BoxFuture<'f, Result<PutResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
-        Box::pin(async move {
-            self.puts.fetch_add(1, Ordering::Relaxed);
-            spend(&self.budget)?;
-            let meanwhile = self.meanwhile.lock().take();
-            if let Some(meanwhile) = meanwhile {
-                meanwhile().await;
-            }
-            let aimed = self
-                .fault_of
-                .lock()
-                .take_if(|(prefix, _)| location.prefix_matches(prefix));
-            let fault = aimed.map(|(_, fault)| fault).or_else(|| self.faults.lock().pop());
-            let now = *self.clock.lock();
-            if let (Some(now), Err(_)) = (now, self.inner.head(location).await) {
-                self.times.lock().insert(location.clone(), now);
-            }
-            match fault {
-                None => {
-                    let answer = self.inner.put_opts(location, payload, opts).await;
-                    let afterwards = self
-                        .afterwards
-                        .lock()
-                        .take_if(|(prefix, _)| location.prefix_matches(prefix));
-                    if let Some((_, afterwards)) = afterwards {
-                        afterwards().await;
-                    }
-                    answer
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.puts.fetch_add(1, Ordering::Relaxed);
+        spend(&self.budget)?;
+        let meanwhile = self.meanwhile.lock().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile().await;
+        }
+        let aimed = self
+            .fault_of
+            .lock()
+            .take_if(|(prefix, _)| location.prefix_matches(prefix));
+        let fault = aimed.map(|(_, fault)| fault).or_else(|| self.faults.lock().pop());
+        let now = *self.clock.lock();
+        if let (Some(now), Err(_)) = (now, self.inner.head(location).await) {
+            self.times.lock().insert(location.clone(), now);
+        }
+        match fault {
+            None => {
+                let answer = self.inner.put_opts(location, payload, opts).await;
+                let afterwards = self
+                    .afterwards
+                    .lock()
+                    .take_if(|(prefix, _)| location.prefix_matches(prefix));
+                if let Some((_, afterwards)) = afterwards {
+                    afterwards().await;
                 }
-                Some(PutFault::FailBefore) => Err(lost()),
-                Some(PutFault::FailAfter) => self.inner.put_opts(location, payload, opts).await.and(Err(lost())),
-                Some(PutFault::PretendExists) => Err(object_store::Error::AlreadyExists {
-                    path: location.to_string(),
-                    source: "409".into(),
-                }),
+                answer
             }
-        })
+            Some(PutFault::FailBefore) => Err(lost()),
+            Some(PutFault::FailAfter) => self.inner.put_opts(location, payload, opts).await.and(Err(lost())),
+            Some(PutFault::PretendExists) => Err(object_store::Error::AlreadyExists {
+                path: location.to_string(),
+                source: "409".into(),
+            }),
+        }
     }
 
-    fn put_multipart_opts<'s, 'p, 'f>(
-        &'s self,
-        location: &'p Path,
-        opts: PutMultipartOptions,
-    ) -> BoxFuture<'f, Result<Box<dyn MultipartUpload>>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
-        self.inner.put_multipart_opts(location, opts)
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, opts).await
     }
 
-    fn get_opts<'s, 'p, 'f>(&'s self, location: &'p Path, options: GetOptions) -> BoxFuture<'f, Result<GetResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.gets.fetch_add(1, Ordering::Relaxed);
-        Box::pin(async move {
-            spend(&self.budget)?;
-            let mut found = self.inner.get_opts(location, options).await?;
-            found.meta = Self::timed(&self.times, found.meta);
-            Ok(found)
-        })
+        spend(&self.budget)?;
+        let mut found = self.inner.get_opts(location, options).await?;
+        found.meta = Self::timed(&self.times, found.meta);
+        Ok(found)
     }
 
-    fn get_ranges<'s, 'p, 'r, 'f>(
-        &'s self,
-        location: &'p Path,
-        ranges: &'r [Range<u64>],
-    ) -> BoxFuture<'f, Result<Vec<Bytes>>>
-    where
-        's: 'f,
-        'p: 'f,
-        'r: 'f,
-        Self: 'f,
-    {
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         self.gets.fetch_add(1, Ordering::Relaxed);
-        self.inner.get_ranges(location, ranges)
+        self.inner.get_ranges(location, ranges).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -264,27 +228,11 @@ impl ObjectStore for FaultyStore {
         listing.map_ok(move |meta| Self::timed(&times, meta)).boxed()
     }
 
-    fn list_with_delimiter<'s, 'p, 'f>(&'s self, prefix: Option<&'p Path>) -> BoxFuture<'f, Result<ListResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
-        self.inner.list_with_delimiter(prefix)
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
     }
 
-    fn copy_opts<'s, 'a, 'b, 'f>(
-        &'s self,
-        from: &'a Path,
-        to: &'b Path,
-        options: CopyOptions,
-    ) -> BoxFuture<'f, Result<()>>
-    where
-        's: 'f,
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
-        self.inner.copy_opts(from, to, options)
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
+use async_trait::async_trait;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
@@ -119,78 +119,55 @@ impl fmt::Display for Crooked {
     }
 }
 
+#[async_trait]
 impl ObjectStore for Crooked {
-    fn put_opts<'s, 'p, 'f>(
-        &'s self,
-        location: &'p Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> BoxFuture<'f, Result<PutResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
-        Box::pin(async move {
-            self.let_through(Denied::Everything, location)?;
-            *self.newest.lock() = Some(location.clone());
-            if opts.mode == PutMode::Create {
-                return self.create(location, payload).await;
-            }
-            let location = match self.how {
-                Crookedness::NamesChange => Path::from(location.as_ref().replace(' ', "+")),
-                _ => location.clone(),
-            };
-            self.inner.put_opts(&location, payload, opts).await
-        })
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.let_through(Denied::Everything, location)?;
+        *self.newest.lock() = Some(location.clone());
+        if opts.mode == PutMode::Create {
+            return self.create(location, payload).await;
+        }
+        let location = match self.how {
+            Crookedness::NamesChange => Path::from(location.as_ref().replace(' ', "+")),
+            _ => location.clone(),
+        };
+        self.inner.put_opts(&location, payload, opts).await
     }
 
-    fn put_multipart_opts<'s, 'p, 'f>(
-        &'s self,
-        location: &'p Path,
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
         _opts: PutMultipartOptions,
-    ) -> BoxFuture<'f, Result<Box<dyn MultipartUpload>>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
+    ) -> Result<Box<dyn MultipartUpload>> {
         let upload = Parts {
             store: self.inner.clone(),
             how: self.how,
             location: location.clone(),
             parts: Vec::new(),
         };
-        Box::pin(async move { Ok(Box::new(upload) as Box<dyn MultipartUpload>) })
+        Ok(Box::new(upload) as Box<dyn MultipartUpload>)
     }
 
-    fn get_opts<'s, 'p, 'f>(&'s self, location: &'p Path, mut options: GetOptions) -> BoxFuture<'f, Result<GetResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
-        Box::pin(async move {
-            self.let_through(Denied::Everything, location)?;
-            if let (Crookedness::RangesShift, Some(GetRange::Bounded(range))) = (self.how, &mut options.range) {
-                let length = range.end - range.start;
-                range.start = (range.start + 1).min(90_000);
-                range.end = range.start + length;
+    async fn get_opts(&self, location: &Path, mut options: GetOptions) -> Result<GetResult> {
+        self.let_through(Denied::Everything, location)?;
+        if let (Crookedness::RangesShift, Some(GetRange::Bounded(range))) = (self.how, &mut options.range) {
+            let length = range.end - range.start;
+            range.start = (range.start + 1).min(90_000);
+            range.end = range.start + length;
+        }
+        let found = self.inner.get_opts(location, options).await;
+        if self.how == Crookedness::RemembersAbsence {
+            let mut absent = self.absent.lock();
+            if found.is_err() {
+                absent.insert(location.clone());
+            } else if absent.contains(location) {
+                return Err(Error::NotFound {
+                    path: location.to_string(),
+                    source: "kept".into(),
+                });
             }
-            let found = self.inner.get_opts(location, options).await;
-            if self.how == Crookedness::RemembersAbsence {
-                let mut absent = self.absent.lock();
-                if found.is_err() {
-                    absent.insert(location.clone());
-                } else if absent.contains(location) {
-                    return Err(Error::NotFound {
-                        path: location.to_string(),
-                        source: "kept".into(),
-                    });
-                }
-            }
-            found
-        })
+        }
+        found
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -239,28 +216,12 @@ impl ObjectStore for Crooked {
         stream::once(listed).try_flatten().boxed()
     }
 
-    fn list_with_delimiter<'s, 'p, 'f>(&'s self, prefix: Option<&'p Path>) -> BoxFuture<'f, Result<ListResult>>
-    where
-        's: 'f,
-        'p: 'f,
-        Self: 'f,
-    {
-        self.inner.list_with_delimiter(prefix)
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
     }
 
-    fn copy_opts<'s, 'a, 'b, 'f>(
-        &'s self,
-        from: &'a Path,
-        to: &'b Path,
-        options: CopyOptions,
-    ) -> BoxFuture<'f, Result<()>>
-    where
-        's: 'f,
-        'a: 'f,
-        'b: 'f,
-        Self: 'f,
-    {
-        self.inner.copy_opts(from, to, options)
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
     }
 }
 
@@ -282,12 +243,13 @@ impl Parts {
         parts.into_iter().flat_map(|part| part.iter().cloned()).collect()
     }
 
-    fn write<'f>(&self) -> BoxFuture<'f, Result<PutResult>> {
+    fn write(&self) -> impl Future<Output = Result<PutResult>> + use<> {
         let (store, location, whole) = (self.store.clone(), self.location.clone(), self.whole());
-        Box::pin(async move { store.put(&location, whole).await })
+        async move { store.put(&location, whole).await }
     }
 }
 
+#[async_trait]
 impl MultipartUpload for Parts {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         self.parts.push(data);
@@ -298,26 +260,14 @@ impl MultipartUpload for Parts {
         Box::pin(async { Ok(()) })
     }
 
-    fn complete<'s, 'f>(&'s mut self) -> BoxFuture<'f, Result<PutResult>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        self.write()
+    async fn complete(&mut self) -> Result<PutResult> {
+        self.write().await
     }
 
-    fn abort<'s, 'f>(&'s mut self) -> BoxFuture<'f, Result<()>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        let write = self.write();
-        let how = self.how;
-        Box::pin(async move {
-            if how == Crookedness::AbortCompletes {
-                write.await?;
-            }
-            Ok(())
-        })
+    async fn abort(&mut self) -> Result<()> {
+        if self.how == Crookedness::AbortCompletes {
+            self.write().await?;
+        }
+        Ok(())
     }
 }
