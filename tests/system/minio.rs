@@ -107,6 +107,11 @@ impl Minio {
         process.terminate().map(drop)
     }
 
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Nothing is answered any more, and connections stay open: requests hang wherever they are.
     pub(crate) fn freeze(&self) -> Result<()> {
         signal(self.process.as_ref().context("it does not run")?.pid(), "STOP")
@@ -143,6 +148,15 @@ impl Minio {
 
     /// The flag that names the bucket, with the keys of a user or of [`ROOT`].
     pub(crate) fn objstore(&self, key: &str, secret: &str) -> String {
+        self.objstore_at(self.port, key, secret)
+    }
+
+    /// The flag with all rights that speaks to another port, which stands for this server's.
+    pub(crate) fn objstore_through(&self, port: u16) -> String {
+        self.objstore_at(port, ROOT.0, ROOT.1)
+    }
+
+    fn objstore_at(&self, port: u16, key: &str, secret: &str) -> String {
         let tls = match &self.certificates {
             Some(directory) => format!(
                 "http_config: {{tls_config: {{ca_file: '{}'}}}}",
@@ -151,8 +165,7 @@ impl Minio {
             None => "insecure: true".to_owned(),
         };
         format!(
-            "--objstore.config={{type: S3, config: {{bucket: {BUCKET}, endpoint: '127.0.0.1:{}', access_key: {key}, secret_key: {secret}, {tls}}}}}",
-            self.port
+            "--objstore.config={{type: S3, config: {{bucket: {BUCKET}, endpoint: '127.0.0.1:{port}', access_key: {key}, secret_key: {secret}, {tls}}}}}"
         )
     }
 
@@ -212,14 +225,19 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// Sends to a server of this port.
+    /// Sends to a server of this port, a hundred requests a second at most.
     pub(crate) fn start(port: u16) -> Self {
+        Self::start_at(port, std::time::Duration::from_millis(10))
+    }
+
+    /// Sends to a server of this port at a pace.
+    pub(crate) fn start_at(port: u16, pace: std::time::Duration) -> Self {
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let (told, acknowledged) = tokio::sync::watch::channel(0);
         let url = format!("http://127.0.0.1:{port}/api/v1/write");
         let task = tokio::spawn(async move {
             let client = wire::client();
-            let mut pace = tokio::time::interval(std::time::Duration::from_millis(10));
+            let mut pace = tokio::time::interval(pace);
             for number in 0.. {
                 let body = body(number)?;
                 loop {
@@ -306,6 +324,25 @@ fn expected(requests: u64) -> Samples {
             .collect()
     };
     (0..SERIES).map(|series| (labels(series), of(series))).collect()
+}
+
+/// How many requests from the first one on are whole in what a remote read on a port gives, each sample once and as it was sent.
+pub(crate) async fn held(port: u16) -> Result<u64> {
+    let url = format!("http://127.0.0.1:{port}/api/v1/read");
+    let found = wire::read_series(&wire::client(), &url, BASE_MS, BASE_MS + 10_000_000, wire::everything()).await?;
+    let mut whole = if found.len() as u64 == SERIES { u64::MAX } else { 0 };
+    for (series, found) in (0..).zip(&found) {
+        for (number, sample) in (0..).zip(&found.samples) {
+            let (at, bits) = (BASE_MS + number as i64, value(number, series).to_bits());
+            let is_it = (sample.timestamp, sample.value.to_bits()) == (at, bits);
+            ensure!(
+                is_it,
+                "series {series} holds {sample:?} instead of what was sent as number {number}"
+            );
+        }
+        whole = whole.min(found.samples.len() as u64);
+    }
+    Ok(whole)
 }
 
 /// Fails with the first difference between what was sent and what a remote read on a port gives.

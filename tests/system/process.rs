@@ -91,6 +91,20 @@ impl Process {
         self.wait()
     }
 
+    /// Waits for the end beside other things that may happen.
+    pub(crate) async fn ended(&mut self) -> Result<ExitStatus> {
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            looks.tick().await;
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+        }
+        let log = self.log();
+        bail!("{} does not end; its log:\n{log}", self.name)
+    }
+
     /// Waits for the end.
     pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
         let deadline = Instant::now() + PATIENCE;
