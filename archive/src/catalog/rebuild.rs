@@ -252,7 +252,7 @@ impl Rebuild {
 /// The catalog's entry of a part, and its sources when it was merged; or why it can be none.
 fn entry_of(ulid: Ulid, files: Described) -> Result<(PartEntry, Option<Vec<Ulid>>), String> {
     let series = files.iter().find(|(_, _, file)| file.kind == FileKind::Series);
-    let (_, _, table) = series.ok_or("its part has no series table")?;
+    let (path, _, table) = series.ok_or("its part has no series table")?;
     let tenants = table.tenants.clone();
     let tenants = tenants.ok_or("a version before 3 wrote it, which does not say what tenants have in it")?;
     for (path, _, file) in &files {
@@ -298,7 +298,12 @@ fn entry_of(ulid: Ulid, files: Described) -> Result<(PartEntry, Option<Vec<Ulid>
     };
     let mut sources = None;
     match &table.info.origin {
-        PartOrigin::Flush { receiver, .. } => entry.receiver = Some(receiver.clone()),
+        // As the name says: what was adopted was written by another one than the one that committed it.
+        PartOrigin::Flush { .. } => {
+            entry.receiver = Path::parse(path)
+                .ok()
+                .and_then(|path| Some(names::parse_level0(&path)?.0))
+        }
         PartOrigin::Compacted(of) => {
             (entry.committed_at, entry.day, entry.masks) = (of.committed_at, Some(of.day), of.masks);
             entry.merge.clone_from(&of.merge);
