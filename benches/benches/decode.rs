@@ -21,7 +21,7 @@ const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/corpus")
 fn known_v1(message: &[u8], samples: &mut SampleColumns) -> usize {
     samples.truncate(0);
     let mut entries = write_v1::Entries::new(message);
-    while let Some(entry) = entries.next_entry(samples).expect("a well-formed request") {
+    while let Some(entry) = entries.next_entry(&[], samples).expect("a well-formed request") {
         black_box(&entry);
     }
     samples.len()

@@ -58,6 +58,12 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
+    /// Where the message ends.
+    #[inline]
+    pub(crate) fn end(&self) -> usize {
+        self.body.len()
+    }
+
     #[inline]
     pub(crate) fn is_at_end(&self) -> bool {
         self.at >= self.body.len()

@@ -21,6 +21,7 @@ mod shard;
 mod slots;
 mod sort;
 mod tenants;
+mod trail;
 mod variants;
 
 use std::hash::{BuildHasher, Hasher};
@@ -40,6 +41,7 @@ use self::seen::VariantNumbers;
 pub(crate) use self::shard::Lookup;
 use self::shard::Shard;
 use self::tenants::Tenants;
+use self::trail::Trail;
 
 const SHARDS: usize = 16;
 
@@ -63,6 +65,7 @@ pub(crate) struct SeriesTable {
     variants: RwLock<VariantNumbers>,
     tenants: Tenants,
     families: Families,
+    trail: Trail,
     bytes: AtomicUsize,
     rows: AtomicU64,
     n_series: AtomicU64,
@@ -76,18 +79,20 @@ impl SeriesTable {
             variants: RwLock::default(),
             tenants: Tenants::default(),
             families: Families::default(),
+            trail: Trail::default(),
             bytes: AtomicUsize::new(0),
             rows: AtomicU64::new(0),
             n_series: AtomicU64::new(0),
         }
     }
 
-    /// Finds which spellings of a request are known. Lookups without a key find nothing.
+    /// Finds which spellings of a request are known, of those that were not found yet. Lookups without a key find nothing.
     pub(crate) fn recognise(&self, tenant: &TenantId, spelled: SpelledAs, keys: &[u8], lookups: &mut [Lookup]) {
         let Some(origin) = self.tenants.find(tenant, spelled) else {
             return;
         };
-        let order = by_shard(lookups.iter().map(|lookup| lookup.hash));
+        let open = (0..).zip(&*lookups).filter(|(_, lookup)| lookup.found.is_none());
+        let order = by_shard(open.map(|(i, lookup)| (i, lookup.hash)));
         for (shard, chosen) in order.shards() {
             self.shards[shard].read().recognise(origin, keys, chosen, lookups);
         }
@@ -168,17 +173,17 @@ impl ByShard {
 }
 
 /// Sorts items by the shard of their hash: one pass to count, one to place. The order within a shard is kept.
-fn by_shard(hashes: impl ExactSizeIterator<Item = u64> + Clone) -> ByShard {
+fn by_shard(items: impl Iterator<Item = (u32, u64)> + Clone) -> ByShard {
     let mut ends = [0_u32; SHARDS];
-    for hash in hashes.clone() {
+    for (_, hash) in items.clone() {
         ends[shard_of(hash)] += 1;
     }
     let mut before = 0;
     for end in &mut ends {
         before += std::mem::replace(end, before);
     }
-    let mut order = vec![0; hashes.len()];
-    for (i, hash) in (0..).zip(hashes) {
+    let mut order = vec![0; before as usize];
+    for (i, hash) in items {
         let at = &mut ends[shard_of(hash)];
         order[*at as usize] = i;
         *at += 1;

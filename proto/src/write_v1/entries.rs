@@ -19,6 +19,11 @@ const PLAIN_SAMPLES_MAX: usize = 1 << 16;
 /// One entry of a request.
 #[derive(Debug, Clone)]
 pub enum Entry<'a> {
+    /// A plain entry whose labels are the expected ones, byte by byte.
+    Expected {
+        /// As in [`Entry::Plain`].
+        region: &'a [u8],
+    },
     /// Labels and then float samples, nothing else. The labels are not checked.
     Plain {
         /// The label fields, as they are on the wire; empty when there are none.
@@ -45,17 +50,23 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// The next entry, `None` at the end. The samples of a plain entry are put behind those that `samples` has.
+    /// The next entry, `None` at the end. The samples of a plain entry are put behind those that `samples` has. A region that is expected,
+    /// one that was an entry's before, is compared whole and not walked through; an empty one expects nothing.
     ///
     /// # Errors
     /// [`WireError::Malformed`] with the first place that is not protobuf or not this message; the request is to be refused as a whole.
     #[inline]
-    pub fn next_entry(&mut self, samples: &mut SampleColumns) -> Result<Option<Entry<'a>>, WireError> {
+    pub fn next_entry(&mut self, expected: &[u8], samples: &mut SampleColumns) -> Result<Option<Entry<'a>>, WireError> {
         loop {
             let Some(key) = self.fields.key()? else { return Ok(None) };
             match key {
                 REQUEST_TIMESERIES => {
                     let entry = self.fields.message()?;
+                    if let Some(region) = begins_as(entry, expected)
+                        && plain_samples(entry.part(entry.offset() + region.len(), entry.end()), samples)
+                    {
+                        return Ok(Some(Entry::Expected { region }));
+                    }
                     return Ok(Some(match plain(entry, samples) {
                         Some(region) => Entry::Plain { region },
                         None => series(entry)?,
@@ -90,20 +101,36 @@ fn plain<'a>(entry: Cursor<'a>, samples: &mut SampleColumns) -> Option<&'a [u8]>
         fields.message().ok()?;
     }
     let region = entry.part(from, fields.offset()).rest();
+    plain_samples(fields, samples).then_some(region)
+}
+
+/// The first bytes of an entry, when they are the expected region and a sample follows: then they are its own region, for whoever walks
+/// through equal bytes ends at the same place.
+#[inline]
+fn begins_as<'a>(entry: Cursor<'a>, expected: &[u8]) -> Option<&'a [u8]> {
+    let (region, rest) = entry.rest().split_at_checked(expected.len())?;
+    let is_it =
+        !region.is_empty() && rest.first().is_some_and(|&key| u32::from(key) == SERIES_SAMPLES) && region == expected;
+    is_it.then_some(region)
+}
+
+/// Reads samples to the end of an entry; whether there was nothing else. If so they are put behind those that `samples` has.
+#[inline]
+fn plain_samples(fields: Cursor<'_>, samples: &mut SampleColumns) -> bool {
+    let mut fields = fields;
     let before = samples.len();
     while samples.len() - before <= PLAIN_SAMPLES_MAX && fields.take_key(SERIES_SAMPLES) {
-        let sample = fields.message().ok().and_then(sample);
-        let Some(sample) = sample else {
+        let Some(sample) = fields.message().ok().and_then(sample) else {
             samples.truncate(before);
-            return None;
+            return false;
         };
         samples.push(sample);
     }
     if fields.is_at_end() && samples.len() - before <= PLAIN_SAMPLES_MAX {
-        return Some(region);
+        return true;
     }
     samples.truncate(before);
-    None
+    false
 }
 
 /// One sample. Value and timestamp in this order and nothing else is what senders write.

@@ -149,7 +149,7 @@ fn labels_and_then_samples_are_plain_and_anything_else_is_not() {
     ] {
         let body = field(1, &parts.concat());
         crate::walk::agree_v1(&body);
-        let entry = Entries::new(&body).next_entry(&mut SampleColumns::default());
+        let entry = Entries::new(&body).next_entry(&[], &mut SampleColumns::default());
         match entry.expect("well formed").expect("one series") {
             Entry::Plain { region } => assert!(plain && parts.concat().starts_with(region), "{parts:x?}"),
             _ => assert!(!plain, "{parts:x?}"),

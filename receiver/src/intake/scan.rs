@@ -169,10 +169,22 @@ impl<'a> Scan<'_, 'a, write_v1::Series<'a>> {
         let hash = SpellingHash::new(request.tenant, SpelledAs::Region);
         let mut scan = Self::new(PlainLabels::Regions, body);
         let mut entries = write_v1::Entries::new(body);
+        let mut guide = request.table.guide(request.tenant);
         let mut n_series = 0;
         loop {
             let from = scan.samples.len();
-            match entries.next_entry(&mut scan.samples)? {
+            match entries.next_entry(guide.expected(), &mut scan.samples)? {
+                Some(write_v1::Entry::Expected { region }) => {
+                    let (hash, position) = guide.right().expect("what was expected is there");
+                    let spelling = place(body, region);
+                    scan.lookups.push(Lookup {
+                        hash,
+                        key: spelling,
+                        found: Some(position),
+                    });
+                    scan.push_plain(spelling, from, None);
+                    n_series += 1;
+                }
                 Some(write_v1::Entry::Plain { region }) if from == scan.samples.len() => {
                     // Version 1.0 does not forbid an empty series, and there is nothing to lose.
                     drop(write_v1::check_labels(region)?);
@@ -180,10 +192,11 @@ impl<'a> Scan<'_, 'a, write_v1::Series<'a>> {
                 }
                 Some(write_v1::Entry::Plain { region }) => {
                     let spelling = place(body, region);
+                    let hash = hash.of(region);
                     scan.lookups.push(Lookup {
-                        hash: hash.of(region),
+                        hash,
                         key: spelling,
-                        found: None,
+                        found: guide.wrong(hash, region),
                     });
                     scan.push_plain(spelling, from, None);
                     n_series += 1;
@@ -201,6 +214,7 @@ impl<'a> Scan<'_, 'a, write_v1::Series<'a>> {
             }
             scan.count_entry(bounds)?;
         }
+        drop(guide);
         request
             .table
             .recognise(request.tenant, SpelledAs::Region, body, &mut scan.lookups);

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use emberkeep_model::TenantId;
 
 use super::interner::Interner;
+use super::trail::Step;
 use super::{SeriesTable, SpelledAs, SpellingHash, by_shard, shard_of};
 use crate::batch::{Batch, Identity, Spelling};
 
@@ -40,10 +41,13 @@ impl SeriesTable {
         added += grown;
         let (variants, grown) = self.number_variants(batch);
         added += grown;
+        let (first_step, grown) = self.trail.reserve(arriving.newcomers.len());
+        added += grown;
+        let mut steps = vec![Step::NOBODY; arriving.newcomers.len()];
         let mut n_new = 0;
-        let order = by_shard(arriving.places.iter().map(|(hash, _)| *hash));
-        for (shard, chosen) in order.shards() {
-            let mut shard = self.shards[shard].write();
+        let order = by_shard((0..).zip(&arriving.places).map(|(i, (hash, _))| (i, *hash)));
+        for (number_of_shard, chosen) in order.shards() {
+            let mut shard = self.shards[number_of_shard].write();
             let n_before = shard.n_series();
             for &i in chosen {
                 let series = &batch.series()[i as usize];
@@ -54,9 +58,11 @@ impl SeriesTable {
                     Identity::Known(position) => position,
                     Identity::Unknown(number) => {
                         let new = &arriving.newcomers[number as usize];
+                        let step = first_step.saturating_add(number);
                         let (position, grown) =
-                            shard.find_or_insert(origin(new.spelled), new.hash, &new.key, &new.region);
+                            shard.find_or_insert(origin(new.spelled), new.hash, &new.key, &new.region, step);
                         added += grown;
+                        steps[number as usize] = Step::of(number_of_shard, position);
                         position
                     }
                 };
@@ -70,6 +76,7 @@ impl SeriesTable {
             }
             n_new += shard.n_series() - n_before;
         }
+        self.trail.fill(first_step, &steps);
         self.n_series.fetch_add(n_new as u64, Ordering::Relaxed);
         self.bytes.fetch_add(added, Ordering::Relaxed);
         self.rows.fetch_add(batch.counts().total() as u64, Ordering::Relaxed);

@@ -25,6 +25,8 @@ struct Entry {
     /// Bytes of the normal region behind the key; 0 when the key is it.
     region_len: u32,
     origin: Origin,
+    /// Its step in the trail of the table.
+    step: u32,
 }
 
 /// One spelling to be found: its hash, where its bytes are, and the position of its series once found.
@@ -181,7 +183,14 @@ impl Shard {
     }
 
     /// The position of a spelling, a new one where it is not known, and by how many bytes the shard grew.
-    pub(super) fn find_or_insert(&mut self, origin: Origin, hash: u64, key: &[u8], region: &[u8]) -> (u32, usize) {
+    pub(super) fn find_or_insert(
+        &mut self,
+        origin: Origin,
+        hash: u64,
+        key: &[u8],
+        region: &[u8],
+        step: u32,
+    ) -> (u32, usize) {
         if let Some(position) = self.find(origin, hash, key) {
             return (position, 0);
         }
@@ -195,10 +204,23 @@ impl Shard {
             key_len: number(key.len()),
             region_len: number(apart.len()),
             origin,
+            step,
         });
         grown += (self.entries.capacity() - before) * size_of::<Entry>();
         grown += self.slots.insert(hash, position);
         (position, grown)
+    }
+
+    /// The spelling of a series, when it is of this origin.
+    #[inline]
+    pub(super) fn key_of(&self, position: u32, origin: Origin) -> Option<&[u8]> {
+        let entry = self.entries.get(position as usize)?;
+        (entry.origin == origin).then(|| self.arena.bytes(entry.place, entry.key_len as usize))
+    }
+
+    /// The step at which a series was entered.
+    pub(super) fn step_of(&self, position: u32) -> u32 {
+        self.entries[position as usize].step
     }
 
     /// The labels of a series.
