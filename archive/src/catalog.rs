@@ -15,6 +15,7 @@ mod epoch;
 mod fold;
 mod format;
 mod history;
+mod integrity;
 mod live;
 mod load;
 mod lock;
@@ -43,6 +44,7 @@ pub use epoch::claim_epoch;
 pub use fold::fold;
 pub use format::{FirstKey, Format};
 pub use history::RetainedRoot;
+pub use integrity::Salvage;
 pub use live::Live;
 pub use lock::Lock;
 #[cfg(test)]

@@ -28,8 +28,8 @@ mod upload;
 pub use catalog::{
     Catalog, CatalogView, Change, CollectSettings, Collected, CommitRecord, Committed, CompiledMask, CondemnedEntry,
     CondemnedList, FileEntry, FirstKey, Format, HeldPin, Live, Lock, ManifestEntry, Mask, MatcherText, NextSequence,
-    PartEntry, Pin, Quarantined, Removal, RetainedRoot, Root, Undone, WalRange, Watermark, apply, claim_epoch, collect,
-    commit, fold, next_sequence, rollback,
+    PartEntry, Pin, Quarantined, Removal, RetainedRoot, Root, Salvage, Undone, WalRange, Watermark, apply, claim_epoch,
+    collect, commit, fold, next_sequence, rollback,
 };
 pub use catalog::{
     DeletionRecord, HiddenRows, Orphans, Rebuild, condemn_orphans, find_orphans, forget_locks, forget_masks,

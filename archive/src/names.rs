@@ -319,6 +319,12 @@ pub fn deletion_record(id: &str) -> Path {
     Path::from_iter(["_archive", "deletions", id])
 }
 
+/// The folder of records of deletions.
+#[must_use]
+pub fn deletion_records() -> Path {
+    Path::from_iter(["_archive", "deletions"])
+}
+
 /// What was read again and found whole. The name is the ULID of the object.
 #[must_use]
 pub fn scrub_state(name: &str) -> Path {

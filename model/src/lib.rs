@@ -2,6 +2,7 @@
 //!
 //! Every other crate speaks in these types. Nothing here does I/O, knows a wire or file format, or is async.
 
+pub mod coverage;
 pub mod excerpt;
 mod exemplar;
 mod fingerprint;

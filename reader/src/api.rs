@@ -5,6 +5,7 @@
 //! saying so.
 
 mod cardinality;
+mod coverage;
 mod envelope;
 mod escape;
 mod exemplars;
@@ -46,6 +47,7 @@ pub(crate) fn routes() -> Router<Arc<Reader>> {
         )
         .route("/api/v1/status/tsdb", get(cardinality::handle))
         .route("/api/v1/status/buildinfo", get(build_info))
+        .route("/api/v1/coverage", get(coverage::handle).post(coverage::handle))
 }
 
 /// `GET|POST /api/v1/series`

@@ -16,7 +16,7 @@ use crate::conflict_log::ConflictLog;
 use crate::replicas::MergedScan;
 use crate::roster::HeadRoster;
 use crate::scan::{FamilyFilter, Ground, Opened, Query, Scan, read_families};
-use crate::sources::{Look, Sources};
+use crate::sources::{Look, PinnedLook, Sources};
 use crate::{Families, ReaderError, ReaderMetrics, ReaderSettings, ReplicaLabels, SeriesReader, api, remote_read};
 
 /// Answers remote reads and metadata queries from an archive and the heads of its receivers.
@@ -62,7 +62,7 @@ impl Reader {
     /// # Errors
     /// When a head, the catalog or a part cannot be read, or a limit is passed.
     pub async fn scan(&self, query: &Query) -> Result<Scan, ReaderError> {
-        let (_, opened) = self.open(query, HeadKinds::Samples).await?;
+        let (_, opened) = self.open(query, HeadKinds::Samples, None).await?;
         opened.scan().await
     }
 
@@ -71,7 +71,7 @@ impl Reader {
     /// # Errors
     /// As [`Self::scan`].
     pub async fn exemplar_scan(&self, query: &Query) -> Result<Scan, ReaderError> {
-        let (_, opened) = self.open(query, HeadKinds::Exemplars).await?;
+        let (_, opened) = self.open(query, HeadKinds::Exemplars, None).await?;
         opened.scan().await
     }
 
@@ -81,7 +81,20 @@ impl Reader {
     /// # Errors
     /// As [`Self::scan`], and when there are too many replicas.
     pub async fn read(&self, query: &Query, replicas: &ReplicaLabels) -> Result<SeriesReader, ReaderError> {
-        self.read_kinds(query, replicas, HeadKinds::Samples).await
+        self.read_as_of(query, replicas, None).await
+    }
+
+    /// As [`Self::read`], from the root that was live at a moment, milliseconds since 1970, and without the heads; none for now.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and when no root of that time is retained.
+    pub async fn read_as_of(
+        &self,
+        query: &Query,
+        replicas: &ReplicaLabels,
+        as_of: Option<i64>,
+    ) -> Result<SeriesReader, ReaderError> {
+        self.read_kinds(query, replicas, HeadKinds::Samples, as_of).await
     }
 
     /// As [`Self::read`], for exemplars.
@@ -89,7 +102,7 @@ impl Reader {
     /// # Errors
     /// As [`Self::read`].
     pub async fn read_exemplars(&self, query: &Query, replicas: &ReplicaLabels) -> Result<SeriesReader, ReaderError> {
-        self.read_kinds(query, replicas, HeadKinds::Exemplars).await
+        self.read_kinds(query, replicas, HeadKinds::Exemplars, None).await
     }
 
     /// The metadata of the wanted families, of the parts that may have some for the range and of the heads. What was sent for a
@@ -118,8 +131,9 @@ impl Reader {
         query: &Query,
         replicas: &ReplicaLabels,
         kinds: HeadKinds,
+        as_of: Option<i64>,
     ) -> Result<SeriesReader, ReaderError> {
-        let (look, opened) = self.open(query, kinds).await?;
+        let (look, opened) = self.open(query, kinds, as_of).await?;
         if replicas.is_empty() {
             return Ok(SeriesReader::archived(opened.scan().await?, look.left_out));
         }
@@ -127,12 +141,32 @@ impl Reader {
         Ok(SeriesReader::merged(merged, look.left_out))
     }
 
-    async fn open(&self, query: &Query, kinds: HeadKinds) -> Result<(Look, Opened), ReaderError> {
-        let look = self.sources.look(query, kinds).await?;
+    async fn open(&self, query: &Query, kinds: HeadKinds, as_of: Option<i64>) -> Result<(Look, Opened), ReaderError> {
+        let look = match as_of {
+            Some(moment) => self.sources.look_as_of(moment).await?,
+            None => self.sources.look(query, kinds).await?,
+        };
         let ground = Ground::of(self.sources.store(), &look);
         let opened = Opened::open(ground, query, kinds, self.settings.part_limit).await?;
         self.metrics.query(opened.parts());
         Ok((look, opened))
+    }
+
+    /// Keeps the files of the moment that everything is answered from, when that is one of the past, and says which root it is.
+    ///
+    /// # Errors
+    /// When no root of that time is retained, or the catalog cannot be read.
+    pub async fn hold_past(&self, who: &str) -> Result<Option<PinnedLook>, ReaderError> {
+        let Some(moment) = self.settings.look.as_of else {
+            return Ok(None);
+        };
+        self.sources.tell_moment().await?;
+        let look = self.sources.look_as_of(moment).await?;
+        Ok(Some(self.sources.hold(look, who).await))
+    }
+
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// Waits for a place among the requests being answered, remote reads and the API together, until the time of the request is over.

@@ -3,7 +3,11 @@
 //! Flags are turned into settings and components here, and nowhere else; the commands themselves know no flags.
 
 mod answers;
+mod coverage;
+mod form;
 mod limits;
+mod moments;
+mod verify;
 
 use std::io;
 use std::path::PathBuf;
@@ -21,7 +25,11 @@ use emberkeep_service::problem::Outcome;
 use emberkeep_service::{logs, time_expr};
 
 pub use self::answers::AnswerFlags;
+pub use self::coverage::CoverageFlags;
+pub use self::form::{Form, FormFlag};
 pub use self::limits::LimitFlags;
+pub use self::moments::{AsOfFlag, RangeFlags};
+pub use self::verify::VerifyFlags;
 use crate::export::{Console, Export, ExportArguments, progress};
 use crate::{HeadRoster, Selection, Sources, key_config, serve, sql_view};
 
@@ -45,6 +53,10 @@ pub enum ReaderCommand {
     /// Write a time range as TSDB blocks that a stock Prometheus starts on.
     #[command(name = "export-tsdb")]
     ExportTsdb(ExportFlags),
+    /// Prove that the archive, or what was exported from it, is what it should be.
+    Verify(Box<VerifyFlags>),
+    /// Show of which time each source is held, its target was down, or something is missing.
+    Coverage(Box<CoverageFlags>),
     /// Print SQL that shows the archive to another engine.
     View(ViewFlags),
 }
@@ -99,6 +111,9 @@ pub struct ServeFlags {
     /// `--head-url`
     #[command(flatten)]
     pub heads: HeadFlags,
+    /// `--as-of`
+    #[command(flatten)]
+    pub as_of: AsOfFlag,
     /// The bounds.
     #[command(flatten)]
     pub limits: LimitFlags,
@@ -113,6 +128,9 @@ pub struct ExportFlags {
     /// `--head-url`
     #[command(flatten)]
     pub heads: HeadFlags,
+    /// `--as-of`
+    #[command(flatten)]
+    pub as_of: AsOfFlag,
     /// Whose data.
     #[arg(long, default_value = TenantId::ANONYMOUS)]
     pub tenant: TenantId,
@@ -176,6 +194,8 @@ pub async fn run(cli: ReaderCli) -> anyhow::Result<Outcome> {
     match cli.command.unwrap_or(ReaderCommand::Serve(cli.serve)) {
         ReaderCommand::Serve(flags) => serve::run(&flags).await,
         ReaderCommand::ExportTsdb(flags) => export(flags).await,
+        ReaderCommand::Verify(flags) => verify::run(*flags).await,
+        ReaderCommand::Coverage(flags) => coverage::run(*flags).await,
         ReaderCommand::View(flags) => view(&flags).await,
     }
 }
@@ -235,14 +255,15 @@ async fn export(flags: ExportFlags) -> anyhow::Result<Outcome> {
             from: flags.from,
             to: flags.to,
             matches: flags.matches,
-            heads: flags.heads.given(),
+            heads: flags.as_of.given(flags.heads.given()),
             start_timestamps: flags.start_timestamps,
         },
         range,
         output: flags.output,
         now_ms,
     };
-    let sources = Sources::new(flags.archive.open(&file)?, flags.heads.roster()?);
+    let sources = Sources::new(flags.archive.open(&file)?, flags.heads.roster()?).as_of(flags.as_of.resolve()?);
+    sources.tell_moment().await?;
     let mut console = Console {
         out: &mut io::stdout(),
         err: &mut io::stderr(),

@@ -29,7 +29,7 @@ use emberkeep_tsdb::{BlockMeta, BlockReader, BlockWriter};
 use indicatif::{ProgressBar, ProgressStyle};
 use ulid::{Generator, Ulid};
 
-use self::census::windows_with_data;
+pub(crate) use self::census::windows_with_data;
 pub use self::content::Content;
 pub use self::output::Output;
 pub use self::state::{ExportArguments, ExportState, STATE_FILE};

@@ -7,6 +7,7 @@ mod api;
 mod app;
 pub mod cli;
 mod conflict_log;
+pub mod coverage;
 mod error;
 pub mod export;
 mod head;
@@ -23,6 +24,7 @@ mod settings;
 mod sources;
 mod sql_view;
 mod tenant;
+pub mod verify;
 
 pub use app::Reader;
 pub use emberkeep_model::{Selection, SelectorError, parse_selector};

@@ -109,7 +109,7 @@ async fn write_streamed(
     let mut budget = Budget::streamed(reader.settings());
     for (index, query) in asked.queries.iter().enumerate() {
         budget.next_query();
-        let mut scan = reader.read(query, &asked.replicas).await?;
+        let mut scan = reader.read_as_of(query, &asked.replicas, asked.as_of).await?;
         missing.note(&scan);
         streamed::write(&mut scan, index as u64, &mut budget, reader.metrics(), body).await?;
         reader.tell_conflicts(query, &scan);
@@ -125,7 +125,7 @@ async fn write_sampled(
 ) -> Result<(), ReaderError> {
     let mut answer = SampledAnswer::new(reader.settings());
     for query in &asked.queries {
-        let mut scan = reader.read(query, &asked.replicas).await?;
+        let mut scan = reader.read_as_of(query, &asked.replicas, asked.as_of).await?;
         missing.note(&scan);
         answer.add(&mut scan, reader.metrics()).await?;
         reader.tell_conflicts(query, &scan);

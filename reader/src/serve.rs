@@ -23,12 +23,18 @@ pub(crate) async fn run(flags: &ServeFlags) -> anyhow::Result<Outcome> {
     let (store, traffic) = CountingStore::wrap(flags.archive.open(&file)?);
     traffic.register(metrics.registry());
     let heads = flags.heads.roster()?;
-    let reader = Arc::new(Reader::new(store, heads, flags.limits.settings(), reader_metrics));
+    let mut settings = flags.limits.settings();
+    settings.look.as_of = flags.as_of.resolve()?;
+    let reader = Arc::new(Reader::new(store, heads, settings, reader_metrics));
+    let past = reader.hold_past("serve --as-of").await?;
     let router = reader.router().merge(admin_routes(|| Ok(()), Arc::new(metrics)));
     let listener = bind(&flags.web.resolve(&file, DEFAULT_ADDRESS)).await?;
     let shutdown = Shutdown::new();
     tokio::spawn(Signals::install()?.serve(shutdown.clone(), || {}));
     tracing::info!(address = %listener.local_addr()?, "reader is listening");
     serve(listener, router, &shutdown, GRACE).await?;
+    if let Some(past) = past {
+        past.release().await;
+    }
     Ok(Outcome::Done)
 }

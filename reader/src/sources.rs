@@ -5,6 +5,7 @@
 //! that is silently shorter must never be given.
 
 mod look;
+mod moment;
 mod pinned;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use emberkeep_service::duration;
 use tokio::sync::Mutex;
 
 pub use self::look::Look;
+use self::moment::Moment;
 pub use self::pinned::PinnedLook;
 use crate::pace::Pace;
 use crate::roster::HeadRoster;
@@ -32,6 +34,8 @@ pub struct Sources {
     /// Looks that were asked for, to share one refresh between those that wait for it.
     asked: AtomicU64,
     newest: Mutex<Newest>,
+    /// The moment of the past that everything is answered from.
+    moment: Option<Moment>,
     /// When something was last told of heads that are missing and of looks that failed.
     told: Pace,
 }
@@ -45,6 +49,8 @@ pub struct LookSettings {
     pub max_staleness: Duration,
     /// What happens when a head cannot be asked.
     pub missing_heads: MissingHeads,
+    /// The moment of the past that everything is answered from, milliseconds since 1970; none for now. Heads have no part in it.
+    pub as_of: Option<i64>,
 }
 
 /// What happens to a query when a head cannot be asked.
@@ -63,6 +69,7 @@ impl Default for LookSettings {
             refresh_interval: Duration::ZERO,
             max_staleness: Duration::from_secs(60),
             missing_heads: MissingHeads::default(),
+            as_of: None,
         }
     }
 }
@@ -93,12 +100,32 @@ impl Sources {
             catalog: Arc::new(Catalog::new(Arc::clone(&store))),
             store,
             heads: heads.into(),
+            moment: settings.as_of.map(Moment::new),
             settings,
             metrics,
             asked: AtomicU64::new(0),
             newest: Mutex::default(),
             told: Pace::default(),
         }
+    }
+
+    /// The same archive as it was at a moment, milliseconds since 1970; as it is now without one. Heads have no past and no part in it.
+    #[must_use]
+    pub fn as_of(self, time_ms: Option<i64>) -> Self {
+        Self {
+            moment: time_ms.map(Moment::new),
+            ..self
+        }
+    }
+
+    /// Whether everything is answered from a moment of the past.
+    pub(crate) fn is_of_the_past(&self) -> bool {
+        self.moment.is_some()
+    }
+
+    /// The catalog, for those who look at more of it than what is live.
+    pub(crate) fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
     }
 
     /// Where the parts lie.

@@ -37,4 +37,5 @@ mod roles;
 mod senders;
 mod stuck;
 mod upgrade;
+mod verify;
 mod wire;

@@ -11,11 +11,13 @@ mod content;
 mod reader;
 mod series_writer;
 mod verify;
+mod walk;
 mod writer;
 
 pub use content::BlockContent;
 pub use reader::BlockReader;
 pub use series_writer::SeriesWriter;
+pub use walk::BlockWalk;
 pub use writer::BlockWriter;
 
 /// What follows the ULID while a block is written. Prometheus deletes such directories when it starts.

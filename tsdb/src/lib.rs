@@ -16,7 +16,7 @@ pub mod segment;
 mod tombstones;
 mod window;
 
-pub use block::{BlockContent, BlockReader, BlockWriter, SeriesWriter, TEMPORARY_SUFFIX};
+pub use block::{BlockContent, BlockReader, BlockWalk, BlockWriter, SeriesWriter, TEMPORARY_SUFFIX};
 pub use chunk::{ChunkMeta, EncodedChunk, Encoding, PrometheusVersion, SAMPLES_PER_CHUNK, SeriesEncoder};
 pub use error::TsdbError;
 pub use index::SeriesEntry;

@@ -79,9 +79,14 @@ pub(super) struct KnownRoot {
 }
 
 /// Entries that are shared.
-type Parts = Arc<[Arc<PartEntry>]>;
+pub(super) type Parts = Arc<[Arc<PartEntry>]>;
 
 impl KnownRoot {
+    /// A root without its parts of level 0, those, and the parts of its manifests by name.
+    pub(super) fn new(root: Root, level0: Vec<Arc<PartEntry>>, days: BTreeMap<String, Parts>) -> Self {
+        Self { root, level0, days }
+    }
+
     /// All its parts, those of level 0 first.
     pub(super) fn parts(&self) -> impl Iterator<Item = &Arc<PartEntry>> {
         self.level0.iter().chain(self.compacted())
@@ -103,6 +108,16 @@ impl KnownRoot {
 pub(super) struct KnownRecord {
     pub(super) record: CommitRecord,
     parts: Vec<Arc<PartEntry>>,
+}
+
+impl KnownRecord {
+    /// Takes the parts out of a record.
+    pub(super) fn new(mut record: CommitRecord) -> Self {
+        let committed_at = record.committed_at;
+        let parts = std::mem::take(&mut record.parts).into_iter();
+        let parts = parts.map(|part| Arc::new(PartEntry { committed_at, ..part })).collect();
+        Self { record, parts }
+    }
 }
 
 impl Catalog {
@@ -273,7 +288,7 @@ impl Catalog {
             .buffer_unordered(PARALLEL_READS)
             .try_collect()
             .await?;
-        Ok(Arc::new(KnownRoot { root, level0, days }))
+        Ok(Arc::new(KnownRoot::new(root, level0, days)))
     }
 
     async fn records(
@@ -286,13 +301,7 @@ impl Catalog {
             async move {
                 let record = match held {
                     Some(record) => record,
-                    None => {
-                        let mut record = load_record(&*self.store, &key.0, key.1).await?;
-                        let committed_at = record.committed_at;
-                        let parts = std::mem::take(&mut record.parts).into_iter();
-                        let parts = parts.map(|part| Arc::new(PartEntry { committed_at, ..part })).collect();
-                        Arc::new(KnownRecord { record, parts })
-                    }
+                    None => Arc::new(KnownRecord::new(load_record(&*self.store, &key.0, key.1).await?)),
                 };
                 Ok((key, record))
             }
@@ -344,7 +353,7 @@ impl Known {
 }
 
 /// Records above a gap are committed as well and therefore shown; they are only not *covered*.
-fn view_of(known: &Known, looked_at: Instant) -> CatalogView {
+pub(super) fn view_of(known: &Known, looked_at: Instant) -> CatalogView {
     let mut parts = known.level0(|_, _| true);
     parts.extend(known.root.iter().flat_map(|known| known.compacted()).cloned());
     let root = known.root.as_ref().map(|known| &known.root);

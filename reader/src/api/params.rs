@@ -75,7 +75,8 @@ impl Form {
         Selection::parse(&selectors).map_err(|error| ReaderError::Bad(format!("invalid parameter `match[]`: {error}")))
     }
 
-    fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+    /// All values of a parameter.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.pairs
             .iter()
             .filter(move |(key, _)| key == name)

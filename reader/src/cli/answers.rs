@@ -45,6 +45,7 @@ impl AnswerFlags {
             } else {
                 MissingHeads::Fail
             },
+            ..LookSettings::default()
         }
     }
 }

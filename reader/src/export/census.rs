@@ -22,7 +22,7 @@ const NARROW_WINDOWS: i64 = 16;
 ///
 /// # Errors
 /// When a wide part cannot be read.
-pub(super) async fn windows_with_data(
+pub(crate) async fn windows_with_data(
     store: &Arc<dyn ObjectStore>,
     look: &Look,
     query: &Query,

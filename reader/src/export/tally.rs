@@ -5,12 +5,12 @@
 //! spans, hints about resets (which chunks say by where they begin), resolutions finer than Prometheus stores, and everything but
 //! the sum of a stale marker.
 
-use emberkeep_model::histogram::bucket_indices;
-use emberkeep_model::{Counts, Histogram, HistogramRun, Labels, ResetHint, Run, SeriesRuns, Span};
+use emberkeep_model::{Histogram, HistogramRun, Labels, Run, SeriesRuns};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::StartTimestamps;
 use super::content::Content;
+use crate::verify::observations;
 
 /// Samples that are hashed together.
 const BATCH: usize = 512;
@@ -93,60 +93,6 @@ impl Tally {
     pub(super) fn digest(&self) -> u128 {
         self.hash.digest128()
     }
-}
-
-/// What a histogram says, in a form that does not depend on how its buckets are laid out.
-fn observations(histogram: &Histogram, out: &mut Vec<u8>) {
-    out.push(u8::from(histogram.is_float()));
-    out.extend_from_slice(&histogram.sum.to_bits().to_le_bytes());
-    if histogram.is_stale() {
-        return;
-    }
-    out.push(u8::from(histogram.reset_hint == ResetHint::Gauge));
-    out.extend_from_slice(&histogram.schema.to_le_bytes());
-    out.extend_from_slice(&histogram.zero_threshold.to_bits().to_le_bytes());
-    out.extend_from_slice(&(histogram.custom_values.len() as u64).to_le_bytes());
-    for bound in &histogram.custom_values {
-        out.extend_from_slice(&bound.to_bits().to_le_bytes());
-    }
-    let sides = [&histogram.positive_spans, &histogram.negative_spans];
-    match &histogram.counts {
-        Counts::Integer {
-            count,
-            zero_count,
-            positive,
-            negative,
-        } => {
-            out.extend_from_slice(&count.to_le_bytes());
-            out.extend_from_slice(&zero_count.to_le_bytes());
-            for (spans, counts) in sides.into_iter().zip([positive, negative]) {
-                buckets(spans, counts.iter().map(|count| count.cast_unsigned()), out);
-            }
-        }
-        Counts::Float {
-            count,
-            zero_count,
-            positive,
-            negative,
-        } => {
-            out.extend_from_slice(&count.to_bits().to_le_bytes());
-            out.extend_from_slice(&zero_count.to_bits().to_le_bytes());
-            for (spans, counts) in sides.into_iter().zip([positive, negative]) {
-                buckets(spans, counts.iter().map(|count| count.to_bits()), out);
-            }
-        }
-    }
-}
-
-/// Index and count of each bucket that is not plainly zero; how many there were comes last.
-fn buckets(spans: &[Span], counts: impl Iterator<Item = u64>, out: &mut Vec<u8>) {
-    let mut used = 0_u64;
-    for (index, count) in bucket_indices(spans).zip(counts).filter(|&(_, count)| count != 0) {
-        out.extend_from_slice(&index.to_le_bytes());
-        out.extend_from_slice(&count.to_le_bytes());
-        used += 1;
-    }
-    out.extend_from_slice(&used.to_le_bytes());
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ use axum::http::header;
 use emberkeep_model::{MatchOp, Matcher, TenantId, TimeRange};
 use emberkeep_proto::content::{ReadResponseType, check_content_encoding};
 use emberkeep_proto::read::{self as wire, ReadRequest};
+use emberkeep_service::clock::{Clock, SystemClock};
 use emberkeep_service::problem::chain;
+use emberkeep_service::time_expr;
 
 use crate::scan::Query;
 use crate::tenant::tenant_of;
@@ -27,12 +29,14 @@ pub(super) struct ReadQueries {
     pub(super) answer: ReadResponseType,
     /// The labels in which replicas differ that are merged.
     pub(super) replicas: ReplicaLabels,
+    /// The moment of the past that is asked, milliseconds since 1970.
+    pub(super) as_of: Option<i64>,
 }
 
 impl ReadQueries {
     /// Replicas are merged as `configured` where the request does not say otherwise.
     pub(super) async fn of(request: Request, configured: &ReplicaLabels) -> Result<Self, ReaderError> {
-        let replicas = replicas_of(&request, configured)?;
+        let (replicas, as_of) = of_url(&request, configured)?;
         let tenant = tenant_of(request.headers())?;
         let encoding = request
             .headers()
@@ -46,7 +50,10 @@ impl ReadQueries {
         })?;
         let message = ReadRequest::decode(&body, BODY_BYTES_MAX)
             .map_err(|error| ReaderError::Bad(format!("the body is not a remote read request: {}", chain(&error))))?;
-        Self::decode(message, &tenant, replicas)
+        Ok(Self {
+            as_of,
+            ..Self::decode(message, &tenant, replicas)?
+        })
     }
 
     fn decode(message: ReadRequest, tenant: &TenantId, replicas: ReplicaLabels) -> Result<Self, ReaderError> {
@@ -61,16 +68,22 @@ impl ReadQueries {
             queries,
             answer,
             replicas,
+            as_of: None,
         })
     }
 }
 
-/// What the URL says of replicas; the body has no place for it.
-fn replicas_of(request: &Request, configured: &ReplicaLabels) -> Result<ReplicaLabels, ReaderError> {
+/// What the URL says of replicas and of a moment of the past (`as_of`); the body has no place for it.
+fn of_url(request: &Request, configured: &ReplicaLabels) -> Result<(ReplicaLabels, Option<i64>), ReaderError> {
     let UrlQuery(pairs) = UrlQuery::<Vec<(String, String)>>::try_from_uri(request.uri())
         .map_err(|error| ReaderError::Bad(format!("parameters of the URL: {}", error.body_text())))?;
+    let as_of = pairs.iter().find(|(name, value)| name == "as_of" && !value.is_empty());
+    let as_of = as_of
+        .map(|(_, text)| time_expr::parse(text, SystemClock.now_ms()))
+        .transpose();
+    let as_of = as_of.map_err(|error| ReaderError::Bad(format!("invalid parameter `as_of`: {error}")))?;
     let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    ReplicaLabels::requested(pairs, configured)
+    Ok((ReplicaLabels::requested(pairs, configured)?, as_of))
 }
 
 fn decode_query(query: wire::ReadQuery, tenant: &TenantId) -> Result<Query, ReaderError> {

@@ -32,6 +32,9 @@ impl Sources {
     /// # Errors
     /// When a head or the catalog cannot be read.
     pub async fn look(&self, query: &Query, kinds: HeadKinds) -> Result<Look, ReaderError> {
+        if let Some(moment) = &self.moment {
+            return moment.look(self).await;
+        }
         let everything = [Arc::from([])];
         let selectors = match kinds {
             HeadKinds::Samples | HeadKinds::Exemplars => query.selection.selectors(),
@@ -60,19 +63,6 @@ impl Sources {
             ))),
             None => Ok(Look { heads, view, left_out }),
         }
-    }
-
-    /// What was live at a moment of the past, milliseconds since 1970, from the roots that are retained. Heads hold what was
-    /// never committed, so they have no part in it.
-    ///
-    /// # Errors
-    /// When no root of that time is retained, or the catalog cannot be read.
-    pub async fn look_as_of(&self, time_ms: i64) -> Result<Look, ReaderError> {
-        Ok(Look {
-            heads: Vec::new(),
-            view: self.catalog.as_of(time_ms).await?,
-            left_out: Vec::new(),
-        })
     }
 
     /// What a head that cannot be asked means: nothing when it holds nothing of the range, a partial answer when that is

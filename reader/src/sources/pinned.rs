@@ -69,6 +69,26 @@ impl Sources {
     }
 }
 
+impl Sources {
+    /// Pins what a look shows, as far as that can be done.
+    pub(crate) async fn hold(&self, look: Look, who: &str) -> PinnedLook {
+        let root = look.view.root_n;
+        if root == 0 {
+            return PinnedLook { look, keeper: None };
+        }
+        match HeldPin::hold(&self.catalog, root, LIFETIME, who, SystemClock.now_ms()).await {
+            Ok(pin) => PinnedLook {
+                look,
+                keeper: Some(Keeper::start(Arc::clone(&self.catalog), pin)),
+            },
+            Err(error) => {
+                tracing::warn!(%error, root, "the root cannot be pinned; files that are removed meanwhile will be an error");
+                PinnedLook { look, keeper: None }
+            }
+        }
+    }
+}
+
 impl PinnedLook {
     /// Whether the files are kept.
     #[must_use]

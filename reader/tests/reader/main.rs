@@ -5,6 +5,7 @@
 mod answers;
 mod api;
 mod bits;
+mod coverage;
 mod export;
 mod heads;
 mod histograms;
@@ -16,3 +17,4 @@ mod remote_read;
 mod replicas;
 mod scan;
 mod support;
+mod verify;

@@ -59,6 +59,12 @@ impl BlockReader {
         })
     }
 
+    /// Where it lies.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// What the block says of itself.
     #[must_use]
     pub fn meta(&self) -> &BlockMeta {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use emberkeep_model::{STALE_MARKER_BITS, Sample};
+use emberkeep_model::{Counts, ResetHint, STALE_MARKER_BITS, Sample, Span};
 
 use super::*;
 
