@@ -2,7 +2,7 @@
 //!
 //! Receivers append commit records to their own numbered logs, one committer folds them into numbered roots, and everybody else
 //! reads the newest root and the records above its watermarks. The only operation on which anything rests is the creation of a
-//! numbered object; nothing is ever overwritten.
+//! numbered object; nothing is ever overwritten, but by the same content under another key.
 
 mod change;
 mod collect;
@@ -16,6 +16,7 @@ mod fold;
 mod format;
 mod history;
 mod integrity;
+mod key_use;
 mod live;
 mod load;
 mod lock;
@@ -45,6 +46,7 @@ pub use fold::fold;
 pub use format::{FirstKey, Format};
 pub use history::RetainedRoot;
 pub use integrity::Salvage;
+pub use key_use::{KeyUse, KeyedObject, ObjectPlace, RemovedPart};
 pub use live::Live;
 pub use lock::Lock;
 #[cfg(test)]

@@ -103,6 +103,14 @@ impl ArchiveError {
         )
     }
 
+    /// Whether the store says that it is not allowed.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        use object_store::Error::{PermissionDenied, Unauthenticated};
+        let denied = |source: &object_store::Error| matches!(source, PermissionDenied { .. } | Unauthenticated { .. });
+        matches!(self, Self::Store { source, .. } if denied(source))
+    }
+
     /// Whether trying again later can help: the store or the local disk was the trouble, not the data.
     #[must_use]
     pub fn is_transient(&self) -> bool {

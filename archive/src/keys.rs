@@ -12,6 +12,7 @@ mod key_stamp;
 mod keyed_store;
 mod keys_error;
 mod sealed_object;
+mod stored_key;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use keyed_store::KeyedStore;
 pub use keys_error::KeyError;
 pub(crate) use sealed_object::refuse_sealed;
 pub use sealed_object::{open_object, seal_object};
+pub use stored_key::{object_key, part_key, reseal};
 
 /// Length of a master key, of a salt and of a derived key, in bytes.
 pub const KEY_BYTES: usize = 32;

@@ -32,7 +32,8 @@ pub use catalog::{
     collect, commit, fold, next_sequence, rollback,
 };
 pub use catalog::{
-    DeletionRecord, HiddenRows, Orphans, Rebuild, condemn_orphans, find_orphans, forget_locks, forget_masks,
+    DeletionRecord, HiddenRows, KeyUse, KeyedObject, ObjectPlace, Orphans, Rebuild, RemovedPart, condemn_orphans,
+    find_orphans, forget_locks, forget_masks,
 };
 pub use checksum::{Checksummed, crc32c};
 pub use counting::{CountingStore, StoreOperation, StoreTraffic};
@@ -43,10 +44,11 @@ pub use envelope::{CatalogObject, open_envelope, seal_envelope};
 pub use error::ArchiveError;
 pub use keys::{
     DerivedKey, KEY_BYTES, KeyError, KeyPlace, KeyPurpose, KeySource, KeyStamp, KeyedStore, Keys, NONCE_BYTES,
-    STAMP_BYTES_MAX, TAG_BYTES, is_key_id, open_object, seal_object,
+    STAMP_BYTES_MAX, TAG_BYTES, is_key_id, object_key, open_object, part_key, reseal, seal_object,
 };
 pub use names::FileKind;
 pub use object_store::ObjectStore;
+pub use object_store::path::Path as ObjectPath;
 pub use part::{
     Compaction, DescribedFile, FamilyCursor, FamilyMetadata, FileSummary, MetadataCursor, PartInfo, PartOrigin,
     PartReader, PartScan, PartSettings, PartSummary, PartWriter, RunSlice, ScanKinds, ScanQuery, SeriesMetadata,

@@ -38,6 +38,7 @@ fn merge_parts(criterion: &mut Criterion) {
             }],
             masks: Vec::new(),
             masks_through: 0,
+            merge: None,
             target_bytes: 512 << 20,
             settings: PartSettings::compacted(),
             memory_bytes: 256 << 20,

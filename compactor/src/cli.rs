@@ -7,6 +7,7 @@ mod key_of;
 mod lock;
 mod orphans;
 mod rebuild;
+mod rekey;
 mod retention;
 mod rollback;
 mod scrub;

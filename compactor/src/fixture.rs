@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use emberkeep_archive::{
-    ArchiveError, Catalog, Change, CommitRecord, Committed, Compaction, FileKind, PartEntry, PartInfo, PartOrigin,
-    PartSettings, PartSummary, PartWriter, Removal, StoreConfig, Ulid, WalRange, apply, commit, fold, fresh_nonce,
-    names,
+    ArchiveError, Catalog, Change, CommitRecord, Committed, Compaction, FileKind, KeySource, Keys, PartEntry, PartInfo,
+    PartOrigin, PartSettings, PartSummary, PartWriter, Removal, StoreConfig, Ulid, WalRange, apply, commit, fold,
+    fresh_nonce, names,
 };
 use emberkeep_model::{Labels, Run, Sample, SeriesRuns, TenantId};
 use tempfile::TempDir;
@@ -26,6 +26,7 @@ pub(crate) const TODAY: i32 = (NOW_MS / DAY_MS) as i32;
 pub(crate) struct Archive {
     scratch: TempDir,
     pub(crate) catalog: Catalog,
+    keys: Keys,
     /// The last sequence of the receiver `r`.
     seq: AtomicU64,
     /// The low bits of the next ULID.
@@ -42,8 +43,19 @@ impl Archive {
         Self {
             scratch,
             catalog: Catalog::new(store),
+            keys: Keys::default(),
             seq: AtomicU64::new(0),
             random: AtomicU64::new(1),
+        }
+    }
+
+    /// The same archive for a process with other keys.
+    pub(crate) fn with_keys(self, keys: Keys) -> Self {
+        let store = StoreConfig::directory(self.path()).with_keys(keys.clone());
+        Self {
+            catalog: Catalog::new(store.open().unwrap()),
+            keys,
+            ..self
         }
     }
 
@@ -155,7 +167,11 @@ impl Archive {
             ulid,
             origin,
         };
-        let mut writer = PartWriter::create(|_| Ok(Vec::new()), info, PartSettings::default()).unwrap();
+        let settings = PartSettings {
+            keys: self.keys.clone(),
+            ..PartSettings::default()
+        };
+        let mut writer = PartWriter::create(|_| Ok(Vec::new()), info, settings).unwrap();
         for (tenant, job, times) in series {
             let labels = Labels::from_pairs([("__name__", "up"), ("job", *job)]).unwrap();
             let mut samples = Run::default();
@@ -190,6 +206,20 @@ impl Archive {
         parts.sort();
         parts
     }
+}
+
+/// Keys by id; what is written is encrypted with the one that is named. `id=text` is another key under the same id.
+pub(crate) fn keys(write: Option<&str>, ids: &[&str]) -> Keys {
+    let directory = tempfile::tempdir().unwrap();
+    let source = |id: &&str| {
+        let path = directory.path().join(id);
+        let secret = id.bytes().cycle().take(32).map(|byte| format!("{byte:02x}"));
+        std::fs::write(&path, secret.collect::<String>()).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let id = id.split('=').next().unwrap();
+        KeySource::new(id, Some(path), None, None).unwrap()
+    };
+    Keys::read(write, &ids.iter().map(source).collect::<Vec<_>>()).unwrap()
 }
 
 /// So many moments of a day, a minute apart from its noon on.

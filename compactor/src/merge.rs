@@ -55,6 +55,8 @@ pub struct MergeJob {
     pub masks: Vec<Mask>,
     /// The greatest number of any mask that was ever in force: what the outputs say of themselves.
     pub masks_through: u64,
+    /// The name that the outputs share with those of other jobs, of which together they are one merge that was split by series.
+    pub merge: Option<String>,
     /// An output ends with the series with which its files together exceed this, 256 to 512 MiB.
     pub target_bytes: u64,
     /// How the outputs are written; [`PartSettings::compacted`].

@@ -12,7 +12,7 @@ use emberkeep_service::clock::{Clock, SystemClock};
 
 use crate::job_result::JobResult;
 use crate::merge::{self, MergeError, MergeJob, Window};
-use crate::plan::{Job, JobWindow};
+use crate::plan::{Job, JobKind, JobWindow};
 
 /// Memory of one merge, unless it is told otherwise.
 const MEMORY_BYTES: usize = 256 << 20;
@@ -54,6 +54,14 @@ pub enum JobError {
         /// Which file, and what is wrong with it.
         reason: String,
     },
+    /// A part is encrypted, and its key is missing or wrong: nothing is wrong with the part, configure the key.
+    #[error("part {part} cannot be merged: {source}")]
+    Key {
+        /// The part.
+        part: Ulid,
+        /// Which file and which key.
+        source: ArchiveError,
+    },
     /// The store fails: try again later.
     #[error(transparent)]
     Store(ArchiveError),
@@ -72,6 +80,7 @@ impl From<MergeError> for JobError {
                 part,
                 reason: format!("`{file}`: {reason}"),
             },
+            MergeError::Key { part, source } => Self::Key { part, source },
             MergeError::Store(error) => Self::Store(error),
             MergeError::Disk { .. } => Self::Local(error.to_string()),
             MergeError::BadOutput { .. } | MergeError::Job(_) => Self::Broken(error.to_string()),
@@ -104,6 +113,14 @@ impl Merger {
         let _ = remove_dir_all(&*self.fs, &self.settings.scratch);
     }
 
+    /// An output that is only written under another key has a few bytes more or less than before, and is not to be split for that.
+    fn target_bytes(&self, kind: JobKind) -> u64 {
+        match kind {
+            JobKind::Rekey => self.settings.target_bytes.saturating_mul(2),
+            JobKind::Window | JobKind::Day | JobKind::Late | JobKind::Rewrite => self.settings.target_bytes,
+        }
+    }
+
     /// Runs a job. Its outputs are in the store, and belong to nobody.
     ///
     /// # Errors
@@ -115,7 +132,8 @@ impl Merger {
             windows: job.windows.iter().map(window).collect::<Result<_, _>>()?,
             masks: job.masks.clone(),
             masks_through: job.masks_through,
-            target_bytes: self.settings.target_bytes,
+            merge: job.merge.clone(),
+            target_bytes: self.target_bytes(job.kind),
             settings: PartSettings {
                 keys: Keys::of(&*self.store).await,
                 ..PartSettings::compacted()

@@ -6,12 +6,14 @@
 
 mod days;
 mod level0;
+mod rekey;
 mod survey;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use emberkeep_archive::{ArchiveError, Live, Mask, ObjectStore, PartEntry};
+use emberkeep_archive::{ArchiveError, Live, Mask, ObjectStore, PartEntry, Ulid};
 use serde::{Deserialize, Serialize};
 
 use crate::locks::keeps;
@@ -91,6 +93,8 @@ pub enum JobKind {
     Late,
     /// A day whose rows are deleted by a mask or by retention.
     Rewrite,
+    /// A part whose files lie under a key that is written with no more.
+    Rekey,
 }
 
 impl JobKind {
@@ -102,6 +106,7 @@ impl JobKind {
             Self::Day => "day",
             Self::Late => "late",
             Self::Rewrite => "rewrite",
+            Self::Rekey => "rekey",
         }
     }
 }
@@ -124,6 +129,9 @@ pub struct Job {
     pub masks_through: u64,
     /// Rules of retention that are applied, by id; the rows that they delete are among [`Job::masks`], with the number 0.
     pub rules: Vec<String>,
+    /// The merge that the outputs are parts of, together with those of other jobs ([`PartEntry::merge`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge: Option<String>,
 }
 
 /// Where rows of a job go: one output, or several when it is split by series.
@@ -161,6 +169,22 @@ pub(crate) async fn plan(
 ) -> Result<Vec<Job>, ArchiveError> {
     let mut jobs = level0::jobs(store, live, settings, now_ms).await?;
     jobs.extend(days::jobs(live, settings, rules, now_ms));
+    Ok(jobs)
+}
+
+/// The jobs that bring some parts under the key that is written with; parts that cannot be read are left out.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) async fn plan_rekey(
+    store: &Arc<dyn ObjectStore>,
+    live: &Live,
+    settings: &PlanSettings,
+    parts: &BTreeSet<Ulid>,
+    now_ms: i64,
+) -> Result<Vec<Job>, ArchiveError> {
+    let mut jobs = rekey::jobs(live, parts);
+    jobs.extend(level0::jobs_of(store, live, settings, parts, now_ms).await?);
     Ok(jobs)
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use emberkeep_archive::{
-    ArchiveError, Catalog, Change, PartEntry, Quarantined, ScrubState, apply, check_file, fresh_nonce,
+    ArchiveError, Catalog, Change, FileKind, PartEntry, Quarantined, ScrubState, apply, check_file, file_stamp,
+    fresh_nonce,
 };
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -124,7 +125,7 @@ impl Budget {
 /// in the archive, so that the next one goes on from there.
 ///
 /// # Errors
-/// The store fails: what was read until then is kept.
+/// The store fails, or a key is missing: what was read until then is kept.
 pub async fn scrub(
     catalog: &Catalog,
     bytes: u64,
@@ -145,6 +146,11 @@ pub async fn scrub(
     for part in &waiting {
         if scrubbed.bytes >= bytes {
             break;
+        }
+        // For all that is known it is as good as ever: it waits for its key, and the others are read.
+        if let Some(error) = missing_key(catalog, part).await {
+            failure = Some(error);
+            continue;
         }
         match check_part(catalog, part).await {
             Ok(()) => {
@@ -200,6 +206,15 @@ fn know(metrics: &ScrubMetrics, state: &ScrubState, parts: &[Arc<PartEntry>], no
     metrics.oldest.set(age as f64 / 1000.0);
     let never = parts.iter().filter(|part| state.verified_at(part).is_none()).count();
     metrics.waiting.set(i64::try_from(never).unwrap_or(i64::MAX));
+}
+
+/// Why a part cannot be read, when it is for its key alone. What else is wrong with it is found when it is read.
+async fn missing_key(catalog: &Catalog, part: &PartEntry) -> Option<ArchiveError> {
+    let table = part.find(FileKind::Series)?;
+    match file_stamp(&**catalog.store(), &table.path).await {
+        Err(error @ ArchiveError::Key { .. }) => Some(error),
+        _ => None,
+    }
 }
 
 /// Reads all files of a part: their bytes, then their rows, which must have the digests that were noted when they were merged.

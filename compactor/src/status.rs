@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use emberkeep_archive::{Catalog, CondemnedEntry, Live, Lock, Mask, PartEntry, Pin, Quarantined, ScrubState};
+use emberkeep_archive::{
+    Catalog, CondemnedEntry, Live, Lock, Mask, PartEntry, Pin, Quarantined, ScrubState, names, object_key,
+};
 use serde::Serialize;
 
 use crate::guard::UpkeepError;
@@ -18,6 +20,8 @@ pub struct Status {
     pub root: u64,
     /// When it was made, milliseconds since 1970.
     pub root_created_at: Option<i64>,
+    /// The id of the key that it is encrypted with; none when it is clear. `rekey --dry-run` says what lies under which.
+    pub root_key: Option<String>,
     /// Its age in seconds.
     pub root_age_seconds: Option<i64>,
     /// Roots below this may name files that are deleted.
@@ -166,6 +170,7 @@ impl Status {
         Ok(Self {
             root: live.root_n(),
             root_created_at: live.root().map(|root| root.created_at),
+            root_key: root_key(catalog, &live).await?,
             root_age_seconds: live
                 .root()
                 .map(|root| now_ms.saturating_sub(root.created_at).div_euclid(1000)),
@@ -192,6 +197,13 @@ impl Status {
                 oldest_unverified: scrub.oldest_unverified(live.parts()),
             },
         })
+    }
+}
+
+async fn root_key(catalog: &Catalog, live: &Live) -> Result<Option<String>, UpkeepError> {
+    match live.root_n() {
+        0 => Ok(None),
+        n => Ok(object_key(&**catalog.store(), &names::root(n)).await?),
     }
 }
 

@@ -194,6 +194,10 @@ impl Upkeep {
                 .await?;
                 Ok(Outcome::Failed)
             }
+            JobError::Key { .. } => {
+                error!(error = %failure, kind = job.kind.as_str(), "cannot merge without the key; nothing is changed, the other jobs go on");
+                Ok(Outcome::Failed)
+            }
             JobError::Store(error) => Err(error.into()),
             JobError::Local(error) => {
                 warn!(%error, kind = job.kind.as_str(), "cannot merge: the local disk does not take the output");

@@ -124,6 +124,7 @@ fn a_merge_takes_what_it_states_and_a_part_of_its_inputs() {
         }],
         masks: vec![],
         masks_through: 0,
+        merge: None,
         target_bytes: 256 << 20,
         // An eighth of the usual row groups.
         settings: PartSettings {

@@ -25,6 +25,7 @@ use crate::error::ReceiverError;
 use crate::flush::Flush;
 use crate::flusher::blocking;
 use crate::identity::Identity;
+use crate::log_keys::LogKeys;
 use crate::staging::{self, StagedPart};
 use crate::{Components, Receiver, Settings};
 
@@ -80,6 +81,10 @@ pub async fn adopt(components: Components, settings: Settings) -> Result<Adoptio
                 flush.trim_replaced(part)?;
                 part.remove(&*flush.fs)
             })?;
+            // Nothing is changed for a log that cannot be read for want of its key.
+            let keys = LogKeys(flush.keys.clone());
+            let wal_id = flush.identity.lock().wal_id();
+            emberkeep_wal::survey_sealed(&*flush.fs, &flush.wal_path, wal_id, &[], Some(&keys))?;
             Ok(emberkeep_wal::usage(&*flush.fs, &flush.wal_path)?.segments)
         })
         .await?

@@ -9,8 +9,8 @@ use crate::requests::Requests;
 use crate::wire::{self, Samples, V2_TYPE};
 
 /// A midnight long ago: each window has ended, and so has each day.
-const MIDNIGHT: i64 = 1_750_032_000_000;
-const HOUR: i64 = 3_600_000;
+pub(crate) const MIDNIGHT: i64 = 1_750_032_000_000;
+pub(crate) const HOUR: i64 = 3_600_000;
 
 /// Flushes and merges as fast as they can.
 const FAST: [&str; 5] = [
@@ -22,7 +22,7 @@ const FAST: [&str; 5] = [
 ];
 
 /// Some hours of some series; each batch overlaps the one before, says some of it again, and contradicts a little.
-fn batch(number: i64) -> Result<Vec<u8>> {
+pub(crate) fn batch(number: i64) -> Result<Vec<u8>> {
     let mut request = Requests::new();
     let (name, text, instance) = (
         request.symbol("__name__"),

@@ -11,6 +11,7 @@ mod compliance;
 mod corpus;
 mod deletion;
 mod durability;
+mod encryption;
 mod exact;
 mod gauges;
 mod hostile;

@@ -28,7 +28,8 @@ const QUERIES: &[&str] = &[
 /// Raw samples, so that every timestamp and value is compared.
 const RAW: &[&str] = &[r#"{job="prometheus"}[60s]"#, r#"{job="emberkeep"}[60s]"#];
 
-async fn same_answers(
+/// All queries have the same answers from two servers.
+pub(crate) async fn same_answers(
     client: &reqwest::Client,
     source: &Prometheus,
     other: &Prometheus,
@@ -65,7 +66,8 @@ async fn same_answers(
     Ok(())
 }
 
-fn source_config(emberkeep: &Emberkeep, protocol: &str) -> String {
+/// A server that scrapes itself and Emberkeep, and sends all of it.
+pub(crate) fn source_config(emberkeep: &Emberkeep, protocol: &str) -> String {
     format!(
         r#"
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}

@@ -43,6 +43,9 @@ pub struct Change {
     pub restored: Vec<String>,
     /// Lists of condemned files that are deleted, by name.
     pub forgotten: Vec<String>,
+    /// Lists that the root names (manifests, condemned files) and that are written anew, by object name. Any other name in it makes a new root
+    /// and does nothing else: what the root itself holds is written anew each time.
+    pub renewed: BTreeSet<String>,
     /// Parts that cannot be read.
     pub quarantined: Vec<Quarantined>,
     /// Parts that can be read again, by ULID.
@@ -165,6 +168,8 @@ async fn write(
         .chain(new_level0)
         .filter_map(|ulid| parts.get(&ulid).cloned())
         .collect();
+    let is_renewed = |entry: &&ManifestEntry| change.renewed.contains(names::manifest(&entry.name).as_ref());
+    touched.extend(live.manifests().iter().filter(is_renewed).map(|entry| entry.day));
     root.manifests = manifests(store, live, &parts, &touched, nonce).await?;
 
     root.masks.retain(|mask| !change.lifted.contains(&mask.id));
@@ -185,6 +190,11 @@ async fn write(
         root.locks.push(lock);
     }
     root.condemned.retain(|entry| !change.forgotten.contains(&entry.name));
+    for entry in &mut root.condemned {
+        if change.renewed.contains(names::condemned(&entry.name).as_ref()) {
+            renew_list(store, entry, nonce).await?;
+        }
+    }
     let is_there = |entry: &Quarantined| Ulid::from_string(&entry.part).is_ok_and(|ulid| parts.contains_key(&ulid));
     root.quarantined.extend(change.quarantined);
     root.quarantined
@@ -224,6 +234,17 @@ async fn condemn(store: &dyn ObjectStore, root: &mut Root, list: CondemnedList) 
     };
     put_create(store, &names::condemned(&entry.name), &list, &list.nonce).await?;
     root.condemned.push(entry);
+    Ok(())
+}
+
+/// Writes a list under another name.
+async fn renew_list(store: &dyn ObjectStore, entry: &mut CondemnedEntry, nonce: &str) -> Result<(), ArchiveError> {
+    let list = CondemnedList {
+        nonce: nonce.to_owned(),
+        ..load_condemned(store, entry).await?
+    };
+    entry.name = Ulid::generate().to_string();
+    put_create(store, &names::condemned(&entry.name), &list, nonce).await?;
     Ok(())
 }
 

@@ -1,10 +1,10 @@
 //! `_archive/format`: the object, created once, that makes a bucket an archive.
 
-use object_store::{GetOptions, ObjectStore};
+use object_store::{GetOptions, ObjectStore, PutMode, PutPayload};
 use serde::{Deserialize, Serialize};
 
 use super::load::parse;
-use crate::envelope::CatalogObject;
+use crate::envelope::{CatalogObject, seal_envelope};
 use crate::keys::{KeyPurpose, KeySlot, KeyStamp, Keys};
 use crate::{ArchiveError, Created, KeyError, fresh_nonce, names, put_create};
 
@@ -18,12 +18,13 @@ pub struct Format {
     pub dataset: String,
     /// When it was made, milliseconds since 1970.
     pub created_at: i64,
-    /// That it was encrypted from its beginning, and with which key. Says nothing about what was written later.
+    /// That it was encrypted from its beginning or when its keys were changed last, and with which key. Says nothing about what was written
+    /// later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<FirstKey>,
 }
 
-/// The key that an archive was made with: enough to know it again.
+/// The key that an archive was made with, or that the last change of keys gave it: enough to know it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FirstKey {
@@ -31,6 +32,18 @@ pub struct FirstKey {
     pub key: String,
     /// A salt and the check value of the key under it, base64.
     pub check: String,
+}
+
+impl FirstKey {
+    /// The key that is written with; none when nothing is encrypted.
+    fn fresh(keys: &Keys) -> Result<Option<Self>, ArchiveError> {
+        let fresh = keys.fresh(KeyPurpose::Object);
+        let fresh = fresh.map_err(ArchiveError::key(names::format()))?;
+        Ok(fresh.map(|(stamp, _)| Self {
+            key: stamp.key().to_owned(),
+            check: stamp.wrapped(),
+        }))
+    }
 }
 
 impl CatalogObject for Format {
@@ -78,6 +91,29 @@ impl Format {
         }
     }
 
+    /// Writes the key that is written with into it, in place of the first one: for when nothing live lies under another key any more.
+    ///
+    /// # Errors
+    /// As [`Format::load`].
+    pub async fn renew(store: &dyn ObjectStore) -> Result<(), ArchiveError> {
+        let (path, slot) = (names::format(), KeySlot::default());
+        let Some(known) = Self::load_with(store, &slot).await? else {
+            return Ok(());
+        };
+        let first = known.encryption.as_ref().map(|first| first.key.as_str());
+        if first == slot.keys().write_id() {
+            return Ok(());
+        }
+        let renewed = Self {
+            encryption: FirstKey::fresh(&slot.keys())?,
+            ..known
+        };
+        // All that works on the archive by now can do so with either of the two.
+        let bytes = PutPayload::from_bytes(seal_envelope(&renewed)?);
+        let put = store.put_opts(&path, bytes, PutMode::Overwrite.into()).await;
+        put.map(drop).map_err(ArchiveError::store(&path))
+    }
+
     /// What the bucket is, after making it an archive when it is none yet. Of several that try at once one wins, and all
     /// return the same.
     ///
@@ -88,18 +124,11 @@ impl Format {
         if let Some(format) = Self::load_with(store, &slot).await? {
             return Ok(format);
         }
-        let fresh = slot
-            .keys()
-            .fresh(KeyPurpose::Object)
-            .map_err(ArchiveError::key(names::format()))?;
         let format = Self {
             nonce: fresh_nonce(),
             dataset: fresh_nonce(),
             created_at: now_ms,
-            encryption: fresh.map(|(stamp, _)| FirstKey {
-                key: stamp.key().to_owned(),
-                check: stamp.wrapped(),
-            }),
+            encryption: FirstKey::fresh(&slot.keys())?,
         };
         match put_create(store, &names::format(), &format, &format.nonce).await? {
             Created::Ours => Ok(format),

@@ -7,6 +7,7 @@ use ulid::Ulid;
 
 use super::view::KnownRoot;
 use super::{CondemnedEntry, Lock, ManifestEntry, Mask, PartEntry, Root};
+use crate::names;
 
 /// The newest root with the parts of all its manifests. Before the first root it is empty.
 #[derive(Debug, Clone, Default)]
@@ -73,6 +74,14 @@ impl Live {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.parts().map(|part| part.bytes()).fold(0, u64::saturating_add)
+    }
+
+    /// Whether the root names a manifest or a list of condemned files, given by object name.
+    #[must_use]
+    pub fn names_list(&self, name: &str) -> bool {
+        let manifests = self.manifests().iter().map(|entry| names::manifest(&entry.name));
+        let condemned = self.condemned().iter().map(|entry| names::condemned(&entry.name));
+        manifests.chain(condemned).any(|path| path.as_ref() == name)
     }
 
     pub(super) fn manifests(&self) -> &[ManifestEntry] {

@@ -54,7 +54,8 @@ impl Rebuild {
     /// Looks at everything there is: lists the archive and reads the footer of every file. Nothing is changed.
     ///
     /// # Errors
-    /// [`ArchiveError::Store`] when the store does not answer. What is damaged is no error, but reported.
+    /// [`ArchiveError::Store`] when the store does not answer, [`ArchiveError::Key`] when a key is missing or wrong. What is damaged is no
+    /// error, but reported.
     pub async fn survey(catalog: &Catalog) -> Result<Self, ArchiveError> {
         let store = &**catalog.store();
         let mut rebuild = Self {
@@ -150,7 +151,7 @@ impl Rebuild {
             for object in objects {
                 match DescribedFile::read(store, &object.location, object.size).await {
                     Ok(file) => described.push((object.location.to_string(), object.size, file)),
-                    Err(error @ ArchiveError::Store { .. }) if !error.is_not_found() => return Err(error),
+                    Err(error) if is_no_damage(&error) => return Err(error),
                     Err(error) => unusable.push((object.location.to_string(), error.to_string())),
                 }
             }
@@ -239,7 +240,7 @@ impl Rebuild {
         for (receiver, seq) in seen {
             let epoch = match load::<CommitRecord>(store, &names::log_record(&receiver, seq)).await {
                 Ok(record) => record.epoch,
-                Err(error @ ArchiveError::Store { .. }) if !error.is_not_found() => return Err(error),
+                Err(error) if is_no_damage(&error) => return Err(error),
                 // The greatest that was claimed: whoever holds it may go on, and nobody before it.
                 Err(_) => epochs.get(&receiver).copied().unwrap_or(0),
             };
@@ -353,7 +354,7 @@ async fn objects<T: crate::envelope::CatalogObject>(
     for object in listed {
         match load(store, &object.location).await {
             Ok(object) => objects.push(object),
-            Err(error @ ArchiveError::Store { .. }) if !error.is_not_found() => return Err(error),
+            Err(error) if is_no_damage(&error) => return Err(error),
             Err(_) => {}
         }
     }
@@ -365,7 +366,16 @@ fn readable<T>(look: Result<T, ArchiveError>) -> Result<bool, ArchiveError> {
     match look {
         Ok(_) => Ok(true),
         Err(error @ ArchiveError::NewerVersion { .. }) => Err(error),
-        Err(error @ ArchiveError::Store { .. }) if !error.is_not_found() => Err(error),
+        Err(error) if is_no_damage(&error) => Err(error),
         Err(_) => Ok(false),
+    }
+}
+
+/// Whether an object may be as good as ever, and only cannot be read now: the store fails, or its key is missing or wrong.
+fn is_no_damage(error: &ArchiveError) -> bool {
+    match error {
+        ArchiveError::Store { .. } => !error.is_not_found(),
+        ArchiveError::Key { .. } => true,
+        _ => false,
     }
 }

@@ -17,6 +17,7 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
+use super::stored_key::SeenKey;
 use super::{KeySlot, Keys, open_object, seal_object};
 use crate::{ArchiveError, names};
 
@@ -43,6 +44,7 @@ impl KeyedStore {
     async fn get_object(&self, location: &Path, mut options: GetOptions) -> Result<GetResult> {
         // A range is one of the content, which has other bytes in other places.
         let range = options.range.take();
+        let seen = SeenKey::asked(&options);
         let stored = self.inner.get_opts(location, options).await?;
         let (mut meta, attributes, extensions) = (
             stored.meta.clone(),
@@ -50,6 +52,9 @@ impl KeyedStore {
             stored.extensions.clone(),
         );
         let bytes = stored.bytes().await?;
+        if let Some(seen) = seen {
+            seen.note(&bytes);
+        }
         let clear = open_object(&self.keys, location.as_ref(), bytes).map_err(fault)?;
         meta.size = clear.len() as u64;
         let range = within(range, meta.size);

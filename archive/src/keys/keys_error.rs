@@ -27,3 +27,14 @@ pub enum KeyError {
     #[error("the system gives no random numbers to make a key of")]
     NoRandomness,
 }
+
+impl KeyError {
+    /// The id of the key, when it is about one.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Unknown { key } | Self::Wrong { key } | Self::Unusable { key, .. } => Some(key),
+            Self::NoRandomness => None,
+        }
+    }
+}

@@ -46,6 +46,12 @@ fn is_sealed(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
 }
 
+/// With which key stored bytes are encrypted; none when they are clear, or too damaged to say.
+pub(super) fn stamp_in(bytes: &[u8]) -> Option<KeyStamp> {
+    let header = bytes.strip_prefix(&MAGIC)?;
+    KeyStamp::take(header.get(1..)?).map(|(stamp, _)| stamp)
+}
+
 /// Says of an encrypted object that came as it lies in the store, because the store has no keys, which key it needs.
 pub(crate) fn refuse_sealed(name: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
     match is_sealed(bytes) {

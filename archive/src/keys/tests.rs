@@ -180,3 +180,47 @@ async fn the_format_object_says_with_which_key_an_archive_was_made() {
     let wrong = refused(Keys::single("k-1", [8; 32]).unwrap()).await;
     assert!(wrong.contains("key `k-1` is not the one"), "{wrong}");
 }
+
+#[tokio::test]
+async fn the_key_of_an_object_is_known_without_it_and_can_be_changed() {
+    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let with = |keys: Keys| KeyedStore::wrap(Arc::clone(&inner), &keys);
+    let (path, clear) = (names::mask("m"), Bytes::from_static(b"{\"version\":1}"));
+    inner.put(&path, PutPayload::from_bytes(clear.clone())).await.unwrap();
+    assert_eq!(object_key(&*with(keys()), &path).await.unwrap(), None);
+    reseal(&*with(keys()), &path).await.unwrap();
+    let wrong = Keys::single("k-1", [8; 32]).unwrap();
+    let other = Keys::single("k-2", [8; 32]).unwrap();
+    for lacking in [Keys::default(), wrong.clone(), other, keys()] {
+        let key = object_key(&*with(lacking), &path).await.unwrap();
+        assert_eq!(key.as_deref(), Some("k-1"));
+    }
+    assert_eq!(with(keys()).get(&path).await.unwrap().bytes().await.unwrap(), clear);
+    // What cannot be read is never written over.
+    let stored = inner.get(&path).await.unwrap().bytes().await.unwrap();
+    for lacking in [Keys::default(), wrong] {
+        // Without any key the bytes are as they lie there, and stay so.
+        let _ = reseal(&*with(lacking), &path).await;
+        assert_eq!(inner.get(&path).await.unwrap().bytes().await.unwrap(), stored);
+    }
+}
+
+#[tokio::test]
+async fn the_format_object_takes_another_key_or_none() {
+    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let with = |keys: Keys| KeyedStore::wrap(Arc::clone(&inner), &keys);
+    let made = Format::load_or_create(&*with(keys()), 5).await.unwrap();
+    Format::renew(&*with(keys())).await.unwrap();
+    assert_eq!(
+        Format::load(&*with(keys())).await.unwrap(),
+        Some(made.clone()),
+        "nothing to change"
+    );
+    let second = Keys::single("k-2", [8; 32]).unwrap();
+    Format::renew(&*with(second.clone())).await.unwrap();
+    let renewed = Format::load(&*with(second)).await.unwrap().unwrap();
+    assert_eq!((renewed.dataset, renewed.nonce), (made.dataset, made.nonce));
+    assert_eq!(renewed.encryption.unwrap().key, "k-2");
+    let wrong = Format::load(&*with(Keys::single("k-2", [9; 32]).unwrap())).await;
+    assert!(matches!(wrong, Err(ArchiveError::Key { .. })), "{wrong:?}");
+}

@@ -15,7 +15,7 @@ use emberkeep_service::problem::Outcome;
 use emberkeep_service::{logs, time_expr};
 use serde::Serialize;
 
-use super::{CompactFlags, delete, key_of, lock, orphans, rebuild, retention, rollback, scrub, status};
+use super::{CompactFlags, delete, key_of, lock, orphans, rebuild, rekey, retention, rollback, scrub, status};
 use crate::retention::Retention;
 use crate::{Upkeep, UpkeepMetrics, key_config};
 
@@ -44,6 +44,8 @@ pub enum KeepingCommand {
     Scrub(scrub::ScrubArgs),
     /// Make a lost catalog anew from the files of the archive.
     Rebuild(rebuild::RebuildArgs),
+    /// Bring everything under the key that is written with, and print which old keys are still needed, and until when.
+    Rekey(rekey::RekeyArgs),
     /// Print the key of one encrypted file, for another program to read it with.
     KeyOf(key_of::KeyOfArgs),
     /// Print what there is.
@@ -67,6 +69,7 @@ pub(super) async fn run(command: KeepingCommand) -> anyhow::Result<Outcome> {
         KeepingCommand::Collect(args) => orphans::run(args).await,
         KeepingCommand::Scrub(args) => scrub::run(args).await,
         KeepingCommand::Rebuild(args) => rebuild::run(args).await,
+        KeepingCommand::Rekey(args) => rekey::run(&args).await,
         KeepingCommand::KeyOf(args) => key_of::run(&args).await,
         KeepingCommand::Status(args) => status::run(args).await,
     }

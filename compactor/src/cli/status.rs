@@ -46,6 +46,9 @@ fn write_status(status: &Status, out: &mut dyn Write) -> io::Result<()> {
         (Some(at), Some(age)) => writeln!(out, "root       {} of {}, {age} s old", status.root, moment(at))?,
         _ => writeln!(out, "root       none yet")?,
     }
+    if let Some(key) = &status.root_key {
+        writeln!(out, "key        {key}")?;
+    }
     for (level, amount) in &status.levels {
         writeln!(out, "level {level}    {}", amount_line(amount))?;
     }

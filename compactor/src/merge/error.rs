@@ -19,6 +19,14 @@ pub enum MergeError {
     /// it: plan anew.
     #[error(transparent)]
     Store(ArchiveError),
+    /// An input is encrypted, and its key is missing or wrong: the part may be as good as ever.
+    #[error("part {part}: {source}")]
+    Key {
+        /// The part.
+        part: Ulid,
+        /// Which file and which key.
+        source: ArchiveError,
+    },
     /// The local disk for scratch files failed or is full: make room and try again.
     #[error("scratch files below `{place}`: {reason}")]
     Disk {
@@ -54,6 +62,10 @@ impl MergeError {
                 file: object.clone(),
                 reason: error.to_string(),
             },
+            source @ ArchiveError::Key { .. } => Self::Key {
+                part: entry.ulid,
+                source,
+            },
             error => Self::of_disk(&format!("part {}", entry.ulid), error),
         }
     }
@@ -61,7 +73,9 @@ impl MergeError {
     /// Of a read from or a write to local disk.
     pub(super) fn of_disk(place: &str, error: ArchiveError) -> Self {
         match error {
-            error @ (ArchiveError::Invalid(_) | ArchiveError::Config(_) | ArchiveError::Key { .. }) => Self::Job(error.to_string()),
+            error @ (ArchiveError::Invalid(_) | ArchiveError::Config(_) | ArchiveError::Key { .. }) => {
+                Self::Job(error.to_string())
+            }
             error => Self::Disk {
                 place: place.to_owned(),
                 reason: error.to_string(),

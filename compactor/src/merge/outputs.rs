@@ -87,9 +87,14 @@ impl<'a> Outputs<'a> {
         Ok(Self {
             masks: compiled.collect::<Result<_, _>>()?,
             done: vec![false; target.windows.len()],
+            split: target
+                .job
+                .merge
+                .iter()
+                .flat_map(|merge| (0..target.windows.len()).map(|window| (window, merge.clone())))
+                .collect(),
             target,
             open: BTreeMap::new(),
-            split: BTreeMap::new(),
             has_waiting: false,
             is_first_pass: true,
             counts: Counts::default(),

@@ -156,6 +156,7 @@ fn job(inputs: Vec<PartEntry>, windows: Vec<Window>) -> MergeJob {
         windows,
         masks: vec![],
         masks_through: 0,
+        merge: None,
         target_bytes: 256 << 20,
         settings: PartSettings::compacted(),
         memory_bytes: 128 << 20,

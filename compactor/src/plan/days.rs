@@ -131,6 +131,7 @@ impl Day<'_> {
             masks,
             masks_through,
             rules: known.into_iter().collect(),
+            merge: None,
         })
     }
 }

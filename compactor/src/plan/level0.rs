@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use emberkeep_archive::{ArchiveError, Live, ObjectStore, PartEntry, TenantSummary};
+use emberkeep_archive::{ArchiveError, Live, ObjectStore, PartEntry, TenantSummary, Ulid};
 
 use super::survey::days_of;
 use super::{DAY_MS, Job, JobKind, JobWindow, PlanSettings, WINDOW_MS, day_of, masks_for, millis};
@@ -15,27 +15,19 @@ use super::{DAY_MS, Job, JobKind, JobWindow, PlanSettings, WINDOW_MS, day_of, ma
 /// Days between oldest and newest row of a tenant above which a part is looked into: it would have too many windows otherwise.
 const SPAN_DAYS: i32 = 2;
 
+/// A stretch of time, from its first moment on, and the parts whose newest rows lie in it.
+type Homes<'a> = BTreeMap<(i64, i64), Vec<&'a Arc<PartEntry>>>;
+
+/// The merges that are due.
 pub(super) async fn jobs(
     store: &Arc<dyn ObjectStore>,
     live: &Live,
     settings: &PlanSettings,
     now_ms: i64,
 ) -> Result<Vec<Job>, ArchiveError> {
-    let quarantined = live.quarantined();
-    let is_over = |day: i32| settings.is_over(day, now_ms);
-    let mut homes: BTreeMap<(i64, i64), Vec<&Arc<PartEntry>>> = BTreeMap::new();
-    let level0 = live.parts().filter(|part| part.day.is_none());
-    for part in level0.filter(|part| !quarantined.contains(&part.ulid.to_string())) {
-        let start = home(part).saturating_mul(WINDOW_MS);
-        let range = match day_of(start).filter(|day| is_over(*day)) {
-            Some(day) => (i64::from(day) * DAY_MS, DAY_MS),
-            None => (start, WINDOW_MS),
-        };
-        homes.entry(range).or_default().push(part);
-    }
     let mut jobs = Vec::new();
     // The newest window first: it is what queries read most.
-    for ((start, length), parts) in homes.into_iter().rev() {
+    for ((start, length), parts) in homes(live, settings, now_ms, |_| true).into_iter().rev() {
         let end = start.saturating_add(length);
         let newest_commit = parts
             .iter()
@@ -46,11 +38,49 @@ pub(super) async fn jobs(
             && now_ms >= newest_commit.saturating_add(millis(settings.settle));
         for inputs in parts.chunks(settings.level0_inputs.max(1)) {
             if is_closed || inputs.len() >= settings.level0_batch {
-                jobs.push(job(store, live, inputs, is_over).await?);
+                jobs.push(job(store, live, inputs, settings, now_ms).await?);
             }
         }
     }
     Ok(jobs)
+}
+
+/// Merges of some parts that do not wait for anything.
+pub(super) async fn jobs_of(
+    store: &Arc<dyn ObjectStore>,
+    live: &Live,
+    settings: &PlanSettings,
+    wanted: &BTreeSet<Ulid>,
+    now_ms: i64,
+) -> Result<Vec<Job>, ArchiveError> {
+    let mut jobs = Vec::new();
+    for parts in homes(live, settings, now_ms, |part| wanted.contains(&part.ulid)).into_values() {
+        for inputs in parts.chunks(settings.level0_inputs.max(1)) {
+            jobs.push(job(store, live, inputs, settings, now_ms).await?);
+        }
+    }
+    Ok(jobs)
+}
+
+/// Parts that can be read, by where they belong.
+fn homes<'a>(
+    live: &'a Live,
+    settings: &PlanSettings,
+    now_ms: i64,
+    is_wanted: impl Fn(&PartEntry) -> bool,
+) -> Homes<'a> {
+    let quarantined = live.quarantined();
+    let mut homes = Homes::new();
+    let level0 = live.parts().filter(|part| part.day.is_none() && is_wanted(part));
+    for part in level0.filter(|part| !quarantined.contains(&part.ulid.to_string())) {
+        let start = home(part).saturating_mul(WINDOW_MS);
+        let range = match day_of(start).filter(|day| settings.is_over(*day, now_ms)) {
+            Some(day) => (i64::from(day) * DAY_MS, DAY_MS),
+            None => (start, WINDOW_MS),
+        };
+        homes.entry(range).or_default().push(part);
+    }
+    homes
 }
 
 /// The window of two hours in which a part's newest row lies.
@@ -66,8 +96,10 @@ async fn job(
     store: &Arc<dyn ObjectStore>,
     live: &Live,
     inputs: &[&Arc<PartEntry>],
-    is_over: impl Fn(i32) -> bool,
+    settings: &PlanSettings,
+    now_ms: i64,
 ) -> Result<Job, ArchiveError> {
+    let is_over = |day: i32| settings.is_over(day, now_ms);
     let mut windows = BTreeSet::new();
     for part in inputs {
         for (tenant, held) in &part.tenants {
@@ -75,7 +107,7 @@ async fn job(
                 Some(days) => days,
                 None => days_of(store, part, tenant).await?,
             };
-            windows.extend(days.into_iter().flat_map(|day| windows_of(tenant, day, &is_over)));
+            windows.extend(days.into_iter().flat_map(|day| windows_of(tenant, day, is_over)));
         }
     }
     let (masks, masks_through) = masks_for(live, inputs.iter().copied());
@@ -87,6 +119,7 @@ async fn job(
         masks,
         masks_through,
         rules: Vec::new(),
+        merge: None,
     })
 }
 

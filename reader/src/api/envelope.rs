@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use emberkeep_archive::ArchiveError;
 use emberkeep_model::Labels;
 use emberkeep_service::version::{REVISION, VERSION};
 use serde::ser::SerializeMap;
@@ -165,6 +166,8 @@ pub(crate) fn status_of(error: &ReaderError) -> (StatusCode, &'static str) {
         ReaderError::TooMuch(_) => (StatusCode::UNPROCESSABLE_ENTITY, "execution"),
         ReaderError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         ReaderError::Archive(error) if error.is_transient() => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        // Nothing is wrong with the archive or the request: another reader, or this one with the key, answers it.
+        ReaderError::Archive(ArchiveError::Key { .. }) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         ReaderError::Archive(_)
         | ReaderError::Inconsistent(_)
         | ReaderError::File { .. }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clap::Args;
-use emberkeep_archive::{ObjectStore, StoreConfig};
+use emberkeep_archive::{Keys, ObjectStore, StoreConfig};
 use emberkeep_disk::RealFs;
 use emberkeep_service::clock::SystemClock;
 use emberkeep_service::config::FileConfig;
@@ -42,7 +42,8 @@ pub(crate) async fn run(flags: &AdoptFlags) -> anyhow::Result<Outcome> {
     let file = flags.config_file.load()?;
     let (level, format) = flags.log.resolve(&file);
     logs::init(level, format)?;
-    let settings = Settings::new(flags.directory.clone());
+    let mut settings = Settings::new(flags.directory.clone());
+    settings.keys = key_config::read(&file.encryption)?;
     let identity = settings.identity_path();
     // The lock would make a directory where there is none.
     anyhow::ensure!(
@@ -52,7 +53,7 @@ pub(crate) async fn run(flags: &AdoptFlags) -> anyhow::Result<Outcome> {
         identity.display()
     );
     let _lock = DirectoryLock::acquire(&flags.directory)?;
-    let store = flags.store(&file)?;
+    let store = flags.store(&file, &settings.keys)?;
     let shutdown = Shutdown::new();
     tokio::spawn(Signals::install()?.serve(shutdown.clone(), || {}));
     let stop = Arc::new(AtomicBool::new(false));
@@ -82,7 +83,7 @@ pub(crate) async fn run(flags: &AdoptFlags) -> anyhow::Result<Outcome> {
 impl AdoptFlags {
     /// The configured store, or the archive inside the directory. An archive is never made here: it would be an empty one that
     /// nobody reads.
-    fn store(&self, file: &FileConfig) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    fn store(&self, file: &FileConfig, keys: &Keys) -> anyhow::Result<Arc<dyn ObjectStore>> {
         let config = match self.objstore.resolve(file)? {
             Some(given) => StoreConfig::parse(&given.yaml).with_context(|| given.place)?,
             None => {
@@ -95,7 +96,7 @@ impl AdoptFlags {
                 StoreConfig::directory(beside)
             }
         };
-        Ok(config.with_keys(key_config::read(&file.encryption)?).open()?)
+        Ok(config.with_keys(keys.clone()).open()?)
     }
 }
 

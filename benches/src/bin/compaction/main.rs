@@ -104,6 +104,7 @@ impl Archive {
             windows: windows.collect(),
             masks: Vec::new(),
             masks_through: 0,
+            merge: None,
             target_bytes: 512 << 20,
             settings: self.settings.clone(),
             memory_bytes: self.memory_bytes,
