@@ -4,9 +4,11 @@
 
 mod answers;
 mod coverage;
+mod export;
 mod form;
 mod limits;
 mod moments;
+mod replay;
 mod verify;
 
 use std::io;
@@ -17,21 +19,20 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use emberkeep_archive::sql::SqlEngine;
 use emberkeep_archive::{ObjectStore, StoreConfig};
-use emberkeep_model::{TenantId, TimeRange};
-use emberkeep_service::clock::{Clock, SystemClock};
 use emberkeep_service::config::FileConfig;
 use emberkeep_service::flags::{ConfigFileFlag, LogFlags, ObjstoreFlags, StorageFlags, WebFlags};
+use emberkeep_service::logs;
 use emberkeep_service::problem::Outcome;
-use emberkeep_service::{logs, time_expr};
 
 pub use self::answers::AnswerFlags;
 pub use self::coverage::CoverageFlags;
+pub use self::export::{ExportFlags, FormatFlag, OrderFlag, TargetFlags, WantedFlags, WorkFlags};
 pub use self::form::{Form, FormFlag};
 pub use self::limits::LimitFlags;
 pub use self::moments::{AsOfFlag, RangeFlags};
+pub use self::replay::ReplayFlags;
 pub use self::verify::VerifyFlags;
-use crate::export::{Console, Export, ExportArguments, progress};
-use crate::{HeadRoster, Selection, Sources, key_config, serve, sql_view};
+use crate::{HeadRoster, Sources, key_config, serve, sql_view};
 
 /// Answers Prometheus' remote read from the archive, and rebuilds TSDB blocks from it.
 #[derive(Debug, Parser)]
@@ -57,6 +58,8 @@ pub enum ReaderCommand {
     Verify(Box<VerifyFlags>),
     /// Show of which time each source is held, its target was down, or something is missing.
     Coverage(Box<CoverageFlags>),
+    /// Send a time range to a remote-write endpoint.
+    Replay(ReplayFlags),
     /// Print SQL that shows the archive to another engine.
     View(ViewFlags),
 }
@@ -119,38 +122,6 @@ pub struct ServeFlags {
     pub limits: LimitFlags,
 }
 
-/// Flags of `export-tsdb`.
-#[derive(Debug, Clone, Args)]
-pub struct ExportFlags {
-    /// Where the archive is.
-    #[command(flatten)]
-    pub archive: ArchiveFlags,
-    /// `--head-url`
-    #[command(flatten)]
-    pub heads: HeadFlags,
-    /// `--as-of`
-    #[command(flatten)]
-    pub as_of: AsOfFlag,
-    /// Whose data.
-    #[arg(long, default_value = TenantId::ANONYMOUS)]
-    pub tenant: TenantId,
-    /// First moment: RFC 3339, unix seconds, or relative (`-30d`).
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub from: String,
-    /// First moment after the range [default: now].
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub to: Option<String>,
-    /// Selector of the series, as `up{job="x"}`; repeatable, a series of any of them is taken [default: all series].
-    #[arg(long = "match", value_name = "SELECTOR")]
-    pub matches: Vec<String>,
-    /// Write start timestamps, too. Chunks that have any need Prometheus 3.11 (floats) or 3.14 (histograms).
-    #[arg(long = "start-timestamps")]
-    pub start_timestamps: bool,
-    /// Data directory to write: empty, or of an interrupted run of the same export.
-    #[arg(long, value_name = "DIR")]
-    pub output: PathBuf,
-}
-
 /// Flags of `view`.
 #[derive(Debug, Clone, Args)]
 pub struct ViewFlags {
@@ -193,9 +164,10 @@ impl From<Engine> for SqlEngine {
 pub async fn run(cli: ReaderCli) -> anyhow::Result<Outcome> {
     match cli.command.unwrap_or(ReaderCommand::Serve(cli.serve)) {
         ReaderCommand::Serve(flags) => serve::run(&flags).await,
-        ReaderCommand::ExportTsdb(flags) => export(flags).await,
+        ReaderCommand::ExportTsdb(flags) => export::run(flags).await,
         ReaderCommand::Verify(flags) => verify::run(*flags).await,
         ReaderCommand::Coverage(flags) => coverage::run(*flags).await,
+        ReaderCommand::Replay(flags) => replay::run(flags).await,
         ReaderCommand::View(flags) => view(&flags).await,
     }
 }
@@ -233,44 +205,6 @@ impl HeadFlags {
         let file = self.file.iter().map(|path| format!("file:{}", path.display()));
         self.urls.iter().cloned().chain(file).collect()
     }
-}
-
-async fn export(flags: ExportFlags) -> anyhow::Result<Outcome> {
-    let file = flags.archive.prepare()?;
-    let now_ms = SystemClock.now_ms();
-    let time = |flag: &str, text: &str| time_expr::parse(text, now_ms).with_context(|| flag.to_owned());
-    let start = time("--from", &flags.from)?;
-    let end = flags.to.as_deref().map_or(Ok(now_ms), |to| time("--to", to))?;
-    let range = TimeRange { start, end };
-    anyhow::ensure!(
-        !range.is_empty(),
-        "--from `{}` is not before --to `{}`",
-        flags.from,
-        flags.to.as_deref().unwrap_or("now")
-    );
-    let export = Export {
-        selection: Selection::parse(&flags.matches).context("--match")?,
-        arguments: ExportArguments {
-            tenant: flags.tenant,
-            from: flags.from,
-            to: flags.to,
-            matches: flags.matches,
-            heads: flags.as_of.given(flags.heads.given()),
-            start_timestamps: flags.start_timestamps,
-        },
-        range,
-        output: flags.output,
-        now_ms,
-    };
-    let sources = Sources::new(flags.archive.open(&file)?, flags.heads.roster()?).as_of(flags.as_of.resolve()?);
-    sources.tell_moment().await?;
-    let mut console = Console {
-        out: &mut io::stdout(),
-        err: &mut io::stderr(),
-        bar: progress(),
-    };
-    export.run(&sources, &mut console).await?;
-    Ok(Outcome::Done)
 }
 
 async fn view(flags: &ViewFlags) -> anyhow::Result<Outcome> {
@@ -312,14 +246,20 @@ mod tests {
             panic!("another command")
         };
         assert_eq!(
-            (flags.from.as_str(), flags.to.as_deref(), flags.matches.len()),
+            (
+                flags.wanted.from.as_str(),
+                flags.wanted.to.as_deref(),
+                flags.wanted.matches.len()
+            ),
             ("-30d", Some("-3h"), 2)
         );
-        assert!(!flags.start_timestamps);
-        assert_eq!(flags.tenant, TenantId::default());
+        assert!(!flags.target.start_timestamps);
+        assert_eq!(flags.wanted.tenant, emberkeep_model::TenantId::default());
         for wrong in [
             &["export-tsdb", "--from=0"][..],
             &["export-tsdb", "--output=x"],
+            &["export-tsdb", "--from=0", "--output=x", "--into=y"],
+            &["export-tsdb", "--from=0", "--output=x", "--ignore=everything"],
             &["view", "--engine=oracle"],
         ] {
             assert!(

@@ -1,43 +1,63 @@
 //! `reader export-tsdb`: a time range of the archive as blocks that a stock Prometheus starts on.
 //!
-//! One pass for each aligned window of two hours that has data, oldest first, so that memory is bounded by a window's label
-//! index and never by the range. A block gets its name only when it is whole, is read back and compared with what was meant
-//! before it is reported, and is remembered in a state file, so that the same command completes an interrupted run. What blocks
-//! have no place for, exemplars and metadata, is written beside them at the end. It must never touch anything in the output
-//! that is not its own.
+//! One pass for each block, several at the same time, so that memory is bounded by what is in work and never by the range. A block
+//! gets its name only when it is whole, is read back and compared with what was meant before it is reported, and is remembered in a
+//! state file, so that the same command completes an interrupted run. What blocks have no place for, exemplars and metadata, is
+//! written beside them at the end. It must never touch anything in the output that is not its own.
 
 mod beside;
-mod census;
+pub(crate) mod census;
 mod content;
+mod crew;
+mod dry_run;
 mod exemplars;
+mod job;
 mod json;
+mod lengths;
+mod memory;
 mod metadata;
+mod options;
 mod output;
+mod plan;
+mod receiving;
 mod report;
 mod state;
 mod table;
 mod tally;
+mod target;
+pub(crate) mod throttle;
 
 use std::fmt;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use emberkeep_model::TimeRange;
 use emberkeep_model::head::HeadKinds;
 use emberkeep_service::time_expr::format_rfc3339;
-use emberkeep_tsdb::{BlockMeta, BlockReader, BlockWriter};
+use emberkeep_tsdb::{BlockMeta, BlockReader, BucketLabels};
 use indicatif::{ProgressBar, ProgressStyle};
-use ulid::{Generator, Ulid};
 
 pub(crate) use self::census::windows_with_data;
 pub use self::content::Content;
+use self::crew::Crew;
+use self::job::{MadeBlock, Work};
+pub use self::lengths::BlockLengths;
+pub use self::options::{BlockFormat, ExportOptions, MEMORY_DEFAULT, MEMORY_MIN, Order, RunKind, Verification};
 pub use self::output::Output;
+use self::plan::{Holdings, PlannedBlock};
+pub use self::receiving::{Receiving, WORK_FOLDER};
 pub use self::state::{ExportArguments, ExportState, STATE_FILE};
 use self::table::Row;
-use self::tally::Tally;
-use crate::scan::{Ground, Opened};
+use self::target::Wanted;
+pub use self::target::{CheckName, Target, TargetFacts};
+use self::throttle::Throttle;
+use crate::replicas::Doubles;
 use crate::sources::Look;
-use crate::{Query, ReaderError, Selection, Sources};
+use crate::{Query, ReaderError, ReplicaLabels, Selection, Sources};
+
+/// Who made a block, as its description for a bucket says.
+const BUCKET_SOURCE: &str = "emberkeep";
 
 /// What is exported, and where to.
 #[derive(Debug, Clone)]
@@ -48,10 +68,16 @@ pub struct Export {
     pub range: TimeRange,
     /// Which series.
     pub selection: Selection,
-    /// The data directory to write.
+    /// The data directory to write, or the one of a Prometheus that gets the blocks (`target.into`).
     pub output: PathBuf,
     /// Now, milliseconds since 1970.
     pub now_ms: i64,
+    /// What bounds the export.
+    pub options: ExportOptions,
+    /// The Prometheus that gets the blocks, as far as it was named.
+    pub target: Target,
+    /// What was found out of it.
+    pub facts: TargetFacts,
 }
 
 /// Where an export speaks: results and progress apart, as for every command.
@@ -105,21 +131,31 @@ impl Export {
     /// Runs the export to its end.
     ///
     /// # Errors
-    /// When the output cannot be used or written, heads or archive cannot be read, or a block read back is not what was meant.
-    /// The output can then be completed by running the same export again.
+    /// When the output cannot be used or written, the target refuses it, heads or archive cannot be read, or a block read back is not
+    /// what was meant. The output can then be completed by running the same export again.
     pub async fn run(self, sources: &Sources, console: &mut Console<'_>) -> Result<ExportSummary, ReaderError> {
-        let output = Output::open(&self.output, &self.arguments, self.range)?;
+        target::tell(console.err, &self.target, self.facts.misplaced())?;
+        let directory = self.directory();
+        let begun = ExportState::load(&directory)?;
         let query = Query {
             tenant: self.arguments.tenant.clone(),
-            range: output.state().range(),
+            range: begun.as_ref().map_or(self.range, ExportState::range),
             selection: self.selection.clone(),
         };
         let who = format!("export to `{}`", self.output.display());
         let pinned = sources.pinned_look(&query, HeadKinds::Samples, &who).await?;
         // The pin also keeps what is looked at later: nothing that was live since is deleted.
-        let done = self.run_on(sources, pinned.look.clone(), query, output, console).await;
+        let done = self.run_on(sources, pinned.look.clone(), query, begun, console).await;
         pinned.release().await;
         done
+    }
+
+    /// Where blocks are made.
+    fn directory(&self) -> PathBuf {
+        match &self.target.into {
+            Some(into) => into.join(WORK_FOLDER),
+            None => self.output.clone(),
+        }
     }
 
     async fn run_on(
@@ -127,7 +163,7 @@ impl Export {
         sources: &Sources,
         look: Look,
         query: Query,
-        mut output: Output,
+        begun: Option<ExportState>,
         console: &mut Console<'_>,
     ) -> Result<ExportSummary, ReaderError> {
         if look.view.parts.is_empty() && look.view.committed.is_empty() && look.heads.is_empty() {
@@ -136,156 +172,179 @@ impl Export {
                 "nothing was ever committed to this archive: see --objstore.config-file and --storage.path".to_owned(),
             ));
         }
-        output.begin(look.view.root_n)?;
         let windows = windows_with_data(sources.store(), &look, &query, HeadKinds::Samples).await?;
-        let mut run = Run {
-            sources,
-            look,
-            query,
-            ulids: Generator::new(),
-            output,
+        let longest = self.longest(&windows, begun.as_ref())?;
+        let lengths = BlockLengths::up_to(longest, self.arguments.format);
+        let holdings = Holdings::of(&look, &query);
+        let share = self.options.memory / self.options.workers() as u64;
+        let finished: Vec<TimeRange> = begun.iter().flat_map(ExportState::finished).collect();
+        let mut blocks = plan::plan(&windows, &finished, &lengths, &holdings, share);
+        if self.options.order == Order::Newest {
+            blocks.reverse();
+        }
+        if self.options.run == RunKind::Dry {
+            table::write_plan(console.out, &blocks).map_err(ReaderError::file("standard output"))?;
+            dry_run::write(console.err, &self, &blocks).map_err(ReaderError::file("standard error"))?;
+        }
+        let wanted = Wanted {
+            blocks: &blocks,
+            range: query.range,
+            has_histograms: holdings.has_histograms(),
+            start_timestamps: self.arguments.start_timestamps,
+            now_ms: self.now_ms,
+        };
+        target::tell(console.err, &self.target, self.facts.check(&wanted))?;
+        if self.options.run == RunKind::Dry {
+            return Ok(ExportSummary::default());
+        }
+        let mut output = self.open_output()?;
+        output.begin(look.view.root_n)?;
+        output.longest_or(longest)?;
+        console.bar.set_length(windows.len() as u64);
+        table::write_head(console.out).map_err(ReaderError::file("standard output"))?;
+        let mut summary = keep_finished(&output, console)?;
+        let work = self.work(sources, &look, &query)?;
+        let mut crew = Crew::new(work, &mut output, &lengths, &windows, &self.options);
+        crew.start(blocks.iter().map(|block| block.window));
+        while let Some((window, block)) = crew.next().await? {
+            console.bar.set_message(format_rfc3339(window.start));
+            let inside = |data: &&TimeRange| window.start <= data.start && data.end <= window.end;
+            console.bar.inc(windows.iter().filter(inside).count() as u64);
+            if let Some(block) = block {
+                tell_block(console, &block)?;
+                summary.content.merge(&block.content);
+                summary.blocks.push(block.meta);
+            }
+        }
+        console.bar.finish_and_clear();
+        summary.blocks.sort_by_key(|block| block.min_time);
+        summary.start_timestamps = summary.content.start_timestamps();
+        summary.conflicts = summary.content.conflicts();
+        if !summary.blocks.is_empty() {
+            table::write_content(console.out, &summary.content).map_err(ReaderError::file("standard output"))?;
+        }
+        if output.keeps_blocks() {
+            summary.exemplars = exemplars::write(sources, &query, &mut output).await?;
+            summary.families = metadata::write(sources, &query, &mut output).await?;
+        }
+        output.complete()?;
+        report::write(console.err, &self, &query, &summary).map_err(ReaderError::file("standard error"))?;
+        Ok(summary)
+    }
+
+    /// The longest block: as it was asked for, as the run began with, or a tenth of what there is.
+    fn longest(&self, windows: &[TimeRange], begun: Option<&ExportState>) -> Result<i64, ReaderError> {
+        if let Some(longest) = begun.and_then(ExportState::longest) {
+            return Ok(longest);
+        }
+        match (&self.arguments.block_duration, windows) {
+            (Some(given), _) => BlockLengths::parse(given),
+            // As long as its compactor makes them: its ladder ends there.
+            (None, _) if self.arguments.format == BlockFormat::Mimir => Ok(i64::MAX),
+            (None, [first, .., last]) => Ok(BlockLengths::longest_of(TimeRange {
+                start: first.start,
+                end: last.end,
+            })),
+            (None, _) => Ok(BlockLengths::longest_of(TimeRange { start: 0, end: 0 })),
+        }
+    }
+
+    fn open_output(&self) -> Result<Output, ReaderError> {
+        let into = match &self.target.into {
+            Some(into) => Some(self.facts.receiving(into)?),
+            None => None,
+        };
+        Output::open(&self.directory(), into, &self.arguments, self.range)
+    }
+
+    fn work(&self, sources: &Sources, look: &Look, query: &Query) -> Result<Work, ReaderError> {
+        let stripped = stripped(&self.arguments.strip)?;
+        let labels = || self.arguments.strip.iter().filter_map(|label| label.split_once('='));
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let bucket = match self.arguments.format {
+            BlockFormat::Prometheus => None,
+            BlockFormat::Thanos => Some(labels().map(owned).collect()),
+            // It takes no labels of others: its upload refuses them.
+            BlockFormat::Mimir => Some(std::collections::BTreeMap::new()),
+        };
+        Ok(Work {
+            store: Arc::clone(sources.store()),
+            look: look.clone(),
+            query: query.clone(),
+            directory: self.directory(),
             starts: if self.arguments.start_timestamps {
                 StartTimestamps::Kept
             } else {
                 StartTimestamps::LeftOut
             },
-            summary: ExportSummary::default(),
-        };
-        console.bar.set_length(windows.len() as u64);
-        table::write_head(console.out).map_err(ReaderError::file("standard output"))?;
-        for window in windows {
-            console.bar.set_message(format_rfc3339(window.start));
-            if let Some(row) = run.window(window).await? {
-                console
-                    .bar
-                    .suspend(|| table::write_row(console.out, &row))
-                    .map_err(ReaderError::file("standard output"))?;
-                if console.bar.is_hidden() {
-                    tracing::info!(block = %row.meta.ulid, samples = row.meta.stats.num_samples, "block exported");
-                }
-            }
-            console.bar.inc(1);
-        }
-        console.bar.finish_and_clear();
-        run.summary.start_timestamps = run.summary.content.start_timestamps();
-        run.summary.conflicts = run.summary.content.conflicts();
-        if !run.summary.blocks.is_empty() {
-            table::write_content(console.out, &run.summary.content).map_err(ReaderError::file("standard output"))?;
-        }
-        run.summary.exemplars = exemplars::write(sources, &run.query, &mut run.output).await?;
-        run.summary.families = metadata::write(sources, &run.query, &mut run.output).await?;
-        run.output.complete()?;
-        report::write(console.err, &self, &run.query, &run.summary).map_err(ReaderError::file("standard error"))?;
-        Ok(run.summary)
-    }
-}
-
-/// A running export.
-struct Run<'a> {
-    sources: &'a Sources,
-    look: Look,
-    query: Query,
-    ulids: Generator,
-    output: Output,
-    starts: StartTimestamps,
-    summary: ExportSummary,
-}
-
-impl Run<'_> {
-    /// Keeps the block of a window that an interrupted run finished, or writes it. None when the window is empty.
-    async fn window(&mut self, window: TimeRange) -> Result<Option<Row>, ReaderError> {
-        let row = match self.output.finished(window) {
-            Some(ulid) => {
-                self.summary.kept += 1;
-                self.summary.content.merge(&self.output.content(window));
-                Some(self.kept(ulid)?)
-            }
-            None => self.write(window).await?,
-        };
-        if let Some(row) = &row {
-            self.summary.blocks.push(row.meta.clone());
-        }
-        Ok(row)
-    }
-
-    fn kept(&self, ulid: Ulid) -> Result<Row, ReaderError> {
-        let path = self.output.block(ulid);
-        let reader = BlockReader::open(&path).map_err(|error| {
-            ReaderError::output(&path, format!("a finished block cannot be opened any more: {error}"))
-        })?;
-        Ok(Row {
-            meta: reader.meta().clone(),
-            bytes: reader.bytes(),
+            stripped,
+            doubles: if self.arguments.join_equal {
+                Doubles::Joined
+            } else {
+                Doubles::Refused
+            },
+            bucket: bucket.map(|labels| BucketLabels {
+                labels,
+                source: BUCKET_SOURCE.to_owned(),
+            }),
+            verification: self.options.verification,
+            read_by: self.facts.version_to_obey(&self.target),
+            throttle: Throttle::new(self.options.bytes_per_second),
         })
     }
-
-    async fn write(&mut self, window: TimeRange) -> Result<Option<Row>, ReaderError> {
-        let query = Query {
-            range: self.query.range.intersect(window),
-            ..self.query.clone()
-        };
-        let ground = Ground::of(self.sources.store(), &self.look);
-        let opened = Opened::open(ground, &query, HeadKinds::Samples, usize::MAX).await?;
-        let mut scan = opened.scan().await?;
-        let ulid = self
-            .ulids
-            .generate()
-            .unwrap_or_else(|overflow| overflow.commit_overflow_increment());
-        self.output.start_block(window, ulid)?;
-        let path = self.output.block(ulid);
-        let failed = |error| ReaderError::output(&path, format!("{error}"));
-        let mut writer = BlockWriter::create(self.output.directory(), ulid, window).map_err(failed)?;
-        if self.starts == StartTimestamps::Kept {
-            writer = writer.with_start_timestamps();
-        }
-        let mut meant = Tally::new(self.starts);
-        while let Some(series) = scan.next().await? {
-            meant.add(&series.labels, &series.runs);
-            writer.push(&series.labels, &series.runs).map_err(failed)?;
-        }
-        let chunks = *writer.content();
-        let Some(meta) = writer.finish().map_err(failed)? else {
-            self.output.forget_block(window)?;
-            return Ok(None);
-        };
-        let bytes = match read_back(&path, &meant, self.starts) {
-            Ok(bytes) => bytes,
-            Err(why) => {
-                // A block that is not what was meant must not stay where a Prometheus would load it.
-                std::fs::remove_dir_all(&path).map_err(ReaderError::file(&path))?;
-                return Err(ReaderError::output(
-                    &path,
-                    format!("read back, the block is not what was written: {why}"),
-                ));
-            }
-        };
-        let mut content = meant.into_content();
-        content.set_chunks(&chunks);
-        content.set_conflicts(scan.conflicts());
-        self.summary.content.merge(&content);
-        self.output.finish_block(window, &content)?;
-        Ok(Some(Row { meta, bytes }))
-    }
 }
 
-/// Reads a block with everything it is checked by, and compares it sample by sample with what was meant. Returns its size.
-fn read_back(path: &Path, meant: &Tally, starts: StartTimestamps) -> Result<u64, String> {
-    let mut reader = BlockReader::open(path).map_err(|error| error.to_string())?;
-    let mut found = Tally::new(starts);
-    let stats = reader
-        .verify(|labels, runs| found.add(labels, runs))
-        .map_err(|error| error.to_string())?;
-    if (stats.num_series, stats.num_samples) != meant.counts() {
-        let (series, samples) = meant.counts();
-        return Err(format!(
-            "{} series with {} samples instead of {series} with {samples}",
-            stats.num_series, stats.num_samples
-        ));
+/// The labels of `NAME` and `NAME=VALUE`.
+///
+/// # Errors
+/// For a name that no label may be stripped of.
+pub(crate) fn stripped(labels: &[String]) -> Result<ReplicaLabels, ReaderError> {
+    ReplicaLabels::with_values(labels.iter().map(|label| match label.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (label.clone(), None),
+    }))
+    .map_err(|_| {
+        ReaderError::Bad("--strip-label: the name of a metric cannot be stripped, and no name is empty".to_owned())
+    })
+}
+
+/// What an interrupted run had finished.
+fn keep_finished(output: &Output, console: &mut Console<'_>) -> Result<ExportSummary, ReaderError> {
+    let mut summary = ExportSummary::default();
+    for (_, block) in output.finished() {
+        let path = output.block(&block.ulid);
+        let opened = BlockReader::open(&path);
+        let (meta, bytes) = match (opened, &block.meta) {
+            (Ok(reader), _) => (reader.meta().clone(), reader.bytes()),
+            // Its new owner may have merged it into another.
+            (Err(_), Some(meta)) if !output.keeps_blocks() => (meta.clone(), block.bytes),
+            (Err(error), _) => {
+                let why = format!("a finished block cannot be opened any more: {error}");
+                return Err(ReaderError::output(&path, why));
+            }
+        };
+        summary.kept += 1;
+        summary.content.merge(&block.content);
+        let row = Row { meta, bytes };
+        table::write_row(console.out, &row).map_err(ReaderError::file("standard output"))?;
+        summary.blocks.push(row.meta);
     }
-    if found.digest() != meant.digest() {
-        return Err("its samples differ".to_owned());
+    Ok(summary)
+}
+
+fn tell_block(console: &mut Console<'_>, block: &MadeBlock) -> Result<(), ReaderError> {
+    let row = Row {
+        meta: block.meta.clone(),
+        bytes: block.bytes,
+    };
+    console
+        .bar
+        .suspend(|| table::write_row(console.out, &row))
+        .map_err(ReaderError::file("standard output"))?;
+    if console.bar.is_hidden() {
+        tracing::info!(block = %row.meta.ulid, samples = row.meta.stats.num_samples, "block exported");
     }
-    Ok(reader.bytes())
+    Ok(())
 }
 
 /// The progress on standard error, hidden when that is no terminal.

@@ -15,6 +15,7 @@ mod key_config;
 mod metrics;
 mod pace;
 mod remote_read;
+pub mod replay;
 mod replicas;
 mod roster;
 mod scan;

@@ -7,12 +7,12 @@ mod body;
 mod budget;
 mod frame;
 mod missing;
-mod point;
+pub(crate) mod point;
 mod request;
 mod sampled;
 mod snappy_rope;
 mod streamed;
-mod wire;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 

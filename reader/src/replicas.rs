@@ -12,6 +12,8 @@ mod merged_scan;
 mod plan;
 mod replica_labels;
 mod requested;
+mod sample_union;
 
 pub(crate) use self::merged_scan::MergedScan;
 pub use self::replica_labels::ReplicaLabels;
+pub(crate) use self::sample_union::Doubles;

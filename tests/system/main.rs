@@ -34,6 +34,8 @@ mod prometheus;
 mod protocol;
 mod replicas;
 mod requests;
+mod restore_pages;
+mod restore_targets;
 mod roles;
 mod senders;
 mod stuck;

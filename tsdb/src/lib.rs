@@ -20,6 +20,6 @@ pub use block::{BlockContent, BlockReader, BlockWalk, BlockWriter, SeriesWriter,
 pub use chunk::{ChunkMeta, EncodedChunk, Encoding, PrometheusVersion, SAMPLES_PER_CHUNK, SeriesEncoder};
 pub use error::TsdbError;
 pub use index::SeriesEntry;
-pub use meta::{BlockMeta, BlockStats, Compaction, Parent};
+pub use meta::{BlockMeta, BlockStats, BucketLabels, Compaction, Parent};
 pub use tombstones::Tombstones;
 pub use window::{BLOCK_DURATION_MS, windows};

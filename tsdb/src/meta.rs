@@ -2,6 +2,8 @@
 //!
 //! Field for field and byte for byte as Prometheus writes it. Fields that others add (Thanos does) are ignored when reading.
 
+mod bucket;
+
 use std::fs;
 use std::path::Path;
 
@@ -11,6 +13,9 @@ use ulid::Ulid;
 use crate::TsdbError;
 use crate::error::{corrupt, io_error};
 use crate::output::Output;
+
+pub use self::bucket::BucketLabels;
+pub(crate) use self::bucket::BucketMeta;
 
 const VERSION: u32 = 1;
 /// Far above what any list of sources needs; a larger file is not a meta file.
@@ -114,20 +119,12 @@ impl BlockMeta {
         }
     }
 
-    /// The file's content: indented with tabs, without a line end, as Prometheus does.
-    pub(crate) fn to_json(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
-        let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
-        self.serialize(&mut serializer)
-            .expect("numbers and strings always have a JSON form");
-        out
-    }
-
-    pub(crate) fn write(&self, path: &Path) -> Result<(), TsdbError> {
-        let mut output = Output::create(path)?;
-        output.put(&self.to_json())?;
-        output.finish()
+    /// Reads the description of the block in a directory, and nothing else of it.
+    ///
+    /// # Errors
+    /// [`TsdbError::Io`], [`TsdbError::Corrupt`], [`TsdbError::Unsupported`] for other versions.
+    pub fn of_block(directory: &Path) -> Result<Self, TsdbError> {
+        Self::read(&directory.join("meta.json"))
     }
 
     pub(crate) fn read(path: &Path) -> Result<Self, TsdbError> {
@@ -156,6 +153,23 @@ fn is_zero(count: &u64) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_false(flag: &bool) -> bool {
     !*flag
+}
+
+/// Writes a description as the file `path`: indented with tabs, without a line end, as Prometheus does.
+pub(crate) fn write(description: &impl Serialize, path: &Path) -> Result<(), TsdbError> {
+    let mut output = Output::create(path)?;
+    output.put(&to_json(description))?;
+    output.finish()
+}
+
+fn to_json(description: &impl Serialize) -> Vec<u8> {
+    let mut out = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
+    description
+        .serialize(&mut serializer)
+        .expect("numbers and strings always have a JSON form");
+    out
 }
 
 mod ulid_text {
@@ -205,7 +219,7 @@ mod tests {
     #[test]
     fn every_field_of_prometheus_survives() {
         let text = "{\n\t\"ulid\": \"01J0000000000000000000000A\",\n\t\"minTime\": -5,\n\t\"maxTime\": 7,\n\t\"stats\": {\n\t\t\"numSamples\": 1,\n\t\t\"numHistogramSamples\": 1,\n\t\t\"numTombstones\": 2\n\t},\n\t\"compaction\": {\n\t\t\"level\": 2,\n\t\t\"sources\": [\n\t\t\t\"01J0000000000000000000000B\"\n\t\t],\n\t\t\"deletable\": true,\n\t\t\"parents\": [\n\t\t\t{\n\t\t\t\t\"ulid\": \"01J0000000000000000000000C\",\n\t\t\t\t\"minTime\": 0,\n\t\t\t\t\"maxTime\": 1\n\t\t\t}\n\t\t],\n\t\t\"failed\": true,\n\t\t\"hints\": [\n\t\t\t\"from-out-of-order\"\n\t\t]\n\t},\n\t\"version\": 1\n}";
-        assert_eq!(String::from_utf8(read(text).unwrap().to_json()).unwrap(), text);
+        assert_eq!(String::from_utf8(to_json(&read(text).unwrap())).unwrap(), text);
     }
 
     #[test]

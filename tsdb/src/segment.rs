@@ -35,6 +35,8 @@ pub struct SegmentWriter {
     /// Files started.
     count: u32,
     current: Option<Output>,
+    /// Bytes of the files before.
+    finished: u64,
     scratch: Vec<u8>,
 }
 
@@ -51,6 +53,7 @@ impl SegmentWriter {
             limit,
             count: 0,
             current: None,
+            finished: 0,
             scratch: Vec::new(),
         })
     }
@@ -64,6 +67,7 @@ impl SegmentWriter {
         let entry = uvarint_len(length) + 1 + length + 4;
         let full = |output: &Output| output.position() > HEADER_BYTES && output.position() + entry > self.limit;
         if let Some(output) = self.current.take_if(|output| full(output)) {
+            self.finished += output.position();
             output.finish()?;
         }
         let output = match &mut self.current {
@@ -79,6 +83,12 @@ impl SegmentWriter {
         output.put(data)?;
         output.end_sum()?;
         Ok(u64::from(self.count - 1) << 32 | offset)
+    }
+
+    /// Bytes of all files so far.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.finished + self.current.as_ref().map_or(0, Output::position)
     }
 
     /// Syncs the last file and the directory.

@@ -11,7 +11,8 @@ use emberkeep_tsdb::TEMPORARY_SUFFIX;
 use ulid::Ulid;
 
 use super::beside::{self, BesideFile};
-use super::content::Content;
+use super::job::MadeBlock;
+use super::receiving::Receiving;
 use super::state::BlockState;
 use super::{ExportArguments, ExportState};
 use crate::ReaderError;
@@ -20,17 +21,24 @@ use crate::ReaderError;
 #[derive(Debug)]
 pub struct Output {
     directory: PathBuf,
+    /// The data directory of a Prometheus into which finished blocks are moved; they stay here without it.
+    into: Option<Receiving>,
     state: ExportState,
     /// Held for its lock, which keeps a second export out.
     _lock: File,
 }
 
 impl Output {
-    /// Takes a directory for an export, and makes it when it is missing.
+    /// Takes a directory for an export, and makes it when it is missing. Finished blocks go on to `into`.
     ///
     /// # Errors
     /// When it holds anything that is not of an interrupted run of this export, or another export works in it.
-    pub fn open(directory: &Path, arguments: &ExportArguments, range: TimeRange) -> Result<Self, ReaderError> {
+    pub fn open(
+        directory: &Path,
+        into: Option<Receiving>,
+        arguments: &ExportArguments,
+        range: TimeRange,
+    ) -> Result<Self, ReaderError> {
         fs::create_dir_all(directory).map_err(ReaderError::file(directory))?;
         let lock = File::open(directory).map_err(ReaderError::file(directory))?;
         match lock.try_lock() {
@@ -49,6 +57,7 @@ impl Output {
         }
         let mut output = Self {
             directory: directory.to_owned(),
+            into,
             state: state.unwrap_or_else(|| ExportState::new(arguments, range)),
             _lock: lock,
         };
@@ -61,10 +70,6 @@ impl Output {
     #[must_use]
     pub fn state(&self) -> &ExportState {
         &self.state
-    }
-
-    pub(super) fn directory(&self) -> &Path {
-        &self.directory
     }
 
     /// Remembers the root on which a new export rests; one that continues keeps its own.
@@ -81,47 +86,61 @@ impl Output {
         self.state.save(&self.directory)
     }
 
-    /// The directory of a block.
-    pub(super) fn block(&self, ulid: Ulid) -> PathBuf {
-        self.directory.join(ulid.to_string())
+    /// Where a finished block lies.
+    pub(super) fn block(&self, ulid: &str) -> PathBuf {
+        match &self.into {
+            Some(into) => into.directory().join(ulid),
+            None => self.directory.join(ulid),
+        }
     }
 
-    /// The block of a window that is done.
-    pub(super) fn finished(&self, window: TimeRange) -> Option<Ulid> {
-        let block = self.state.blocks().get(&window.start).filter(|block| block.finished)?;
-        Ulid::from_string(&block.ulid).ok()
+    /// Whether blocks stay in the directory in which they are made.
+    pub(super) fn keeps_blocks(&self) -> bool {
+        self.into.is_none()
+    }
+
+    /// The longest block as it was decided when the export began, or as it is decided now.
+    pub(super) fn longest_or(&mut self, decided: i64) -> Result<i64, ReaderError> {
+        let longest = self.state.longest_or(decided);
+        self.state.save(&self.directory)?;
+        Ok(longest)
+    }
+
+    /// Blocks that are done, oldest first.
+    pub(super) fn finished(&self) -> impl Iterator<Item = (TimeRange, &BlockState)> {
+        let blocks = self.state.blocks().iter();
+        blocks
+            .filter(|(_, block)| block.finished)
+            .map(|(start, block)| (block.window(*start), block))
     }
 
     /// Remembers the name of a block before there is anything of it.
     pub(super) fn start_block(&mut self, window: TimeRange, ulid: Ulid) -> Result<(), ReaderError> {
-        let block = BlockState {
-            ulid: ulid.to_string(),
-            finished: false,
-            content: Content::default(),
-        };
+        let block = BlockState::begun(ulid, window);
         self.state.blocks_mut().insert(window.start, block);
         self.state.save(&self.directory)
     }
 
-    /// The window turned out to be empty.
+    /// The window turned out to be empty, or is done in smaller ones.
     pub(super) fn forget_block(&mut self, window: TimeRange) -> Result<(), ReaderError> {
         self.state.blocks_mut().remove(&window.start);
         self.state.save(&self.directory)
     }
 
-    /// The block is whole and was read back.
-    pub(super) fn finish_block(&mut self, window: TimeRange, content: &Content) -> Result<(), ReaderError> {
+    /// The block is whole and was read back. When it goes on to another directory, it does so only after that is remembered: a run
+    /// that dies in between moves it when it goes on.
+    pub(super) fn finish_block(&mut self, window: TimeRange, made: &MadeBlock) -> Result<(), ReaderError> {
         if let Some(block) = self.state.blocks_mut().get_mut(&window.start) {
             block.finished = true;
-            block.content.clone_from(content);
+            block.content.clone_from(&made.content);
+            block.meta = Some(made.meta.clone());
+            block.bytes = made.bytes;
         }
-        self.state.save(&self.directory)
-    }
-
-    /// What a finished block holds, by kinds.
-    pub(super) fn content(&self, window: TimeRange) -> Content {
-        let block = self.state.blocks().get(&window.start);
-        block.map(|block| block.content.clone()).unwrap_or_default()
+        self.state.save(&self.directory)?;
+        match &self.into {
+            Some(into) => into.take(&self.directory.join(made.meta.ulid.to_string())),
+            None => Ok(()),
+        }
     }
 
     /// Begins a file beside the blocks, after remembering its names. What an interrupted run left of it is written anew.
@@ -131,9 +150,13 @@ impl Output {
         BesideFile::create(&self.directory, name)
     }
 
-    /// The export is complete: the directory is a data directory and nothing else.
+    /// The export is complete: the directory is a data directory and nothing else, or gone when its blocks went on.
     pub(super) fn complete(self) -> Result<(), ReaderError> {
-        ExportState::remove(&self.directory)
+        ExportState::remove(&self.directory)?;
+        if self.into.is_some() {
+            fs::remove_dir(&self.directory).map_err(ReaderError::file(&self.directory))?;
+        }
+        Ok(())
     }
 
     fn account_for_everything(&self) -> Result<(), ReaderError> {
@@ -160,6 +183,13 @@ impl Output {
     fn remove_unfinished(&mut self) -> Result<(), ReaderError> {
         for block in self.state.blocks().values() {
             let finished = self.directory.join(&block.ulid);
+            if let (Some(into), true) = (&self.into, block.finished) {
+                if finished.is_dir() {
+                    into.take(&finished)?;
+                }
+                // One that is nowhere was merged into another by its new owner, or deleted.
+                continue;
+            }
             let temporary = self.directory.join(format!("{}{TEMPORARY_SUFFIX}", block.ulid));
             if block.finished && !finished.is_dir() {
                 let why = format!(

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use super::exemplars::EXEMPLARS_FILE;
 use super::metadata::METADATA_FILE;
 use super::table::moment;
-use super::{Export, ExportSummary};
+use super::{BlockFormat, Export, ExportSummary, Verification};
 use crate::Query;
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
@@ -17,6 +17,10 @@ const HEAD_MS: i64 = 3 * HOUR_MS;
 
 pub(super) fn write(err: &mut dyn Write, export: &Export, query: &Query, summary: &ExportSummary) -> io::Result<()> {
     let output = export.output.display();
+    let proof = match export.options.verification {
+        Verification::Full => "each read back and compared",
+        Verification::LeftOut => "not read back (--no-verify)",
+    };
     let range = format!("[{}, {})", moment(query.range.start), moment(query.range.end));
     if summary.blocks.is_empty() {
         writeln!(
@@ -34,16 +38,24 @@ pub(super) fn write(err: &mut dyn Write, export: &Export, query: &Query, summary
             counted(summary.blocks.len() as u64, "block", "blocks"),
             counted(samples, "sample", "samples"),
         );
+        writeln!(err, "{blocks}{kept} with {samples} of {range} in {output}, {proof}")?;
+    }
+    if export.target.into.is_none() {
+        write_beside(err, export, summary)?;
+    } else {
         writeln!(
             err,
-            "{blocks}{kept} with {samples} of {range} in {output}, each read back and compared"
+            "exemplars and metadata, which TSDB blocks cannot hold, are not written into the data directory of a server: --output writes them"
         )?;
     }
-    write_beside(err, export, summary)?;
     let (Some(first), Some(last)) = (summary.blocks.first(), summary.blocks.last()) else {
         return Ok(());
     };
     write_conflicts(err, summary)?;
+    if export.target.into.is_some() || export.arguments.format != BlockFormat::Prometheus {
+        // What the target must be told was told before anything was written.
+        return Ok(());
+    }
     let days = retention_days(first.min_time, last.max_time, export.now_ms);
     writeln!(
         err,

@@ -9,23 +9,26 @@ use std::io::Write;
 use std::path::Path;
 
 use emberkeep_model::{TenantId, TimeRange};
+use emberkeep_tsdb::{BLOCK_DURATION_MS, BlockMeta};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use super::BlockFormat;
 use super::content::Content;
 use crate::ReaderError;
 
 /// Name of the file in the output directory. Prometheus ignores plain files in its data directory.
 pub const STATE_FILE: &str = "emberkeep-export.json";
 const TEMPORARY_FILE: &str = "emberkeep-export.json.tmp";
-const VERSION: u64 = 2;
-/// The oldest version that is continued. Version 1 knew floats only and nothing beside blocks; what it does not say is none.
+const VERSION: u64 = 3;
+/// The oldest version that is continued. Version 1 knew floats only and nothing beside blocks, version 2 blocks of two hours with
+/// all labels only; what they do not say is none.
 const OLDEST_VERSION: u64 = 1;
 /// Far above what ten thousands of blocks need.
 const BYTES_MAX: u64 = 64 << 20;
 
 /// The question, as it was asked: relative times stay relative, so that the same command line is the same question.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExportArguments {
     /// Whose data.
     pub tenant: TenantId,
@@ -39,6 +42,14 @@ pub struct ExportArguments {
     pub heads: Vec<String>,
     /// `--start-timestamps`.
     pub start_timestamps: bool,
+    /// `--block-duration`, when it was given.
+    pub block_duration: Option<String>,
+    /// Labels that are taken off, as `NAME` or `NAME=VALUE`: `--strip-label`, and what the target adds itself.
+    pub strip: Vec<String>,
+    /// `--join-equal`.
+    pub join_equal: bool,
+    /// `--format`.
+    pub format: BlockFormat,
 }
 
 /// The content of the state file.
@@ -55,6 +66,17 @@ pub struct ExportState {
     head_url: Vec<String>,
     #[serde(default)]
     start_timestamps: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    block_duration: Option<String>,
+    #[serde(default)]
+    strip: Vec<String>,
+    #[serde(default)]
+    join_equal: bool,
+    #[serde(default = "prometheus")]
+    format: String,
+    /// The longest block, milliseconds; 0 before it was decided.
+    #[serde(default)]
+    longest_ms: i64,
     /// What the arguments meant when the export began, milliseconds since 1970, end exclusive.
     start_ms: i64,
     end_ms: i64,
@@ -72,11 +94,46 @@ pub struct ExportState {
 #[serde(deny_unknown_fields)]
 pub(super) struct BlockState {
     pub(super) ulid: String,
+    /// End of the window, exclusive; 0 in files of before version 3, whose windows have two hours.
+    #[serde(default)]
+    end_ms: i64,
     /// Whether the block was read back and is as it was meant.
     pub(super) finished: bool,
     /// What it holds, once it is finished.
     #[serde(default)]
     pub(super) content: Content,
+    /// What it says of itself, and its size; none before it is finished, and in files of before version 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) meta: Option<BlockMeta>,
+    #[serde(default)]
+    pub(super) bytes: u64,
+}
+
+fn prometheus() -> String {
+    BlockFormat::Prometheus.name().to_owned()
+}
+
+impl BlockState {
+    /// A block of which there is nothing yet.
+    pub(super) fn begun(ulid: Ulid, window: TimeRange) -> Self {
+        Self {
+            ulid: ulid.to_string(),
+            end_ms: window.end,
+            finished: false,
+            content: Content::default(),
+            meta: None,
+            bytes: 0,
+        }
+    }
+
+    /// The window of a block whose window starts there.
+    pub(super) fn window(&self, start: i64) -> TimeRange {
+        let end = match self.end_ms {
+            0 => start.saturating_add(BLOCK_DURATION_MS),
+            end => end,
+        };
+        TimeRange { start, end }
+    }
 }
 
 impl ExportState {
@@ -91,6 +148,11 @@ impl ExportState {
             matches: arguments.matches.clone(),
             head_url: arguments.heads.clone(),
             start_timestamps: arguments.start_timestamps,
+            block_duration: arguments.block_duration.clone(),
+            strip: arguments.strip.clone(),
+            join_equal: arguments.join_equal,
+            format: arguments.format.name().to_owned(),
+            longest_ms: 0,
             start_ms: range.start,
             end_ms: range.end,
             root: 0,
@@ -108,6 +170,22 @@ impl ExportState {
         }
     }
 
+    /// The windows of the blocks that are done, oldest first.
+    pub(super) fn finished(&self) -> Vec<TimeRange> {
+        let done = self.blocks.iter().filter(|(_, block)| block.finished);
+        done.map(|(start, block)| block.window(*start)).collect()
+    }
+
+    /// The longest block, once that was decided.
+    pub(super) fn longest(&self) -> Option<i64> {
+        match (self.longest_ms, self.blocks.is_empty()) {
+            (0, true) => None,
+            // Versions before 3 knew one duration.
+            (0, false) => Some(BLOCK_DURATION_MS),
+            (longest, _) => Some(longest),
+        }
+    }
+
     /// The root that was read when the export began.
     #[must_use]
     pub fn root(&self) -> u64 {
@@ -116,6 +194,14 @@ impl ExportState {
 
     pub(super) fn begin(&mut self, root: u64) {
         self.root = root;
+    }
+
+    /// The longest block as it was decided when the export began, or as it is decided now.
+    pub(super) fn longest_or(&mut self, decided: i64) -> i64 {
+        if self.longest_ms == 0 {
+            self.longest_ms = decided;
+        }
+        self.longest_ms
     }
 
     pub(super) fn blocks(&self) -> &BTreeMap<i64, BlockState> {
@@ -143,6 +229,7 @@ impl ExportState {
                 format!("`{}`", texts.join("` `"))
             }
         };
+        let given = |flag: bool| if flag { "given" } else { "not given" }.to_owned();
         if self.tenant != arguments.tenant.as_str() {
             Some(("--tenant", format!("`{}`", self.tenant)))
         } else if self.from != arguments.from {
@@ -154,8 +241,15 @@ impl ExportState {
         } else if self.head_url != arguments.heads {
             Some(("--head-url", shown(&self.head_url)))
         } else if self.start_timestamps != arguments.start_timestamps {
-            let given = if self.start_timestamps { "given" } else { "not given" };
-            Some(("--start-timestamps", given.to_owned()))
+            Some(("--start-timestamps", given(self.start_timestamps)))
+        } else if self.longest_ms != 0 && self.block_duration != arguments.block_duration {
+            Some(("--block-duration", shown(self.block_duration.as_slice())))
+        } else if self.strip != arguments.strip {
+            Some(("list of stripped labels (--strip-label, --target)", shown(&self.strip)))
+        } else if self.join_equal != arguments.join_equal {
+            Some(("--join-equal", given(self.join_equal)))
+        } else if self.format != arguments.format.name() {
+            Some(("--format", format!("`{}`", self.format)))
         } else {
             None
         }

@@ -10,6 +10,7 @@ use emberkeep_service::time_expr::format_rfc3339;
 use emberkeep_tsdb::{BlockMeta, Encoding, PrometheusVersion};
 
 use super::content::{Content, KINDS};
+use super::plan::PlannedBlock;
 
 /// One line of the table.
 #[derive(Debug, Clone)]
@@ -58,6 +59,39 @@ fn write_columns(out: &mut dyn Write, columns: [String; 8]) -> io::Result<()> {
         out,
         "{ulid:<26}  {min:<24}  {max:<24}  {length:<14}  {samples:<12}  {chunks:<10}  {series:<10}  {size}"
     )
+}
+
+/// The blocks that would be written: at most so many samples, and about so large.
+pub(super) fn write_plan(out: &mut dyn Write, blocks: &[PlannedBlock]) -> io::Result<()> {
+    let line = |out: &mut dyn Write, [min, max, windows, parts, samples, size]: [String; 6]| {
+        writeln!(
+            out,
+            "{min:<24}  {max:<24}  {windows:<10}  {parts:<6}  {samples:<14}  {size}"
+        )
+    };
+    let head = [
+        "MIN TIME",
+        "MAX TIME",
+        "2H WINDOWS",
+        "PARTS",
+        "SAMPLES (MAX)",
+        "SIZE (ABOUT)",
+    ];
+    line(out, head.map(str::to_owned))?;
+    for block in blocks {
+        line(
+            out,
+            [
+                moment(block.window.start),
+                moment(block.window.end),
+                block.windows.to_string(),
+                block.parts.to_string(),
+                block.samples.to_string(),
+                size(block.bytes()),
+            ],
+        )?;
+    }
+    out.flush()
 }
 
 /// The samples of all blocks by kind, and which Prometheus reads them.
@@ -136,7 +170,7 @@ pub(super) fn moment(ms: i64) -> String {
 }
 
 /// Bytes in the largest unit of which there is at least one, by powers of 1024.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
         return format!("{bytes}B");

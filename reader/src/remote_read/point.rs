@@ -15,7 +15,7 @@ use emberkeep_model::{Counts, Histogram, ResetHint, Span};
 use super::wire;
 
 /// `Sample samples = 2 {double value = 1; int64 timestamp = 2}`.
-pub(super) fn sample(timestamp: i64, value: f64, out: &mut Vec<u8>) {
+pub(crate) fn sample(timestamp: i64, value: f64, out: &mut Vec<u8>) {
     let time = wire::int64(timestamp);
     wire::key(2, wire::BYTES, out);
     wire::varint(
@@ -28,14 +28,14 @@ pub(super) fn sample(timestamp: i64, value: f64, out: &mut Vec<u8>) {
 
 /// Writes histograms, using its memory again for each.
 #[derive(Debug, Default)]
-pub(super) struct HistogramPoints {
+pub(crate) struct HistogramPoints {
     message: Vec<u8>,
     packed: Vec<u8>,
 }
 
 impl HistogramPoints {
     /// `Histogram histograms = 4`. The schema is one that Prometheus stores.
-    pub(super) fn write(&mut self, timestamp: i64, histogram: &Histogram, out: &mut Vec<u8>) {
+    pub(crate) fn write(&mut self, timestamp: i64, histogram: &Histogram, out: &mut Vec<u8>) {
         let message = &mut self.message;
         message.clear();
         // A count that is zero is written all the same: which of the two it is tells the flavour.

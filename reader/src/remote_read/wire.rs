@@ -5,23 +5,23 @@
 use emberkeep_model::Labels;
 
 /// Wire type of integers.
-pub(super) const VARINT: u64 = 0;
+pub(crate) const VARINT: u64 = 0;
 /// Wire type of doubles.
-pub(super) const FIXED64: u64 = 1;
+pub(crate) const FIXED64: u64 = 1;
 /// Wire type of texts, bytes and messages.
-pub(super) const BYTES: u64 = 2;
+pub(crate) const BYTES: u64 = 2;
 
 /// Protobuf's `int64` is the two's complement as it is.
-pub(super) fn int64(value: i64) -> u64 {
+pub(crate) fn int64(value: i64) -> u64 {
     value.cast_unsigned()
 }
 
 /// Protobuf's `sint64` and `sint32`: small numbers of either sign are short.
-pub(super) fn sint64(value: i64) -> u64 {
+pub(crate) fn sint64(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
-pub(super) fn varint(mut value: u64, out: &mut Vec<u8>) {
+pub(crate) fn varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -29,47 +29,47 @@ pub(super) fn varint(mut value: u64, out: &mut Vec<u8>) {
     out.push(value as u8);
 }
 
-pub(super) fn varint_len(value: u64) -> usize {
+pub(crate) fn varint_len(value: u64) -> usize {
     // 7 bits for each byte, at least one byte.
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
-pub(super) fn key(field: u64, wire_type: u64, out: &mut Vec<u8>) {
+pub(crate) fn key(field: u64, wire_type: u64, out: &mut Vec<u8>) {
     varint(field << 3 | wire_type, out);
 }
 
 /// A field of an integer; zero is the default and is not written. `field` is below 16.
-pub(super) fn varint_field(field: u64, value: u64, out: &mut Vec<u8>) {
+pub(crate) fn varint_field(field: u64, value: u64, out: &mut Vec<u8>) {
     if value != 0 {
         varint_member(field, value, out);
     }
 }
 
 /// An integer that is written even when it is zero, as a member of a `oneof`.
-pub(super) fn varint_member(field: u64, value: u64, out: &mut Vec<u8>) {
+pub(crate) fn varint_member(field: u64, value: u64, out: &mut Vec<u8>) {
     key(field, VARINT, out);
     varint(value, out);
 }
 
 /// A field of a double; only the default, all bits zero, is not written. `field` is below 16.
-pub(super) fn double_field(field: u64, value: f64, out: &mut Vec<u8>) {
+pub(crate) fn double_field(field: u64, value: f64, out: &mut Vec<u8>) {
     if value.to_bits() != 0 {
         double_member(field, value, out);
     }
 }
 
-pub(super) fn double_field_len(value: f64) -> usize {
+pub(crate) fn double_field_len(value: f64) -> usize {
     if value.to_bits() == 0 { 0 } else { 9 }
 }
 
 /// A double that is written even when it is zero, as a member of a `oneof`.
-pub(super) fn double_member(field: u64, value: f64, out: &mut Vec<u8>) {
+pub(crate) fn double_member(field: u64, value: f64, out: &mut Vec<u8>) {
     key(field, FIXED64, out);
     out.extend_from_slice(&value.to_bits().to_le_bytes());
 }
 
 /// `repeated double`, packed; an empty list is not written.
-pub(super) fn packed_doubles(field: u64, values: &[f64], out: &mut Vec<u8>) {
+pub(crate) fn packed_doubles(field: u64, values: &[f64], out: &mut Vec<u8>) {
     if values.is_empty() {
         return;
     }
@@ -80,23 +80,23 @@ pub(super) fn packed_doubles(field: u64, values: &[f64], out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn varint_field_len(value: u64) -> usize {
+pub(crate) fn varint_field_len(value: u64) -> usize {
     if value == 0 { 0 } else { 1 + varint_len(value) }
 }
 
-pub(super) fn bytes_field(field: u64, bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn bytes_field(field: u64, bytes: &[u8], out: &mut Vec<u8>) {
     key(field, BYTES, out);
     varint(bytes.len() as u64, out);
     out.extend_from_slice(bytes);
 }
 
 /// The whole of a field with `length` bytes, the number and length before them included. The field is below 16.
-pub(super) fn bytes_field_len(length: usize) -> usize {
+pub(crate) fn bytes_field_len(length: usize) -> usize {
     1 + varint_len(length as u64) + length
 }
 
 /// `repeated Label labels = 1` of a series.
-pub(super) fn labels(labels: &Labels, out: &mut Vec<u8>) {
+pub(crate) fn labels(labels: &Labels, out: &mut Vec<u8>) {
     for (name, value) in labels.iter() {
         key(1, BYTES, out);
         varint((bytes_field_len(name.len()) + bytes_field_len(value.len())) as u64, out);

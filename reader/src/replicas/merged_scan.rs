@@ -10,6 +10,7 @@ use emberkeep_model::{Labels, SeriesRuns};
 
 use super::exemplar_union::ExemplarUnion;
 use super::merge::ReplicaMerge;
+use super::sample_union::{Doubles, SampleUnion};
 use super::{ReplicaLabels, plan};
 use crate::scan::{Opened, Scan};
 use crate::{Conflicts, ReaderError};
@@ -35,12 +36,15 @@ pub(super) struct StreamScan {
     pub(super) scan: Scan,
     /// The final labels it stood at last.
     labels: Option<Labels>,
+    /// What these were before labels were taken off.
+    pub(super) archived: Option<Labels>,
 }
 
 #[derive(Debug)]
 enum Rows {
     Samples(ReplicaMerge),
     Exemplars(ExemplarUnion),
+    Union(SampleUnion),
 }
 
 impl MergedScan {
@@ -49,6 +53,28 @@ impl MergedScan {
     /// # Errors
     /// When a source cannot be read, or there are too many replicas.
     pub(crate) async fn open(opened: &Opened, names: &ReplicaLabels, part_limit: usize) -> Result<Self, ReaderError> {
+        let rows = match opened.kinds() {
+            HeadKinds::Exemplars => Rows::Exemplars(ExemplarUnion::default()),
+            HeadKinds::Samples | HeadKinds::Metadata => Rows::Samples(ReplicaMerge::default()),
+        };
+        Self::with_rows(opened, names, part_limit, rows).await
+    }
+
+    /// Begins to read the samples of what was opened, without these labels; of two series that are equal then, no sample is left
+    /// out for that of the other.
+    ///
+    /// # Errors
+    /// When a source cannot be read, or the labels have too many values.
+    pub(crate) async fn without(opened: &Opened, names: &ReplicaLabels, doubles: Doubles) -> Result<Self, ReaderError> {
+        Self::with_rows(opened, names, usize::MAX, Rows::Union(SampleUnion::new(doubles))).await
+    }
+
+    async fn with_rows(
+        opened: &Opened,
+        names: &ReplicaLabels,
+        part_limit: usize,
+        rows: Rows,
+    ) -> Result<Self, ReaderError> {
         let plans = plan::streams(opened, names, part_limit).await?;
         let cursors = opened.parts().saturating_mul(plans.len());
         let mut streams = Vec::with_capacity(plans.len());
@@ -56,6 +82,7 @@ impl MergedScan {
             streams.push(StreamScan {
                 scan: stream.open(opened, cursors).await?,
                 labels: None,
+                archived: None,
             });
         }
         let mut merged = Self {
@@ -63,10 +90,7 @@ impl MergedScan {
             heap: BinaryHeap::with_capacity(streams.len()),
             streams,
             current: Vec::new(),
-            rows: match opened.kinds() {
-                HeadKinds::Exemplars => Rows::Exemplars(ExemplarUnion::default()),
-                HeadKinds::Samples | HeadKinds::Metadata => Rows::Samples(ReplicaMerge::default()),
-            },
+            rows,
             ahead: SeriesRuns::default(),
             parts: opened.parts(),
         };
@@ -127,6 +151,7 @@ impl MergedScan {
         match &mut self.rows {
             Rows::Samples(merge) => merge.start(&self.current),
             Rows::Exemplars(union) => union.start(&self.current),
+            Rows::Union(union) => union.start(&self.current),
         }
         Ok(Some(labels))
     }
@@ -139,7 +164,15 @@ impl MergedScan {
             all.rows += of_stream.rows;
             all.example = all.example.or_else(|| of_stream.example.clone());
         }
+        if let Rows::Union(union) = &self.rows {
+            union.add_conflicts(&mut all);
+        }
         all
+    }
+
+    /// Number of scans that are merged; each has a cursor in every part.
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.len()
     }
 
     /// Number of parts that are read.
@@ -151,6 +184,7 @@ impl MergedScan {
         match &mut self.rows {
             Rows::Samples(merge) => merge.next_piece(&mut self.streams, out).await,
             Rows::Exemplars(union) => union.next_piece(&mut self.streams, out).await,
+            Rows::Union(union) => union.next_piece(&mut self.streams, out).await,
         }
     }
 
@@ -159,7 +193,8 @@ impl MergedScan {
         let Some(labels) = stream.scan.next_labels().await? else {
             return Ok(());
         };
-        let labels = self.names.without(&labels);
+        let archived = stream.archived.insert(labels);
+        let labels = self.names.without(archived);
         if let Some(before) = stream.labels.replace(labels.clone())
             && before >= labels
         {

@@ -10,6 +10,8 @@ use crate::ReaderError;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReplicaLabels {
     names: Arc<[String]>,
+    /// For some of the names the only value that is taken off; another one stays where it is.
+    values: Arc<[(String, String)]>,
 }
 
 /// The values of the replica labels of a series, empty where it has none: which replica it is of.
@@ -30,8 +32,27 @@ impl ReplicaLabels {
             .find(|name| name.is_empty() || *name == Labels::METRIC_NAME)
         {
             Some(name) => Err(ReaderError::Bad(format!("`{name}` cannot be a replica label"))),
-            None => Ok(Self { names: names.into() }),
+            None => Ok(Self {
+                names: names.into(),
+                values: Arc::default(),
+            }),
         }
+    }
+
+    /// As [`ReplicaLabels::new`], where a label with a value is taken off only those series that have this value.
+    ///
+    /// # Errors
+    /// As [`ReplicaLabels::new`].
+    pub fn with_values(labels: impl IntoIterator<Item = (String, Option<String>)>) -> Result<Self, ReaderError> {
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        for (name, value) in labels {
+            values.extend(value.map(|value| (name.clone(), value)));
+            names.push(name);
+        }
+        Ok(Self {
+            values: values.into(),
+            ..Self::new(names)?
+        })
     }
 
     /// Whether there is none.
@@ -55,8 +76,13 @@ impl ReplicaLabels {
     /// What is left of a series without them.
     #[must_use]
     pub fn without(&self, labels: &Labels) -> Labels {
-        let left = labels.iter().filter(|(name, _)| !self.has(name));
+        let left = labels.iter().filter(|(name, value)| !self.takes(name, value));
         Labels::from_pairs(left).expect("some pairs of a label set are a label set")
+    }
+
+    fn takes(&self, name: &str, value: &str) -> bool {
+        let mut wanted = self.values.iter().filter(|(of_value, _)| of_value == name).peekable();
+        self.has(name) && (wanted.peek().is_none() || wanted.any(|(_, wanted)| wanted == value))
     }
 
     /// Which replica a series is of.
@@ -99,6 +125,9 @@ mod tests {
         let replicas = ReplicaLabels::new(["replica".to_owned(), "zone".to_owned()]).unwrap();
         let series = Labels::from_pairs([("__name__", "up"), ("replica", "a"), ("x", "y")]).unwrap();
         assert_eq!(replicas.without(&series).to_string(), r#"{__name__="up", x="y"}"#);
+        let only = |value: &str| ReplicaLabels::with_values([("replica".to_owned(), Some(value.to_owned()))]).unwrap();
+        assert_eq!(only("a").without(&series).to_string(), r#"{__name__="up", x="y"}"#);
+        assert_eq!(only("b").without(&series), series);
         let replica = replicas.replica(&series);
         assert_eq!(replica, Replica(vec!["a".to_owned(), String::new()]));
         assert!(replicas.is_of(&series, &replica));

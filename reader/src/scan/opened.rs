@@ -112,7 +112,14 @@ impl Opened {
     /// # Errors
     /// When a source cannot be read.
     pub(crate) async fn scan(&self) -> Result<Scan, ReaderError> {
-        let window_rows = window_rows(self.parts.len());
+        self.scan_by(window_rows(self.parts.len())).await
+    }
+
+    /// As [`Opened::scan`], with `window_rows` rows of each part decoded at once.
+    ///
+    /// # Errors
+    /// When a source cannot be read.
+    pub(crate) async fn scan_by(&self, window_rows: usize) -> Result<Scan, ReaderError> {
         let sources = self.sources(&self.query.selection.common(), window_rows);
         Scan::over(sources, self.parts.len(), &self.query, None).await
     }

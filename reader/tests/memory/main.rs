@@ -1,4 +1,5 @@
-//! The bound of DESIGN §7: a streamed remote read takes at most 64 MB with up to 32 open parts, and 0.5 MB for each further one.
+//! The bound of DESIGN §7: a streamed remote read takes at most 64 MB with up to 32 open parts, and 0.5 MB for each further one. And
+//! that of an export: `--max-memory`, whatever the size of what is exported.
 //!
 //! Every allocation of this process is counted. The store is a directory, so what lies there is not memory of ours, and one
 //! test runs alone in its process, so nothing else allocates.
@@ -17,10 +18,11 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use emberkeep_model::{Counts, Histogram, Run, SeriesRuns, Span, TenantId};
+use emberkeep_model::{Counts, Histogram, Run, SeriesRuns, Span, TenantId, TimeRange};
 use emberkeep_proto::messages::prometheus as wire;
 use emberkeep_proto::snappy;
-use emberkeep_reader::ReaderSettings;
+use emberkeep_reader::export::{Console, Export, ExportArguments, ExportOptions, Target, TargetFacts, progress};
+use emberkeep_reader::{ReaderSettings, Selection, Sources};
 use prost::Message;
 use support::{TestArchive, client, float, floats, labels, serve};
 
@@ -155,8 +157,63 @@ async fn read_everything(archive: &TestArchive) -> (usize, usize) {
     (received, PEAK.load(Ordering::Relaxed) - before)
 }
 
+/// Exports everything, verified, in so much memory; returns the greatest growth of the heap meanwhile.
+async fn export_everything(archive: &TestArchive, memory: usize, parallel: usize) -> usize {
+    let output = tempfile::tempdir().expect("a directory");
+    let export = Export {
+        arguments: ExportArguments {
+            from: "x".to_owned(),
+            block_duration: Some("6h".to_owned()),
+            ..ExportArguments::default()
+        },
+        range: TimeRange {
+            start: 0,
+            end: i64::MAX,
+        },
+        selection: Selection::all(),
+        output: output.path().to_owned(),
+        now_ms: 0,
+        options: ExportOptions {
+            memory: memory as u64,
+            parallel,
+            ..ExportOptions::default()
+        },
+        target: Target::default(),
+        facts: TargetFacts::default(),
+    };
+    let sources = Sources::new(archive.store.clone(), Vec::new());
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut console = Console {
+        out: &mut out,
+        err: &mut err,
+        bar: progress(),
+    };
+    let before = LIVE.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let summary = export.run(&sources, &mut console).await.expect("an export");
+    assert!(!summary.blocks.is_empty());
+    PEAK.load(Ordering::Relaxed) - before
+}
+
+/// Ten times as much data as memory: each histogram is 1.3 kB. And many series, which are what an index grows with.
+async fn an_export_stays_within_its_bound() {
+    for (parts, series, samples, make, memory, parallel) in [
+        (12, 40, 260, some_histograms as Make, 16 << 20, 1),
+        (12, 2_000, 40, some_floats, 16 << 20, 1),
+        (24, 2_000, 20, some_floats, 128 << 20, 2),
+    ] {
+        let archive = archive(parts, series, samples, make).await;
+        let grown = export_everything(&archive, memory, parallel).await;
+        assert!(
+            grown <= memory,
+            "{parts} parts with {series} series of {samples} samples each took {grown} bytes, the bound is {memory}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_streamed_read_stays_within_its_bound() {
+async fn an_answer_and_an_export_stay_within_their_bounds() {
+    an_export_stays_within_its_bound().await;
     // The samples of the first take more than the bound when they are held; the third has series longer than any window. A
     // histogram is as large as hundreds of floats, so rows alone would bound nothing.
     for (parts, series, samples, make, least) in [

@@ -1,13 +1,17 @@
 //! Export to blocks: what lies in them is what lies in the archive, and an interrupted run is completed.
 
 mod kinds;
+mod scale;
+mod targets;
 
 use std::fs;
 use std::path::Path;
 
 use emberkeep_archive::FileKind;
 use emberkeep_model::{STALE_MARKER_BITS, TenantId, TimeRange};
-use emberkeep_reader::export::{Console, Export, ExportArguments, ExportSummary, STATE_FILE, progress};
+use emberkeep_reader::export::{
+    Console, Export, ExportArguments, ExportOptions, ExportSummary, STATE_FILE, Target, TargetFacts, progress,
+};
 use emberkeep_reader::{HeadSource, ReaderError, Selection, Sources};
 use emberkeep_tsdb::{BLOCK_DURATION_MS, BlockReader};
 
@@ -79,7 +83,8 @@ fn arguments(from: &str, matches: &[&str]) -> ExportArguments {
         to: None,
         matches: matches.iter().map(|&text| text.to_owned()).collect(),
         heads: Vec::new(),
-        start_timestamps: false,
+        block_duration: Some("2h".to_owned()),
+        ..ExportArguments::default()
     }
 }
 
@@ -96,22 +101,35 @@ async fn export(
     range: TimeRange,
     output: &Path,
 ) -> Result<Done, ReaderError> {
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let export = Export {
+    let export = plain(arguments, range, output);
+    run(&Sources::new(archive.store.clone(), heads), export).await
+}
+
+/// An export into a directory of its own, one block after the other, so that names follow time.
+fn plain(arguments: ExportArguments, range: TimeRange, output: &Path) -> Export {
+    Export {
         selection: Selection::parse(&arguments.matches).unwrap(),
         arguments,
         range,
         output: output.to_owned(),
         now_ms: range.end,
-    };
+        options: ExportOptions {
+            parallel: 1,
+            ..ExportOptions::default()
+        },
+        target: Target::default(),
+        facts: TargetFacts::default(),
+    }
+}
+
+async fn run(sources: &Sources, export: Export) -> Result<Done, ReaderError> {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut console = Console {
         out: &mut out,
         err: &mut err,
         bar: progress(),
     };
-    let summary = export
-        .run(&Sources::new(archive.store.clone(), heads), &mut console)
-        .await?;
+    let summary = export.run(sources, &mut console).await?;
     Ok(Done {
         summary,
         table: String::from_utf8(out).unwrap(),
@@ -366,7 +384,7 @@ async fn foreign_directories_are_left_alone() {
     assert!(error.to_string().contains("`wal`"), "{error}");
     assert_eq!(fs::read_dir(output.path()).unwrap().count(), 1);
     // A state file of a later version, or none at all, is not guessed at.
-    for content in ["{\"version\":3}", "{}", "nonsense"] {
+    for content in ["{\"version\":4}", "{}", "nonsense"] {
         let output = tempfile::tempdir().unwrap();
         fs::write(output.path().join(STATE_FILE), content).unwrap();
         assert!(

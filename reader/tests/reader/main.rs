@@ -14,6 +14,7 @@ mod looks;
 mod masks;
 mod model;
 mod remote_read;
+mod replay;
 mod replicas;
 mod scan;
 mod support;

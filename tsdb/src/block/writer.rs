@@ -14,9 +14,10 @@ use super::{BlockContent, CHUNKS, INDEX, META, NO_TOMBSTONES, SeriesWriter, TEMP
 use crate::chunk::SeriesEncoder;
 use crate::error::io_error;
 use crate::index::IndexWriter;
+use crate::meta::{self, BucketMeta};
 use crate::output::{Output, sync_directory};
 use crate::segment::{SEGMENT_BYTES, SegmentWriter};
-use crate::{BlockMeta, BlockStats, ChunkMeta, TsdbError};
+use crate::{BlockMeta, BlockStats, BucketLabels, ChunkMeta, TsdbError};
 
 /// A block under construction.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ pub struct BlockWriter {
     /// An error struck in the middle of a series; what is on disk can no longer become a block.
     pub(super) broken: bool,
     pub(super) chunks: Vec<ChunkMeta>,
+    bucket: Option<BucketLabels>,
 }
 
 impl BlockWriter {
@@ -67,6 +69,7 @@ impl BlockWriter {
             span: None,
             broken: false,
             chunks: Vec::new(),
+            bucket: None,
         })
     }
 
@@ -76,6 +79,33 @@ impl BlockWriter {
     pub fn with_start_timestamps(mut self) -> Self {
         self.encoder = SeriesEncoder::with_start_timestamps();
         self
+    }
+
+    /// Makes a block for the bucket of Thanos or Mimir: its description has the section that they ask for, and there is no file for
+    /// tombstones, which they do not keep.
+    #[must_use]
+    pub fn for_bucket(mut self, bucket: BucketLabels) -> Self {
+        self.bucket = Some(bucket);
+        self
+    }
+
+    /// Bytes of memory that the block needs until it is finished, the last step included; nothing of it is given back before.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.index.memory()
+    }
+
+    /// Bytes of memory that reading the block whole will need, as [`BlockReader::verify_chunks`](crate::BlockReader::verify_chunks)
+    /// does.
+    #[must_use]
+    pub fn memory_of_reading(&self) -> u64 {
+        self.index.memory_of_reading()
+    }
+
+    /// Bytes on disk so far, the file in which the entries of the index wait included.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.segments.written() + self.index.written()
     }
 
     /// What the block holds so far.
@@ -122,12 +152,17 @@ impl BlockWriter {
         let path = self.directory.path();
         self.segments.finish()?;
         self.index.finish()?;
-        let mut tombstones = Output::create(&path.join(TOMBSTONES))?;
-        tombstones.put(&NO_TOMBSTONES)?;
-        tombstones.finish()?;
+        if self.bucket.is_none() {
+            let mut tombstones = Output::create(&path.join(TOMBSTONES))?;
+            tombstones.put(&NO_TOMBSTONES)?;
+            tombstones.finish()?;
+        }
         // The range excludes its end, so the last timestamp is never the last `i64`.
         let meta = BlockMeta::fresh(self.ulid, first, last + 1, self.stats);
-        meta.write(&path.join(META))?;
+        match &self.bucket {
+            Some(bucket) => meta::write(&BucketMeta::new(&meta, bucket, path, CHUNKS, INDEX)?, &path.join(META))?,
+            None => meta::write(&meta, &path.join(META))?,
+        }
         sync_directory(path)?;
         self.directory.rename(&self.output.join(self.ulid.to_string()))?;
         sync_directory(&self.output)?;

@@ -34,6 +34,14 @@ impl Pairs {
         &self.pairs
     }
 
+    /// Bytes held on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.symbols.heap_bytes()
+            + self.pairs.capacity() * size_of::<Pair>()
+            + self.table.allocation_size()
+            + self.previous.capacity() * size_of::<u32>()
+    }
+
     /// Counts the labels of one series and leaves their pair numbers in `numbers`.
     pub(super) fn add_series<'a>(
         &mut self,

@@ -26,6 +26,20 @@ pub(super) struct SymbolSet {
 }
 
 impl SymbolSet {
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Bytes of all symbols together.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Bytes held on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * size_of::<u32>() + self.table.allocation_size()
+    }
+
     pub(super) fn bytes_of(&self, number: u32) -> &[u8] {
         let number = number as usize;
         let start = if number == 0 { 0 } else { self.ends[number - 1] };

@@ -26,6 +26,8 @@ pub struct IndexWriter {
     spool: Output,
     pairs: Pairs,
     series: u64,
+    /// Labels of all series.
+    postings: u64,
     last_labels: Option<Labels>,
     last_reference: u64,
     numbers: Vec<u32>,
@@ -47,6 +49,7 @@ impl IndexWriter {
             spool,
             pairs,
             series: 0,
+            postings: 0,
             last_labels: None,
             last_reference: 0,
             numbers: Vec::new(),
@@ -94,9 +97,36 @@ impl IndexWriter {
         self.spool.put(&length.to_be_bytes())?;
         self.spool.put(&self.record)?;
         self.series += 1;
+        self.postings += self.numbers.len() as u64;
         self.last_reference = last_chunk.reference;
         self.last_labels = Some(labels.clone());
         Ok(())
+    }
+
+    /// Bytes of memory that are held now and will be until the index is finished.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let (symbols, pairs) = (self.pairs.symbols.len() as u64, self.pairs.all().len() as u64);
+        // The order of symbols and their ranks; the order of pairs and where their lists go; the lists.
+        let to_finish = 8 * symbols + 12 * pairs + 4 * (self.postings + self.series);
+        self.pairs.heap_bytes() as u64 + to_finish
+    }
+
+    /// Bytes of memory that reading and verifying the finished index will need.
+    #[must_use]
+    pub fn memory_of_reading(&self) -> u64 {
+        let (symbols, pairs) = (self.pairs.symbols.len() as u64, self.pairs.all().len() as u64);
+        let texts = self.pairs.symbols.text_bytes() as u64;
+        // The file itself: entries with their alignment and checksums, symbols, lists and the table that names them.
+        let file = self.spool.position() + 24 * self.series + texts + 3 * symbols + 4 * self.postings + 48 * pairs;
+        // Where symbols and lists lie, the list of all series, and all lists once more with a place in each.
+        file + 16 * symbols + 72 * pairs + 4 * self.series + 4 * self.postings
+    }
+
+    /// Bytes that wait in the spool file.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.spool.position()
     }
 
     /// Writes the index, syncs it and removes the spool. The directory is the caller's to sync.

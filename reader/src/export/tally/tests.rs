@@ -6,12 +6,28 @@ use emberkeep_model::{Counts, ResetHint, STALE_MARKER_BITS, Sample, Span};
 
 use super::*;
 
-fn digest(series: &[(&str, SeriesRuns)]) -> u128 {
-    let mut tally = Tally::new(StartTimestamps::LeftOut);
+fn digest(series: &[(&str, SeriesRuns)]) -> ([u64; 2], [u128; 3]) {
+    let mut tally = Tally::new(StartTimestamps::LeftOut, Verification::Full);
     for (name, runs) in series {
-        tally.add(&Labels::from_pairs([("__name__", *name)]).unwrap(), runs);
+        tally.begin(&Labels::from_pairs([("__name__", *name)]).unwrap());
+        tally.add(runs);
     }
     tally.digest()
+}
+
+#[test]
+fn pieces_do_not_count() {
+    let whole = digest(&[("a", floats(&[(1, 0.0), (2, 1.0)])), ("b", floats(&[(1, 1.0)]))]);
+    let mut tally = Tally::new(StartTimestamps::LeftOut, Verification::Full);
+    for (name, pieces) in [
+        ("a", vec![floats(&[(1, 0.0)]), floats(&[(2, 1.0)])]),
+        ("b", vec![floats(&[]), floats(&[(1, 1.0)])]),
+    ] {
+        tally.begin(&Labels::from_pairs([("__name__", name)]).unwrap());
+        pieces.iter().for_each(|piece| tally.add(piece));
+    }
+    assert_eq!(tally.digest(), whole);
+    assert_eq!(tally.counts(), (2, 3));
 }
 
 fn floats(samples: &[(i64, f64)]) -> SeriesRuns {
@@ -126,8 +142,9 @@ fn start_timestamps_count_when_the_block_has_them() {
     };
     let labels = Labels::from_pairs([("a", "b")]).unwrap();
     let of = |starts, start| {
-        let mut tally = Tally::new(starts);
-        tally.add(&labels, &run(start));
+        let mut tally = Tally::new(starts, Verification::Full);
+        tally.begin(&labels);
+        tally.add(&run(start));
         tally.digest()
     };
     let (kept, left_out) = (StartTimestamps::Kept, StartTimestamps::LeftOut);

@@ -343,7 +343,7 @@ async fn conflicts_are_told() {
     assert!(done.report.contains("no conflicts"), "{}", done.report);
 }
 
-/// A run that died among the files beside the blocks writes them anew; one of version 1 is continued.
+/// A run that died among the files beside the blocks writes them anew; one of versions 1 and 2 is continued.
 #[tokio::test]
 async fn files_beside_the_blocks_belong_to_the_interrupted_run() {
     let mut archive = TestArchive::new();
@@ -385,14 +385,24 @@ async fn files_beside_the_blocks_belong_to_the_interrupted_run() {
     let left = names(output.path());
     assert_eq!((left.len(), left[1].as_str()), (2, "exemplars.json"));
 
-    let old = tempfile::tempdir().unwrap();
-    let version_1 = serde_json::json!({
-        "version": 1, "tenant": "anonymous", "from": "x", "match": [], "head_url": [],
-        "start_ms": 0, "end_ms": 100 * WINDOW, "root": 0, "blocks": {},
-    });
-    fs::write(old.path().join(STATE_FILE), version_1.to_string()).unwrap();
-    let done = export(&archive, Vec::new(), arguments("x", &[]), range, old.path())
-        .await
-        .unwrap();
-    assert_eq!(done.summary.blocks.len(), 1);
+    // The block of the run above, as versions 1 (not begun yet) and 2 remember it.
+    let block = done.summary.blocks[0].clone();
+    let start = block.min_time.div_euclid(WINDOW) * WINDOW;
+    let finished = serde_json::json!({start.to_string(): {"ulid": block.ulid.to_string(), "finished": true}});
+    for (version, blocks, kept) in [(1, serde_json::json!({}), 0), (2, finished, 1)] {
+        let old = tempfile::tempdir().unwrap();
+        let state = serde_json::json!({
+            "version": version, "tenant": "anonymous", "from": "x", "match": [], "head_url": [],
+            "start_ms": 0, "end_ms": 100 * WINDOW, "root": 0, "blocks": blocks,
+        });
+        fs::write(old.path().join(STATE_FILE), state.to_string()).unwrap();
+        if kept > 0 {
+            let name = block.ulid.to_string();
+            fs::rename(output.path().join(&name), old.path().join(&name)).unwrap();
+        }
+        let done = export(&archive, Vec::new(), arguments("x", &[]), range, old.path())
+            .await
+            .unwrap();
+        assert_eq!((done.summary.blocks.len(), done.summary.kept), (1, kept));
+    }
 }
