@@ -13,7 +13,7 @@ use serde_json::Value;
 const PREFIX: &str = "emberkeep-";
 
 /// Which crate may use which of ours, without the prefix. The package `emberkeep` itself is the empty name.
-const EDGES: [(&str, &[&str]); 15] = [
+const EDGES: [(&str, &[&str]); 16] = [
     ("proto", &[]),
     ("model", &[]),
     ("disk", &[]),
@@ -21,9 +21,10 @@ const EDGES: [(&str, &[&str]); 15] = [
     ("archive", &["model", "disk"]),
     ("tsdb", &["model"]),
     ("service", &["model"]),
+    ("source", &["model", "proto", "tsdb"]),
     ("receiver", &["proto", "model", "disk", "wal", "archive", "service"]),
-    ("compactor", &["proto", "model", "disk", "archive", "tsdb", "service"]),
-    ("reader", &["proto", "model", "archive", "tsdb", "service"]),
+    ("compactor", &["proto", "model", "disk", "archive", "tsdb", "service", "source"]),
+    ("reader", &["proto", "model", "archive", "tsdb", "service", "source"]),
     ("benches", EVERYTHING),
     // The load generator shares no code with the server.
     ("rwgen", &[]),
@@ -44,6 +45,7 @@ const EVERYTHING: &[&str] = &[
     "archive",
     "tsdb",
     "service",
+    "source",
     "receiver",
     "compactor",
     "reader",
@@ -62,6 +64,7 @@ const LIBRARIES: [(&str, &[&str]); 7] = [
             "wal",
             "archive",
             "service",
+            "source",
             "receiver",
             "compactor",
             "reader",
@@ -73,7 +76,7 @@ const LIBRARIES: [(&str, &[&str]); 7] = [
     ("axum", &["service", "receiver", "compactor", "reader", "guard"]),
     (
         "reqwest",
-        &["archive", "receiver", "compactor", "reader", "benches", ""],
+        &["archive", "source", "receiver", "compactor", "reader", "benches", ""],
     ),
 ];
 

@@ -11,6 +11,7 @@ mod rekey;
 mod retention;
 mod rollback;
 mod scrub;
+mod seed;
 mod status;
 mod store_check;
 
@@ -61,6 +62,8 @@ pub enum CompactorCommand {
     Job(jobs::JobArgs),
     /// Make results of merges live, in one root.
     Commit(jobs::CommitArgs),
+    /// Bring history into the archive: from blocks, a snapshot, or a Prometheus that runs.
+    Seed(Box<seed::SeedArgs>),
     /// Upkeep by hand.
     #[command(flatten)]
     Keeping(keeping::KeepingCommand),
@@ -224,6 +227,7 @@ pub async fn run(args: CompactorArgs) -> anyhow::Result<Outcome> {
         Some(CompactorCommand::Plan(args)) => return jobs::plan(args).await,
         Some(CompactorCommand::Job(args)) => return jobs::job(args).await,
         Some(CompactorCommand::Commit(args)) => return jobs::commit(args).await,
+        Some(CompactorCommand::Seed(args)) => return seed::run(*args).await,
         Some(CompactorCommand::Keeping(command)) => return keeping::run(command).await,
         Some(CompactorCommand::Store(command)) => return store_check::run(&command).await,
         None => (args.flags, false),

@@ -31,6 +31,7 @@ pub mod rebuild;
 pub mod rekey;
 pub mod retention;
 pub mod scrub;
+pub mod seed;
 mod settings;
 pub mod status;
 pub mod undo;

@@ -6,6 +6,7 @@
 
 mod cursor;
 mod error;
+mod filling;
 mod inputs;
 mod outputs;
 mod pass;
@@ -22,10 +23,12 @@ use emberkeep_disk::FileSystem;
 use emberkeep_model::{TenantId, TimeRange};
 
 pub use error::MergeError;
+pub(crate) use filling::{Filling, Lane};
+pub(crate) use outputs::Finished;
 pub(crate) use verify::read_rows;
 
 use inputs::Inputs;
-use outputs::{Finished, Outputs, Target};
+use outputs::{Outputs, Target};
 use scratch::Scratch;
 use windows::Windows;
 

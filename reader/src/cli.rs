@@ -6,6 +6,7 @@ mod answers;
 mod coverage;
 mod export;
 mod form;
+mod diff;
 mod limits;
 mod moments;
 mod replay;
@@ -28,6 +29,7 @@ pub use self::answers::AnswerFlags;
 pub use self::coverage::CoverageFlags;
 pub use self::export::{ExportFlags, FormatFlag, OrderFlag, TargetFlags, WantedFlags, WorkFlags};
 pub use self::form::{Form, FormFlag};
+pub use self::diff::DiffFlags;
 pub use self::limits::LimitFlags;
 pub use self::moments::{AsOfFlag, RangeFlags};
 pub use self::replay::ReplayFlags;
@@ -60,6 +62,8 @@ pub enum ReaderCommand {
     Coverage(Box<CoverageFlags>),
     /// Send a time range to a remote-write endpoint.
     Replay(ReplayFlags),
+    /// Compare the archive with a Prometheus that runs, sample by sample.
+    Diff(Box<DiffFlags>),
     /// Print SQL that shows the archive to another engine.
     View(ViewFlags),
 }
@@ -168,6 +172,7 @@ pub async fn run(cli: ReaderCli) -> anyhow::Result<Outcome> {
         ReaderCommand::Verify(flags) => verify::run(*flags).await,
         ReaderCommand::Coverage(flags) => coverage::run(*flags).await,
         ReaderCommand::Replay(flags) => replay::run(flags).await,
+        ReaderCommand::Diff(flags) => diff::run(*flags).await,
         ReaderCommand::View(flags) => view(&flags).await,
     }
 }

@@ -8,6 +8,7 @@ mod app;
 pub mod cli;
 mod conflict_log;
 pub mod coverage;
+pub mod diff;
 mod error;
 pub mod export;
 mod head;

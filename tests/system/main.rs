@@ -37,6 +37,7 @@ mod requests;
 mod restore_pages;
 mod restore_targets;
 mod roles;
+mod seed;
 mod senders;
 mod stuck;
 mod upgrade;

@@ -37,7 +37,7 @@ pub(super) struct Target<'a> {
 }
 
 /// A part that is written and lies on local disk.
-pub(super) struct Finished {
+pub(crate) struct Finished {
     pub(super) entry: PartEntry,
 }
 
