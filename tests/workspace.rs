@@ -23,7 +23,10 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("service", &["model"]),
     ("source", &["model", "proto", "tsdb"]),
     ("receiver", &["proto", "model", "disk", "wal", "archive", "service"]),
-    ("compactor", &["proto", "model", "disk", "archive", "tsdb", "service", "source"]),
+    (
+        "compactor",
+        &["proto", "model", "disk", "archive", "tsdb", "service", "source"],
+    ),
     ("reader", &["proto", "model", "archive", "tsdb", "service", "source"]),
     ("benches", EVERYTHING),
     // The load generator shares no code with the server.

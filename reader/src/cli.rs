@@ -4,9 +4,9 @@
 
 mod answers;
 mod coverage;
+mod diff;
 mod export;
 mod form;
-mod diff;
 mod limits;
 mod moments;
 mod replay;
@@ -27,9 +27,9 @@ use emberkeep_service::problem::Outcome;
 
 pub use self::answers::AnswerFlags;
 pub use self::coverage::CoverageFlags;
+pub use self::diff::DiffFlags;
 pub use self::export::{ExportFlags, FormatFlag, OrderFlag, TargetFlags, WantedFlags, WorkFlags};
 pub use self::form::{Form, FormFlag};
-pub use self::diff::DiffFlags;
 pub use self::limits::LimitFlags;
 pub use self::moments::{AsOfFlag, RangeFlags};
 pub use self::replay::ReplayFlags;

@@ -4,13 +4,14 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::peers::{CURRENT, Prometheus};
 use crate::process::{Process, emberkeep, eventually, output, peer};
+use crate::requests::now_ms;
 use crate::wire;
 
 const HOUR: i64 = 3_600_000;
@@ -25,8 +26,7 @@ const DELETED: i64 = HOUR / STEP;
 
 /// A midnight three days ago: the history ends a day ago, before the head of any server.
 fn begin() -> Result<i64> {
-    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
-    Ok((now / DAY - 3) * DAY)
+    Ok((now_ms()? / DAY - 3) * DAY)
 }
 
 fn value(series: i64, step: i64) -> f64 {

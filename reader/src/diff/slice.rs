@@ -13,10 +13,10 @@ use hashbrown::{HashMap, HashSet};
 use super::compare::{Example, join};
 use super::report::{Counts, DiffReport, Kind, WindowDiff};
 use super::row::{Value, forget_sign_of_zero, rows};
-use crate::verify::StoredForm;
 use super::{Diff, DiffError, Extra};
 use crate::scan::{Ground, Opened, Scan, SomeSeries};
 use crate::sources::Look;
+use crate::verify::StoredForm;
 use crate::{Query, ReaderError};
 
 /// Everything that one slice is compared with.
