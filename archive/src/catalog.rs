@@ -52,7 +52,7 @@ pub use lock::Lock;
 #[cfg(test)]
 pub(crate) use manifest::Manifest;
 pub use manifest::ManifestEntry;
-pub use mask::{CompiledMask, Mask, MatcherText};
+pub use mask::{CompiledMask, Mask, MatcherText, hides_metadata};
 pub use orphans::{Orphans, condemn_orphans, find_orphans, forget_locks, forget_masks};
 pub use pin::{HeldPin, Pin};
 pub use rebuild::Rebuild;

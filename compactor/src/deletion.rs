@@ -208,7 +208,12 @@ pub async fn delete(
             ..Change::default()
         }))
     });
-    let masks = root.await?.map_or_else(Vec::new, |root| root.masks);
+    let root = root.await;
+    if root.as_ref().is_err_and(UpkeepError::is_certain) {
+        // Its object may be there since a race that was lost: a rebuilt catalog must not delete what nobody was told is deleted.
+        forget_masks(catalog, std::slice::from_ref(&mask.id)).await?;
+    }
+    let masks = root?.map_or_else(Vec::new, |root| root.masks);
     let in_force = masks.into_iter().find(|known| known.id == mask.id);
     Ok((in_force.unwrap_or(mask), extent))
 }

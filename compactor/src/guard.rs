@@ -25,6 +25,13 @@ impl From<bool> for Consent {
     }
 }
 
+impl UpkeepError {
+    /// Whether nothing of what was asked for can have come about. A store that does not answer may have done it all the same.
+    pub(crate) fn is_certain(&self) -> bool {
+        !matches!(self, Self::Archive(ArchiveError::Store { .. }))
+    }
+}
+
 /// Why upkeep was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum UpkeepError {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use emberkeep_archive::{Catalog, Change, Live, PartEntry, Removal, Root, Ulid, apply, fresh_nonce};
+use emberkeep_archive::{ArchiveError, Catalog, Change, Live, PartEntry, Removal, Root, Ulid, apply, fresh_nonce};
 use serde::{Deserialize, Serialize};
 
 use crate::CompactorError;
@@ -31,7 +31,7 @@ pub struct JobResult {
     pub duplicates: u64,
     /// Rows that lost against a different one of the same series and timestamp.
     pub conflicts: u64,
-    /// Rows left out because a mask or a rule of retention deletes them.
+    /// Rows and variants of metadata left out because a mask or a rule of retention deletes them.
     pub deleted: u64,
     /// Ids of the masks that were applied.
     pub masks: Vec<String>,
@@ -40,12 +40,14 @@ pub struct JobResult {
 /// What became of results.
 #[derive(Debug, Default)]
 pub struct Landed {
-    /// The root that made them live; none when none of them could be.
+    /// The last root that made some of them live; none when none of them could be.
     pub root: Option<Root>,
     /// How many are live now.
     pub landed: usize,
     /// How many came too late.
     pub dropped: usize,
+    /// Why the catalog refuses others, one reason for each: their files are gone, or they name things that cannot be.
+    pub refused: Vec<String>,
 }
 
 impl JobResult {
@@ -69,19 +71,45 @@ impl JobResult {
     }
 }
 
-/// Makes results live, all in one root; those whose inputs are not live any more are dropped.
+/// Makes results live, all in one root; those whose inputs are not live any more are dropped. One that the catalog refuses does not stop the
+/// others: they land without it, in some roots more.
 ///
 /// # Errors
 /// The store fails, or other committers won every time: committing the same results again is safe.
 pub async fn commit_results(catalog: &Catalog, results: &[JobResult], now_ms: i64) -> Result<Landed, CompactorError> {
     let mut landed = Landed::default();
+    let mut waiting = Vec::from([results]);
+    while let Some(results) = waiting.pop() {
+        match land(catalog, results, now_ms, &mut landed).await {
+            Ok(()) => {}
+            Err(CompactorError::Catalog(ArchiveError::Refused(reason))) => match results.split_at(results.len() / 2) {
+                ([], _) => landed.refused.push(reason),
+                (first, second) => waiting.extend([second, first]),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(landed)
+}
+
+/// Makes results live in one root, or none of them.
+async fn land(
+    catalog: &Catalog,
+    results: &[JobResult],
+    now_ms: i64,
+    landed: &mut Landed,
+) -> Result<(), CompactorError> {
+    let mut possible = 0;
     let root = apply(catalog, &fresh_nonce(), now_ms, |live: &Live| {
         let (change, count) = change(live, results);
-        (landed.landed, landed.dropped) = (count, results.len() - count);
+        possible = count;
         Ok::<_, CompactorError>(Some(change))
     })
     .await?;
-    Ok(Landed { root, ..landed })
+    landed.landed += possible;
+    landed.dropped += results.len() - possible;
+    landed.root = root.or(landed.root.take());
+    Ok(())
 }
 
 /// The change of those results that are possible together, and their number.
@@ -102,3 +130,6 @@ fn change(live: &Live, results: &[JobResult]) -> (Change, usize) {
     }
     (change, count)
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,7 +62,7 @@ pub async fn lock(catalog: &Catalog, request: &LockRequest, now_ms: i64) -> Resu
         masks: Vec::new(),
         condemned: 0,
     };
-    apply(catalog, &fresh_nonce(), now_ms, |live| {
+    let applied = apply(catalog, &fresh_nonce(), now_ms, |live| {
         let is_inside = |mask: &&Mask| lock.keeps(Some(&mask.tenant), mask.from, mask.to.saturating_sub(1));
         locked.masks = live.masks().iter().filter(is_inside).cloned().collect();
         locked.condemned = live.condemned().iter().filter(|list| list.why.is_loss()).count();
@@ -71,7 +71,12 @@ pub async fn lock(catalog: &Catalog, request: &LockRequest, now_ms: i64) -> Resu
             ..Change::default()
         }))
     })
-    .await?;
+    .await;
+    if applied.as_ref().is_err_and(UpkeepError::is_certain) {
+        // Its object may be there since a race that was lost: a rebuilt catalog must not lock what nobody was told is locked.
+        forget_locks(catalog, &[lock.id]).await?;
+    }
+    applied?;
     Ok(locked)
 }
 

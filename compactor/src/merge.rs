@@ -8,6 +8,7 @@ mod cursor;
 mod error;
 mod filling;
 mod inputs;
+mod order;
 mod outputs;
 mod pass;
 mod scratch;
@@ -95,6 +96,8 @@ pub struct MergeOutcome {
     pub conflicts: u64,
     /// Rows that a mask hides.
     pub masked: u64,
+    /// Variants of metadata that a mask hides.
+    pub metadata_masked: u64,
     /// Bytes of all files of the inputs.
     pub bytes_read: u64,
     /// Bytes of all files of the outputs.

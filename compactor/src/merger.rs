@@ -153,7 +153,7 @@ impl Merger {
             rows_written: outcome.rows_written,
             duplicates: outcome.duplicates,
             conflicts: outcome.conflicts,
-            deleted: outcome.masked,
+            deleted: outcome.masked + outcome.metadata_masked,
             masks: job
                 .masks
                 .iter()

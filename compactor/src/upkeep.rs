@@ -161,6 +161,11 @@ impl Upkeep {
             Err(failure) => return self.failed(job, failure).await,
         };
         let landed = commit_results(&self.catalog, std::slice::from_ref(&result), self.clock.now_ms()).await?;
+        if let Some(reason) = landed.refused.first() {
+            warn!(%reason, kind = job.kind.as_str(), "the catalog refuses a result; its inputs stay as they are");
+            self.metrics.failed(job.kind);
+            return Ok(Outcome::Failed);
+        }
         if landed.landed == 0 {
             debug!(
                 kind = job.kind.as_str(),

@@ -121,7 +121,7 @@ impl Labels {
 
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        Pairs { rest: &self.bytes }.cmp(Pairs { rest: &other.bytes })
+        canonical_order(&self.bytes, &other.bytes)
     }
 }
 
@@ -222,6 +222,46 @@ pub fn canonical_value_of<'a>(canonical: &'a [u8], name: &[u8]) -> Option<&'a [u
         .map(|(_, value)| value)
 }
 
+/// The order of two label sets, given by their canonical bytes: that of [`Labels`].
+///
+/// What they have in common is most of both, and is passed over in words; only the text in which they differ is taken apart.
+#[must_use]
+pub fn canonical_order(a: &[u8], b: &[u8]) -> Ordering {
+    let common = common_bytes(a, b);
+    if common == a.len().min(b.len()) {
+        // One goes on where the other ends.
+        return a.len().cmp(&b.len());
+    }
+    let mut at = 0;
+    while at < common {
+        let mut rest = &a[at..];
+        let before = rest.len();
+        if take(&mut rest).is_none() {
+            break;
+        }
+        let next = at + before - rest.len();
+        if next > common {
+            break;
+        }
+        at = next;
+    }
+    Pairs { rest: &a[at..] }.texts().cmp(Pairs { rest: &b[at..] }.texts())
+}
+
+/// How many bytes are the same from the front on.
+fn common_bytes(a: &[u8], b: &[u8]) -> usize {
+    let (a_words, b_words) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
+    let word = |word: &[u8; 8]| u64::from_le_bytes(*word);
+    let same_words = a_words
+        .iter()
+        .zip(b_words)
+        .take_while(|(a, b)| word(a) == word(b))
+        .count();
+    let from = 8 * same_words;
+    let same = a[from..].iter().zip(&b[from..]).take_while(|(a, b)| a == b).count();
+    from + same
+}
+
 /// Name and value of each label in canonical bytes, without making a label set of them.
 pub fn canonical_pairs(canonical: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     Pairs { rest: canonical }
@@ -285,6 +325,18 @@ fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 
 struct Pairs<'a> {
     rest: &'a [u8],
+}
+
+impl<'a> Pairs<'a> {
+    /// Names and values by turns.
+    fn texts(mut self) -> impl Iterator<Item = &'a [u8]> {
+        std::iter::from_fn(move || {
+            if self.rest.is_empty() {
+                return None;
+            }
+            take(&mut self.rest)
+        })
+    }
 }
 
 impl<'a> Iterator for Pairs<'a> {

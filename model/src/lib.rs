@@ -25,7 +25,7 @@ pub use exemplar::{Exemplar, ExemplarRun};
 pub use fingerprint::{fingerprint, series_id};
 pub use histogram::{Counts, Histogram, HistogramFault, ResetHint, Span, canonical_is_stale};
 pub use histogram_run::{HistogramRow, HistogramRun};
-pub use labels::{Labels, LabelsBuilder, LabelsError, canonical_pairs, canonical_value_of};
+pub use labels::{Labels, LabelsBuilder, LabelsError, canonical_order, canonical_pairs, canonical_value_of};
 pub use matcher::{MatchOp, Matcher, MatcherError, matches_all};
 pub use metadata::{Metadata, MetadataEntry, MetricType, SeenMetadata};
 pub use re2::{Re2, Re2Error};

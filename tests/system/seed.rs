@@ -164,9 +164,10 @@ async fn history_is_seeded_once_and_whole_however_often_it_is_killed() -> Result
         "replica=1",
     ];
     for attempt in 0..10_u64 {
-        let process = Process::start("seed", &mut seed(&archive, &arguments))?;
-        // Any moment will do: a kill waits for nothing.
-        tokio::time::sleep(Duration::from_millis(40 + 90 * attempt)).await;
+        let mut process = Process::start("seed", &mut seed(&archive, &arguments))?;
+        // Wherever it is by then: each life gets somewhat further.
+        let bound = Duration::from_millis(40 + 90 * attempt);
+        let _ = tokio::time::timeout(bound, process.ended()).await;
         process.kill()?;
     }
     let report = seeded(&archive, &arguments)?;

@@ -6,7 +6,7 @@
 //! smaller for whatever is not evenly spread, and above all behind the jump from one series to the next. The page decides
 //! (`docs/decisions/0011-sizes-of-parts.md`).
 
-use super::varint::{put_uvarint, put_zigzag};
+use super::varint::{put_uvarint, put_zigzag, take_uvarint, take_zigzag};
 
 const BLOCK: usize = 256;
 const MINIBLOCK: usize = 64;
@@ -151,6 +151,89 @@ fn put_bytes(out: &mut Vec<u8>, values: [u64; MINIBLOCK], bytes: usize) {
     out.extend_from_slice(&packed[..MINIBLOCK * bytes]);
 }
 
+/// Values that are unpacked together: the least that a miniblock may have.
+const STEP: usize = 32;
+
+/// Appends all values of a page, which must be `count`. `None` when they are not there, or of a form that nobody writes.
+pub(super) fn take(mut bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Option<()> {
+    let block = usize::try_from(take_uvarint(&mut bytes)?).ok()?;
+    let miniblocks = usize::try_from(take_uvarint(&mut bytes)?).ok()?;
+    let total = usize::try_from(take_uvarint(&mut bytes)?).ok()?;
+    let mut last = take_zigzag(&mut bytes)?;
+    if total != count || block > 1 << 16 || miniblocks == 0 || !block.is_multiple_of(miniblocks * STEP) || block == 0 {
+        return None;
+    }
+    if count == 0 {
+        return Some(());
+    }
+    out.reserve(count);
+    out.push(last);
+    let (steps, mut left) = (block / miniblocks / STEP, count - 1);
+    while left > 0 {
+        let least = take_zigzag(&mut bytes)?;
+        let (widths, rest) = bytes.split_at_checked(miniblocks)?;
+        bytes = rest;
+        for &width in widths {
+            if width > 64 {
+                return None;
+            }
+            for _ in 0..steps {
+                if left == 0 {
+                    break;
+                }
+                let of_step = left.min(STEP);
+                // What fills up the last miniblock may be cut off.
+                let length = (STEP * usize::from(width) / 8).min(bytes.len());
+                if length * 8 < of_step * usize::from(width) {
+                    return None;
+                }
+                last = take_step(bytes, width, of_step, [last, least], out);
+                bytes = &bytes[length..];
+                left -= of_step;
+            }
+        }
+    }
+    Some(())
+}
+
+/// Up to 32 values, each from the one before; the last of them.
+#[inline]
+fn take_step(bytes: &[u8], width: u8, count: usize, [mut last, least]: [i64; 2], out: &mut Vec<i64>) -> i64 {
+    let mut next = |excess: u64| {
+        last = last.wrapping_add(least).wrapping_add(excess.cast_signed());
+        last
+    };
+    match width {
+        0 => out.extend((0..count).map(|_| next(0))),
+        8 => out.extend(bytes[..count].iter().map(|&byte| next(u64::from(byte)))),
+        16 => {
+            let (words, _) = bytes.as_chunks::<2>();
+            out.extend(
+                words[..count]
+                    .iter()
+                    .map(|word| next(u64::from(u16::from_le_bytes(*word)))),
+            );
+        }
+        _ => {
+            // Each is read with what is behind it, so there must be something behind the last one.
+            let mut padded = [0_u8; STEP * 8 + 16];
+            let length = bytes.len().min(STEP * 8 + 16);
+            padded[..length].copy_from_slice(&bytes[..length]);
+            let (width, mask) = (usize::from(width), u64::MAX >> (64 - width));
+            out.extend((0..count).map(|i| {
+                let (at, shift) = (i * width / 8, i * width % 8);
+                let word = |at: usize| padded[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+                let mut excess = word(at) >> shift;
+                if width + shift > 64 {
+                    excess |= u64::from(padded[at + 8]) << (64 - shift);
+                }
+                next(excess & mask)
+            }));
+        }
+    }
+    last
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -224,7 +307,22 @@ mod tests {
                 let mut out = Vec::new();
                 put_as(&mut out, &values, form);
                 prop_assert_eq!(&decoded(&out), &values, "{:?}", form);
+                let mut taken = vec![7];
+                prop_assert_eq!(take(&out, values.len(), &mut taken), Some(()));
+                prop_assert_eq!(&taken[1..], &values);
+                prop_assert_eq!(take(&out, values.len() + 1, &mut taken), None);
             }
+        }
+
+        #[test]
+        fn foreign_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), count in 0_usize..5000) {
+            let mut out = Vec::new();
+            let _ = take(&bytes, count, &mut out);
+            // A header that is possible, and anything behind it.
+            let mut page = vec![0x80, 0x02, 4];
+            put_uvarint(&mut page, count as u64);
+            page.extend(bytes);
+            let _ = take(&page, count, &mut out);
         }
     }
 

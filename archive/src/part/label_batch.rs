@@ -32,13 +32,6 @@ impl<'a> LabelBatch<'a> {
         Labels::from_pairs(self.pairs(row).map(|i| (self.names.value(i), self.values.value(i))))
     }
 
-    /// The value of a label of a row, empty when it is absent.
-    pub(super) fn value(&self, row: usize, name: &str) -> &'a str {
-        self.pairs(row)
-            .find(|&i| self.names.value(i) == name)
-            .map_or("", |i| self.values.value(i))
-    }
-
     fn pairs(&self, row: usize) -> Range<usize> {
         let offsets = self.map.value_offsets();
         let offset = |i: usize| usize::try_from(offsets[i]).unwrap_or(0);

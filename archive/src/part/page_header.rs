@@ -104,6 +104,66 @@ impl PageHead {
     }
 }
 
+/// How the values of a page are encoded; only what our own writers use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PageEncoding {
+    Plain,
+    Delta,
+    /// Numbers of values in the dictionary before it.
+    Indices,
+}
+
+/// A page of the first version as it lies in a file: what its header says, and what follows it.
+pub(super) struct WrittenPage<'a> {
+    pub(super) is_dictionary: bool,
+    pub(super) encoding: PageEncoding,
+    /// Values and nulls.
+    pub(super) values: usize,
+    pub(super) decompressed_bytes: usize,
+    pub(super) content: &'a [u8],
+}
+
+impl<'a> WrittenPage<'a> {
+    /// The page that the bytes are. `None` for anything else, also for a page that only other writers make.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        const RLE: i64 = 3;
+        let mut header = Compact { rest: bytes };
+        let (mut kind, mut decompressed, mut compressed) = (None, None, None);
+        let (mut values, mut encoding, mut levels) = (None, None, [RLE; 2]);
+        header.read_struct(0, 0, &mut |outer, field, number, _| match (outer, field) {
+            (0, 1) => kind = Some(number),
+            (0, 2) => decompressed = Some(number),
+            (0, 3) => compressed = Some(number),
+            (5 | 7, 1) => values = Some(number),
+            (5 | 7, 2) => encoding = Some(number),
+            (5, 3) => levels[0] = number,
+            (5, 4) => levels[1] = number,
+            _ => {}
+        })?;
+        let is_dictionary = match kind? {
+            0 => false,
+            2 => true,
+            _ => return None,
+        };
+        let encoding = match encoding? {
+            0 => PageEncoding::Plain,
+            2 if is_dictionary => PageEncoding::Plain,
+            5 => PageEncoding::Delta,
+            2 | 8 => PageEncoding::Indices,
+            _ => return None,
+        };
+        let size = |number: i64| usize::try_from(number).ok();
+        (levels == [RLE; 2] && size(compressed?)? == header.rest.len()).then_some(())?;
+        Some(Self {
+            is_dictionary,
+            encoding,
+            values: size(values?)?,
+            decompressed_bytes: size(decompressed?)?,
+            content: header.rest,
+        })
+    }
+}
+
 /// Checks the modules of a stretch of an encrypted column chunk, which begins and ends with one: a decoder makes room for what a length says
 /// before it finds out.
 pub(super) fn check_modules(bytes: &[u8]) -> Result<(), &'static str> {

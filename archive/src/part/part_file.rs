@@ -78,10 +78,20 @@ impl GroupRows {
 pub(super) struct Pages(Vec<(Range<u64>, Bytes)>);
 
 impl Pages {
-    fn slice(&self, wanted: &Range<u64>) -> Option<Bytes> {
-        let holds =
-            |range: &Range<u64>| range.start <= wanted.start && wanted.start <= wanted.end && wanted.end <= range.end;
-        let (range, bytes) = self.0.iter().find(|(range, _)| holds(range))?;
+    /// What was fetched, in order of where it lies.
+    pub(super) fn new(ranges: &[Range<u64>], bytes: Vec<Bytes>) -> Self {
+        let mut pages: Vec<_> = ranges.iter().cloned().zip(bytes).collect();
+        pages.sort_by_key(|(range, _)| range.start);
+        Self(pages)
+    }
+
+    /// Some of the bytes, when all of them were fetched at once.
+    pub(super) fn slice(&self, wanted: &Range<u64>) -> Option<Bytes> {
+        let before = self.0.partition_point(|(range, _)| range.start <= wanted.start);
+        let (range, bytes) = &self.0[before.checked_sub(1)?];
+        if wanted.start > wanted.end || wanted.end > range.end {
+            return None;
+        }
         let from = usize::try_from(wanted.start - range.start).ok()?;
         let length = usize::try_from(wanted.end - wanted.start).ok()?;
         Some(bytes.slice(from..from + length))
@@ -276,11 +286,17 @@ impl PartFile {
             pages.0.extend(ranges.iter().cloned().zip(bytes.iter().cloned()));
             guarded(&self.location, || decoder.push_ranges(ranges, bytes))?;
         }
+        pages.0.sort_by_key(|(range, _)| range.start);
         Ok(pages)
     }
 
-    /// Fetches pages that a decoder asked for, and checks what they claim.
-    async fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
+    /// Whether its pages are encrypted.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.is_sealed
+    }
+
+    /// Fetches whole pages, and checks what they claim.
+    pub(super) async fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
         let fetched = fetch(&*self.store, &self.location, self.bytes, ranges).await?;
         // What lies inside of encrypted pages was written by somebody with the key, or it does not pass.
         let check = if self.is_sealed { check_modules } else { check_pages };

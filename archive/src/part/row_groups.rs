@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use parquet::basic::Type;
+
 use super::part_file::PartFile;
 use super::{schema, series_pages};
 use crate::ArchiveError;
@@ -19,7 +21,7 @@ pub(super) struct RowGroup {
     /// Rows, and bytes of all columns that are read, of each page.
     pub(super) pages: Vec<(Range<usize>, u64)>,
     pub(super) has_start_timestamps: bool,
-    /// Bytes of a decoded row, on average.
+    /// Bytes of a decoded row, on average; of its texts, on the page that has the longest.
     pub(super) row_bytes: u64,
 }
 
@@ -48,12 +50,14 @@ impl RowGroups {
             let values = read.iter().fold(0_u64, |sum, &leaf| {
                 sum.saturating_add(u64::try_from(group.column(leaf).num_values()).unwrap_or(0))
             });
+            let texts = read.iter().map(|&leaf| text_bytes(file, i, leaf, rows));
+            let texts = texts.fold(0, u64::saturating_add);
             groups.push(RowGroup {
                 start,
                 rows,
                 pages,
                 has_start_timestamps: start_timestamp.is_some() && nulls != Some(rows as u64),
-                row_bytes: values.saturating_mul(8) / (rows as u64).max(1),
+                row_bytes: (values.saturating_mul(8) / (rows as u64).max(1)).saturating_add(texts),
             });
             start = start.saturating_add(rows as u64);
         }
@@ -74,6 +78,31 @@ impl RowGroup {
             .partition_point(|(rows, _)| rows.start <= row)
             .saturating_sub(1)
     }
+}
+
+/// Bytes of texts of a row, on the page of the column that has most: a window is filled before it is known how large its rows are, and an
+/// average over many small ones and some large ones says nothing of the large ones.
+fn text_bytes(file: &PartFile, row_group: usize, leaf: usize, rows: usize) -> u64 {
+    let column = file.metadata().row_group(row_group).column(leaf);
+    if column.column_type() != Type::BYTE_ARRAY {
+        return 0;
+    }
+    let index = file.metadata().page_index_for_row_group(row_group);
+    let of_pages = index.offset_index(leaf).and_then(|index| {
+        let locations = index.page_locations();
+        let starts = locations.iter().map(|page| page.first_row_index);
+        let ends = starts.clone().skip(1).chain([rows as i64]);
+        let bytes = index.unencoded_byte_array_data_bytes()?.iter();
+        let pages = starts.zip(ends).zip(bytes);
+        pages
+            .map(|((start, end), &bytes)| {
+                u64::try_from(bytes).unwrap_or(0) / u64::try_from(end.saturating_sub(start)).unwrap_or(0).max(1)
+            })
+            .max()
+    });
+    // Who does not say it has no dictionary to speak of, or short texts.
+    let on_average = || u64::try_from(column.uncompressed_size()).unwrap_or(0) / (rows as u64).max(1);
+    of_pages.unwrap_or_else(on_average)
 }
 
 /// The sizes come from the file and may be anything.

@@ -7,8 +7,9 @@ use arrow::record_batch::RecordBatch;
 
 use emberkeep_model::{ExemplarRun, HistogramRun, Run, TimeRange, UNSET_START_TIMESTAMP};
 
-use super::part_file::PartFile;
-use super::{exemplar_batch, histogram_batch, sample_batch, schema};
+use super::part_file::{GroupRows, PartFile};
+use super::row_groups::RowGroup;
+use super::{exemplar_batch, histogram_batch, sample_batch, sample_pages, schema};
 use crate::ArchiveError;
 
 /// Rows of one kind, decoded.
@@ -18,12 +19,25 @@ pub(super) trait RowKind: Debug + Default {
     /// Rows that are read at once, at least, unless they are large: opening a window costs as much as decoding about so many.
     const LEAST_ROWS: usize;
 
+    /// Whether a page is decoded as a whole anyway, so that what follows the rows that were asked for is kept as far as there is room.
+    const WHOLE_PAGES: bool = false;
+
     fn count(&self) -> usize;
     /// Bytes of the rows from `first` on, about.
     fn bytes_from(&self, first: usize) -> usize;
     /// Bytes held on the heap, memory of forgotten rows included.
     fn held_bytes(&self) -> usize;
     fn forget(&mut self);
+    /// Appends the rows of a selection straight from the pages, for kinds and pages of which that is faster; false when they are none of
+    /// those, and then what was appended means nothing.
+    fn read_pages(
+        _file: &PartFile,
+        _group: &RowGroup,
+        _rows: &GroupRows,
+        _out: &mut Self,
+    ) -> impl Future<Output = Result<bool, ArchiveError>> + Send {
+        std::future::ready(Ok(false))
+    }
     /// Appends all rows of a batch, which may be of several series. `number` gives the row of the file for a row of the batch.
     fn decode(
         &mut self,
@@ -38,6 +52,7 @@ pub(super) trait RowKind: Debug + Default {
 impl RowKind for Run {
     const COLUMNS: &[&str] = &[schema::UNSCALED, schema::SCALE, schema::RAW_VALUE];
     const LEAST_ROWS: usize = 256;
+    const WHOLE_PAGES: bool = true;
 
     fn count(&self) -> usize {
         self.len()
@@ -62,6 +77,15 @@ impl RowKind for Run {
         _number: &dyn Fn(usize) -> u64,
     ) -> Result<(), ArchiveError> {
         sample_batch::decode(file, batch, self)
+    }
+
+    async fn read_pages(
+        file: &PartFile,
+        group: &RowGroup,
+        rows: &GroupRows,
+        out: &mut Self,
+    ) -> Result<bool, ArchiveError> {
+        sample_pages::read(file, group, rows, out).await
     }
 
     fn append_range(&mut self, other: &Self, rows: Range<usize>, range: TimeRange) {
@@ -155,6 +179,9 @@ impl RowKind for ExemplarRun {
 
 /// Those of the rows whose times, which do not fall, lie in the range.
 fn inside<T>(all: &[T], rows: Range<usize>, range: TimeRange, time: impl Fn(&T) -> i64) -> Range<usize> {
+    if range == TimeRange::ALL {
+        return rows;
+    }
     let of_series = &all[rows.clone()];
     let first = of_series.partition_point(|row| time(row) < range.start);
     let count = of_series[first..].partition_point(|row| time(row) < range.end);

@@ -101,6 +101,18 @@ impl<K: RowKind> RowWindow<K> {
         Ok(())
     }
 
+    /// As [`Self::read`] of all times, when the window holds all of these rows and the next ones are these; false otherwise.
+    pub(super) fn take_held(&mut self, rows: &Range<u64>, out: &mut K) -> bool {
+        let is_held = |front: &&Range<u64>| front.start == rows.start && rows.end <= front.end;
+        if rows.start < self.position || self.selected.front().filter(is_held).is_none() {
+            return false;
+        }
+        let taken = self.take(rows.end - rows.start);
+        out.append_range(&self.decoded, taken, TimeRange::ALL);
+        self.position = rows.end;
+        true
+    }
+
     /// Bytes of the rows that the window holds.
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
@@ -154,6 +166,16 @@ impl<K: RowKind> RowWindow<K> {
             row_count: group.rows,
             rows: self.choose(group, &rows, upcoming, most_rows),
         };
+        let held = |rows: GroupRows| -> VecDeque<Range<u64>> {
+            let global = |row: usize| group.start + row as u64;
+            let ranges = rows.rows.into_iter();
+            ranges.map(|rows| global(rows.start)..global(rows.end)).collect()
+        };
+        if K::read_pages(file, group, &rows, &mut self.decoded).await? {
+            self.selected = held(rows);
+            return Ok(());
+        }
+        self.decoded.forget();
         let mut columns = vec![schema::TIMESTAMP];
         columns.extend_from_slice(K::COLUMNS);
         if group.has_start_timestamps {
@@ -178,13 +200,7 @@ impl<K: RowKind> RowWindow<K> {
         if decoded > chosen || (decoded < chosen && bytes <= self.window_bytes) {
             return Err(file.corrupt("it does not have the rows that it says"));
         }
-        let held = rows.take(self.decoded.count());
-        let global = |row: usize| group.start + row as u64;
-        self.selected = held
-            .rows
-            .into_iter()
-            .map(|rows| global(rows.start)..global(rows.end))
-            .collect();
+        self.selected = held(rows.take(self.decoded.count()));
         Ok(())
     }
 
@@ -242,6 +258,13 @@ impl<K: RowKind> RowWindow<K> {
             } else {
                 chosen.push(next);
             }
+        }
+        if K::WHOLE_PAGES
+            && let Some(last) = chosen.last_mut()
+        {
+            let held: usize = most_rows.saturating_sub(count.min(most_rows));
+            let page_end = group.pages[page].0.end;
+            last.end = page_end.min(last.end.saturating_add(held)).max(last.end);
         }
         chosen
     }

@@ -5,16 +5,18 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
+use emberkeep_model::{
+    ExemplarRun, HistogramRun, Labels, Matcher, Run, SeriesRuns, TenantId, TimeRange, canonical_order,
+    canonical_value_of,
+};
 
-use emberkeep_model::{ExemplarRun, HistogramRun, Labels, Matcher, Run, TenantId, TimeRange};
-
-use super::part_file::{GroupRows, Pages};
+use super::part_file::{GroupRows, Pages, PartFile};
+use super::raw_pages;
 use super::reader::OpenFiles;
 use super::row_window::RowWindow;
 use super::schema;
-use super::series_batch::{RowsBatch, SeriesBatch};
 use super::series_pages::windows;
+use super::series_slice::{Dictionaries, Digesting, SeriesLeaves, SeriesSlice};
 use crate::digest::Digests;
 use crate::{ArchiveError, FileKind};
 
@@ -102,13 +104,32 @@ pub struct PartScan {
     pages: Pages,
     /// Series that are decoded at once, and so how far the scan looks ahead.
     slice_series: usize,
-    queue: VecDeque<SeriesRows>,
-    last: Option<Labels>,
+    /// Rows of the queue, and of the series that was given last.
+    slice: SeriesSlice,
+    /// Whether pages are read by [`SeriesSlice::read_page`]; none when the file has to be read by the parquet crate.
+    leaves: Option<SeriesLeaves>,
+    dictionaries: Dictionaries,
+    queue: VecDeque<Place>,
+    /// The series that was given last.
+    current: Option<Place>,
+    /// Labels of the last series of the slice before.
+    last: Option<Vec<u8>>,
     /// First rows that the next series may have.
     next_rows: NextRows,
     samples: RowWindow<Run>,
     histograms: RowWindow<HistogramRun>,
     exemplars: RowWindow<ExemplarRun>,
+}
+
+/// A series of the slice at work.
+#[derive(Debug, Clone)]
+struct Place {
+    /// Its row in the slice.
+    local: usize,
+    row: u64,
+    samples: Range<u64>,
+    histograms: Range<u64>,
+    exemplars: Range<u64>,
 }
 
 /// First rows that the next series may have, by kind.
@@ -143,7 +164,11 @@ impl PartScan {
             },
             pages: Pages::default(),
             slice_series: (window_rows / ROWS_PER_SERIES).clamp(LEAST_SERIES, MOST_SERIES),
+            slice: SeriesSlice::default(),
+            leaves: None,
+            dictionaries: Dictionaries::default(),
             queue: VecDeque::new(),
+            current: None,
             last: None,
             next_rows: NextRows::default(),
             samples: RowWindow::new(window_rows),
@@ -157,12 +182,91 @@ impl PartScan {
     /// # Errors
     /// As [`PartReader::open`](super::PartReader::open).
     pub async fn next(&mut self) -> Result<Option<SeriesRows>, ArchiveError> {
+        if !self.advance().await? {
+            return Ok(None);
+        }
+        let file = &self.files.series;
+        let Some(place) = self.current.clone() else {
+            return Ok(None);
+        };
+        let labels = self.slice.labels.set(place.local);
+        let labels = match Labels::from_canonical(labels) {
+            Ok(labels) => labels,
+            Err(error) => return Err(file.corrupt(error)),
+        };
+        let digests = self.slice.digests(place.local, file.day());
+        let digests = digests.ok_or_else(|| file.corrupt(format!("series {labels} has impossible digests")))?;
+        let (min_time, max_time) = self.slice.times(place.local);
+        Ok(Some(SeriesRows {
+            labels,
+            row: place.row,
+            samples: place.samples,
+            histograms: place.histograms,
+            exemplars: place.exemplars,
+            min_time,
+            max_time,
+            digests,
+        }))
+    }
+
+    /// Goes to the next matching series, as [`PartScan::next`] does; false when there is none. What it is, the methods beside this one
+    /// say, without making anything of its own for it.
+    ///
+    /// # Errors
+    /// As [`PartScan::next`].
+    pub async fn advance(&mut self) -> Result<bool, ArchiveError> {
         while self.queue.is_empty() {
             if !self.fill().await? {
-                return Ok(None);
+                self.current = None;
+                return Ok(false);
             }
         }
-        Ok(self.queue.pop_front())
+        self.current = self.queue.pop_front();
+        Ok(true)
+    }
+
+    /// Canonical bytes of the labels of the series that the scan stands at; none before the first and behind the last.
+    #[must_use]
+    pub fn labels(&self) -> &[u8] {
+        self.current
+            .as_ref()
+            .map_or(&[], |place| self.slice.labels.set(place.local))
+    }
+
+    /// Row in the series table of the series that the scan stands at.
+    #[must_use]
+    pub fn row(&self) -> u64 {
+        self.current.as_ref().map_or(0, |place| place.row)
+    }
+
+    /// Its oldest time, as [`SeriesRows::min_time`].
+    #[must_use]
+    pub fn min_time(&self) -> i64 {
+        self.current
+            .as_ref()
+            .map_or(i64::MAX, |place| self.slice.times(place.local).0)
+    }
+
+    /// Appends all rows of the series that the scan stands at.
+    ///
+    /// # Errors
+    /// As [`PartScan::samples`].
+    pub async fn take_rows(&mut self, runs: &mut SeriesRuns) -> Result<(), ArchiveError> {
+        let Some(place) = &self.current else {
+            return Ok(());
+        };
+        let [samples, histograms, exemplars] = [&place.samples, &place.histograms, &place.exemplars].map(Range::clone);
+        if !samples.is_empty() && !self.samples.take_held(&samples, &mut runs.samples) {
+            self.samples(samples, TimeRange::ALL, &mut runs.samples).await?;
+        }
+        if !histograms.is_empty() {
+            self.histograms(histograms, TimeRange::ALL, &mut runs.histograms)
+                .await?;
+        }
+        if !exemplars.is_empty() {
+            self.exemplars(exemplars, TimeRange::ALL, &mut runs.exemplars).await?;
+        }
+        Ok(())
     }
 
     /// Appends the samples of the rows of one series that lie in the time range. Rows must come in rising order over the whole
@@ -238,11 +342,11 @@ impl PartScan {
     async fn fill(&mut self) -> Result<bool, ArchiveError> {
         let files = Arc::clone(&self.files);
         let file = &files.series;
-        let mut columns = file.known(&COLUMNS);
-        if self.query.kinds == ScanKinds::AllWithDigests {
-            columns.extend(file.known(&schema::DIGESTS));
+        if let Some(place) = self.current.take() {
+            let last = self.last.get_or_insert_default();
+            last.clear();
+            last.extend_from_slice(self.slice.labels.set(place.local));
         }
-        let projection = file.projection(&columns);
         if self.windows.is_none() {
             self.windows = Some(windows(file, &self.query, self.window_bytes)?.into());
         }
@@ -251,74 +355,163 @@ impl PartScan {
             let Some(window) = self.windows.as_mut().and_then(VecDeque::pop_front) else {
                 return Ok(false);
             };
-            self.pages = file.fetch_pages(&window, &projection).await?;
             self.window = window;
+            self.fetch_window(file).await?;
+        }
+        if let Some(leaves) = &self.leaves {
+            let page = self
+                .window
+                .take(self.window.rows.first().map_or(0, ExactSizeIterator::len));
+            let place = (file, page.row_group);
+            let (dictionaries, tenant) = (&mut self.dictionaries, &self.query.tenant);
+            let read = page
+                .rows
+                .first()
+                .and_then(|rows| (self.slice).read_page(place, rows, leaves, &self.pages, dictionaries, tenant));
+            if self.dictionaries.heap_bytes() as u64 > self.window_bytes / 4 {
+                self.dictionaries = Dictionaries::default();
+            }
+            if read.is_some() {
+                let mut numbers = file.numbers(&page);
+                self.enqueue(&mut numbers)?;
+                return Ok(true);
+            }
+            self.dictionaries = Dictionaries::default();
+            return self.decode(page).map(|()| true);
         }
         let slice = self.window.take(self.slice_series);
-        let mut decoder = file.decode(&slice, &projection, self.slice_series, &self.pages)?;
-        let mut numbers = file.numbers(&slice);
-        while let Some(batch) = file.next_batch(&mut decoder)? {
-            self.enqueue(&batch, &mut numbers)?;
-        }
+        self.decode(slice)?;
         Ok(true)
     }
 
-    /// `numbers` are the rows of the batch and of those behind it, counted from the start of the file.
-    fn enqueue(&mut self, batch: &RecordBatch, numbers: &mut impl Iterator<Item = u64>) -> Result<(), ArchiveError> {
-        let files = &self.files;
+    /// The columns that are read.
+    fn columns(&self, file: &PartFile) -> Vec<&'static str> {
+        let mut columns = file.known(&COLUMNS);
+        if self.query.kinds == ScanKinds::AllWithDigests {
+            columns.extend(file.known(&schema::DIGESTS));
+        }
+        columns
+    }
+
+    /// Fetches the pages of the window at work, which are whole ones.
+    async fn fetch_window(&mut self, file: &PartFile) -> Result<(), ArchiveError> {
+        let digests = match self.query.kinds {
+            ScanKinds::AllWithDigests => Digesting::Asked,
+            ScanKinds::Samples | ScanKinds::Exemplars | ScanKinds::All => Digesting::Unasked,
+        };
+        self.leaves = SeriesLeaves::new(file, digests);
+        let is_together = self.window.rows.windows(2).all(|pair| pair[0].end == pair[1].start);
+        if let (Some(leaves), true, [first, ..], [.., last]) =
+            (&self.leaves, is_together, &*self.window.rows, &*self.window.rows)
+            && let Some(pages) =
+                raw_pages::fetch(file, self.window.row_group, first.start..last.end, &leaves.all()).await?
+        {
+            self.pages = pages;
+            return Ok(());
+        }
+        self.leaves = None;
+        let projection = file.projection(&self.columns(file));
+        self.pages = file.fetch_pages(&self.window, &projection).await?;
+        Ok(())
+    }
+
+    /// Decodes rows of the window by the parquet crate.
+    fn decode(&mut self, mut rows: GroupRows) -> Result<(), ArchiveError> {
+        let files = Arc::clone(&self.files);
         let file = &files.series;
-        let table = SeriesBatch::new(batch, file.form());
-        let table = table.ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
-        for row in 0..batch.num_rows() {
-            let number = numbers
-                .next()
-                .ok_or_else(|| file.corrupt("it has more rows than it says"))?;
-            let (min_time, max_time) = (table.min_times.value(row), table.max_times.value(row));
-            let has_rows = |rows: &RowsBatch<'_>| rows.row(row).is_none_or(|rows| !rows.is_empty());
+        let projection = file.projection(&self.columns(file));
+        let (mut rows, mut left) = (rows.take(MOST_SERIES), rows);
+        let mut decoder = file.decode(&rows, &projection, MOST_SERIES, &self.pages)?;
+        let mut numbers = file.numbers(&rows);
+        let Some(batch) = file.next_batch(&mut decoder)? else {
+            return Err(file.corrupt("the selected rows are not there"));
+        };
+        // The queue refers to one batch; what is not in it comes again.
+        rows.take(batch.num_rows());
+        rows.rows.append(&mut left.rows);
+        rows.rows.append(&mut self.window.rows);
+        self.window.rows = rows.rows;
+        self.slice.read_batch(file, &batch, &self.query.tenant)?;
+        self.enqueue(&mut numbers)
+    }
+
+    /// Queues the rows of the slice that match. `numbers` are its rows and those behind it, counted from the start of the file.
+    fn enqueue(&mut self, numbers: &mut impl Iterator<Item = u64>) -> Result<(), ArchiveError> {
+        let files = &self.files;
+        let (file, slice) = (&files.series, &self.slice);
+        let first = match numbers.next() {
+            Some(first) => first,
+            None if slice.rows() == 0 => return Ok(()),
+            None => return Err(file.corrupt("it has more rows than it says")),
+        };
+        // Rows of the slice follow each other in the file, unless a page of several was read in part.
+        let mut later: Vec<u64> = Vec::with_capacity(slice.rows());
+        later.push(first);
+        later.extend(numbers.take(slice.rows().saturating_sub(1)));
+        if later.len() < slice.rows() {
+            return Err(file.corrupt("it has more rows than it says"));
+        }
+        let mut before: Option<usize> = None;
+        for row in slice.of_tenant().iter().cloned().flatten() {
+            let rows = [0, 1, 2].map(|kind| slice.rows_of(kind, row));
+            let has_rows = |kind: usize| rows[kind].as_ref().is_none_or(|rows: &Range<u64>| !rows.is_empty());
             let is_wanted = match self.query.kinds {
                 ScanKinds::Samples => {
-                    self.query.range.overlaps(min_time, max_time)
-                        && (has_rows(&table.samples) || has_rows(&table.histograms))
+                    let (min_time, max_time) = slice.times(row);
+                    self.query.range.overlaps(min_time, max_time) && (has_rows(0) || has_rows(1))
                 }
-                ScanKinds::Exemplars => has_rows(&table.exemplars),
+                ScanKinds::Exemplars => has_rows(2),
                 ScanKinds::All | ScanKinds::AllWithDigests => true,
             };
-            if !table.is_of(row, &self.query.tenant) || !is_wanted {
+            if !is_wanted {
                 continue;
             }
-            let matches = |matcher: &Matcher| matcher.matches(table.labels.value(row, matcher.name()));
-            if !self.query.matchers.iter().all(matches) {
+            let labels = slice.labels.set(row);
+            let value = |name: &str| {
+                let value = canonical_value_of(labels, name.as_bytes()).unwrap_or_default();
+                std::str::from_utf8(value).unwrap_or_default()
+            };
+            if !self
+                .query
+                .matchers
+                .iter()
+                .all(|matcher: &Matcher| matcher.matches(value(matcher.name())))
+            {
                 continue;
             }
-            let labels = table.labels.labels(row).map_err(|error| file.corrupt(error))?;
-            if self.last.as_ref().is_some_and(|last| *last >= labels) {
-                return Err(file.corrupt(format!("series {labels} is out of order")));
+            let shown =
+                || Labels::from_canonical(labels).map_or_else(|error| error.to_string(), |labels| labels.to_string());
+            let is_known_to_rise = before.is_some_and(|before| before + 1 == row) && slice.labels.rises(row);
+            if !is_known_to_rise {
+                let last = match before {
+                    Some(before) => Some(slice.labels.set(before)),
+                    None => self.last.as_deref(),
+                };
+                if last.is_some_and(|last| canonical_order(last, labels).is_ge()) {
+                    return Err(file.corrupt(format!("series {} is out of order", shown())));
+                }
             }
-            self.last = Some(labels.clone());
+            before = Some(row);
             let take = |rows: Option<Range<u64>>, next: &mut u64, kind: FileKind| {
                 let is_possible = |rows: &Range<u64>| *next <= rows.start && rows.end <= files.rows(kind);
                 let rows = rows.filter(is_possible).ok_or_else(|| {
                     let kind = kind.as_str();
-                    file.corrupt(format!("series {labels} has impossible rows in `{kind}`"))
+                    file.corrupt(format!("series {} has impossible rows in `{kind}`", shown()))
                 })?;
                 *next = rows.end;
                 Ok(rows)
             };
-            let digests = table.digests(row, file.day());
-            let digests = digests.ok_or_else(|| file.corrupt(format!("series {labels} has impossible digests")))?;
             let next = &mut self.next_rows;
-            let samples = take(table.samples.row(row), &mut next.samples, FileKind::Samples)?;
-            let histograms = take(table.histograms.row(row), &mut next.histograms, FileKind::Histograms)?;
-            let exemplars = take(table.exemplars.row(row), &mut next.exemplars, FileKind::Exemplars)?;
-            self.queue.push_back(SeriesRows {
-                labels,
-                row: number,
+            let [samples, histograms, exemplars] = rows;
+            let samples = take(samples, &mut next.samples, FileKind::Samples)?;
+            let histograms = take(histograms, &mut next.histograms, FileKind::Histograms)?;
+            let exemplars = take(exemplars, &mut next.exemplars, FileKind::Exemplars)?;
+            self.queue.push_back(Place {
+                local: row,
+                row: later[row],
                 samples,
                 histograms,
                 exemplars,
-                min_time,
-                max_time,
-                digests,
             });
         }
         Ok(())

@@ -1,8 +1,6 @@
 //! The columns of one batch of the series table.
 
-use std::ops::Range;
-
-use arrow::array::{Array, AsArray, BinaryArray, Int64Array, StringArray, TimestampMillisecondArray};
+use arrow::array::{AsArray, BinaryArray, Int64Array, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
 
@@ -10,38 +8,15 @@ use emberkeep_model::TenantId;
 
 use super::label_batch::LabelBatch;
 use super::schema::{self, Form};
-use crate::digest::Digests;
 
 /// The columns of one batch of the series table.
 pub(super) struct SeriesBatch<'a> {
     tenants: Option<&'a StringArray>,
     pub(super) labels: LabelBatch<'a>,
-    pub(super) min_times: &'a TimestampMillisecondArray,
-    pub(super) max_times: &'a TimestampMillisecondArray,
-    pub(super) samples: RowsBatch<'a>,
-    pub(super) histograms: RowsBatch<'a>,
-    pub(super) exemplars: RowsBatch<'a>,
+    times: [&'a TimestampMillisecondArray; 2],
+    /// None of a kind that the version did not have.
+    rows: [Option<&'a Int64Array>; 6],
     digests: [Option<&'a BinaryArray>; 4],
-}
-
-/// Where the rows of one kind lie; no columns when the version had no such kind.
-pub(super) struct RowsBatch<'a>(Option<(&'a Int64Array, &'a Int64Array)>);
-
-impl<'a> RowsBatch<'a> {
-    fn new(batch: &'a RecordBatch, [start, count]: [&str; 2]) -> Option<Self> {
-        let number = |name| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
-        Some(Self(Some((number(start)?, number(count)?))))
-    }
-
-    /// Rows that can be; none of them for a kind that is not there.
-    pub(super) fn row(&self, row: usize) -> Option<Range<u64>> {
-        let Some((starts, counts)) = self.0 else {
-            return Some(0..0);
-        };
-        let start = u64::try_from(starts.value(row)).ok()?;
-        let count = u64::try_from(counts.value(row)).ok()?;
-        Some(start..start.checked_add(count)?)
-    }
 }
 
 /// The column of tenants of a flush; none in a file that has rows of one tenant alone. None at all when it should be there and is not.
@@ -60,18 +35,27 @@ impl<'a> SeriesBatch<'a> {
                 .column_by_name(name)?
                 .as_primitive_opt::<TimestampMillisecondType>()
         };
-        let newer = |names| match form {
-            Form::Floats => Some(RowsBatch(None)),
-            Form::Flush | Form::Compacted => RowsBatch::new(batch, names),
+        let number = |name| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
+        let rows = [
+            number(schema::SAMPLES_ROW_START),
+            number(schema::SAMPLES_ROW_COUNT),
+            number(schema::HISTOGRAMS_ROW_START),
+            number(schema::HISTOGRAMS_ROW_COUNT),
+            number(schema::EXEMPLARS_ROW_START),
+            number(schema::EXEMPLARS_ROW_COUNT),
+        ];
+        let needed = match form {
+            Form::Floats => 2,
+            Form::Flush | Form::Compacted => 6,
         };
+        if rows[..needed].iter().any(Option::is_none) {
+            return None;
+        }
         Some(Self {
             tenants: tenants(batch, form)?,
             labels: LabelBatch::new(batch)?,
-            min_times: time(schema::MIN_TIME)?,
-            max_times: time(schema::MAX_TIME)?,
-            samples: RowsBatch::new(batch, [schema::SAMPLES_ROW_START, schema::SAMPLES_ROW_COUNT])?,
-            histograms: newer([schema::HISTOGRAMS_ROW_START, schema::HISTOGRAMS_ROW_COUNT])?,
-            exemplars: newer([schema::EXEMPLARS_ROW_START, schema::EXEMPLARS_ROW_COUNT])?,
+            times: [time(schema::MIN_TIME)?, time(schema::MAX_TIME)?],
+            rows,
             digests: schema::DIGESTS.map(|name| batch.column_by_name(name)?.as_binary_opt::<i32>()),
         })
     }
@@ -81,15 +65,15 @@ impl<'a> SeriesBatch<'a> {
         self.tenants.is_none_or(|tenants| tenants.value(row) == tenant.as_str())
     }
 
-    /// The stored digests of a row; none when they cannot be. A file of which they were not asked for, or that has none, has none of
-    /// any kind.
-    pub(super) fn digests(&self, row: usize, day: Option<i32>) -> Option<Digests> {
-        let mut digests = Digests::default();
-        for (sums, column) in digests.by_kind_mut().into_iter().zip(self.digests) {
-            if let Some(column) = column.filter(|column| column.is_valid(row)) {
-                sums.read(day?, column.value(row))?;
-            }
-        }
-        Some(digests)
+    /// Times and row numbers, in the order of the file.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = Option<&'a [i64]>> + use<'a> {
+        let rows = self.rows.map(|column| column.map(|column| column.values().as_ref()));
+        let times = self.times.map(|column| Some(column.values().as_ref()));
+        times.into_iter().chain(rows)
+    }
+
+    /// Columns of digests; none that were not asked for, or are not there.
+    pub(super) fn digest_columns(&self) -> [Option<&'a BinaryArray>; 4] {
+        self.digests
     }
 }

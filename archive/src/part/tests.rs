@@ -10,6 +10,7 @@ mod histograms;
 mod kinds;
 mod layout;
 mod metadata;
+mod raw;
 mod round_trip;
 mod sealed;
 mod times;

@@ -136,6 +136,9 @@ pub(super) async fn commit(args: CommitArgs) -> anyhow::Result<Outcome> {
         "{root}: {} results are live, {} came too late",
         landed.landed, landed.dropped
     )?;
+    for reason in &landed.refused {
+        writeln!(out, "one is not live: {reason}")?;
+    }
     Ok(Outcome::Done)
 }
 

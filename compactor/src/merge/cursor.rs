@@ -1,23 +1,21 @@
 //! One input on its way through the series of a tenant.
 
-use emberkeep_archive::{PartScan, ScanKinds, ScanQuery, SeriesMetadata, SeriesRows};
+use emberkeep_archive::{PartScan, ScanKinds, ScanQuery, SeriesMetadata};
 use emberkeep_model::{SeenMetadata, SeriesRuns, TenantId, TimeRange};
 
 use super::MergeError;
 use super::inputs::Input;
 
-/// The next series of an input, and how its rows are read.
+/// An input that stands at a series.
 #[derive(Debug)]
 pub(super) struct Cursor<'a> {
     input: &'a Input,
     scan: PartScan,
     metadata: SeriesMetadata,
-    /// The series that comes next.
-    pub(super) head: SeriesRows,
 }
 
 impl<'a> Cursor<'a> {
-    /// Stands before the first series; none when there is no series.
+    /// Stands at the first series; none when there is no series.
     pub(super) async fn open(
         input: &'a Input,
         tenant: &TenantId,
@@ -30,42 +28,33 @@ impl<'a> Cursor<'a> {
             kinds: ScanKinds::All,
         };
         let mut scan = input.reader.scan(query, window_rows);
-        let head = scan.next().await.map_err(|error| input.error(error))?;
-        Ok(head.map(|head| Self {
+        let is_there = scan.advance().await.map_err(|error| input.error(error))?;
+        Ok(is_there.then(|| Self {
             input,
             scan,
             metadata: input.reader.series_metadata(tenant),
-            head,
         }))
     }
 
-    /// Appends all of the next series and goes on; false when there is no further one.
+    /// Canonical bytes of the labels of the series.
+    pub(super) fn labels(&self) -> &[u8] {
+        self.scan.labels()
+    }
+
+    /// The oldest time of the series in this input.
+    pub(super) fn min_time(&self) -> i64 {
+        self.scan.min_time()
+    }
+
+    /// Appends all of the series and goes on to the next; false when there is no further one.
     pub(super) async fn take(
         &mut self,
         runs: &mut SeriesRuns,
         seen: &mut Vec<SeenMetadata>,
     ) -> Result<bool, MergeError> {
         let failed = |error| self.input.error(error);
-        let (head, all) = (&self.head, TimeRange::ALL);
-        let floats = self.scan.samples(head.samples.clone(), all, &mut runs.samples);
-        floats.await.map_err(failed)?;
-        let histograms = head.histograms.clone();
-        if !histograms.is_empty() {
-            let read = self.scan.histograms(histograms, all, &mut runs.histograms);
-            read.await.map_err(failed)?;
-        }
-        let exemplars = head.exemplars.clone();
-        if !exemplars.is_empty() {
-            let read = self.scan.exemplars(exemplars, all, &mut runs.exemplars);
-            read.await.map_err(failed)?;
-        }
-        self.metadata.at(head.row, seen).await.map_err(failed)?;
-        match self.scan.next().await.map_err(failed)? {
-            Some(next) => {
-                self.head = next;
-                Ok(true)
-            }
-            None => Ok(false),
-        }
+        self.scan.take_rows(runs).await.map_err(failed)?;
+        self.metadata.at(self.scan.row(), seen).await.map_err(failed)?;
+        self.scan.advance().await.map_err(failed)
     }
 }

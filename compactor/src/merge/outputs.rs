@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
 
-use emberkeep_archive::catalog::CompiledMask;
+use emberkeep_archive::catalog::{CompiledMask, hides_metadata};
 use emberkeep_archive::{
     ArchiveError, Compaction, FileKind, PartEntry, PartInfo, PartOrigin, PartWriter, RunSlice, Ulid,
 };
@@ -221,8 +221,9 @@ impl<'a> Outputs<'a> {
                 });
                 runs.append(&after);
             }
-            seen.retain(|seen| !range.contains(seen.first_seen));
         }
+        let (masks, tenant) = (&self.masks, &self.target.tenant);
+        seen.retain(|seen| !hides_metadata(masks.iter(), tenant, labels.metric_name(), Some(labels), seen));
         if self.is_first_pass {
             self.counts.masked += (before.0 - runs.len()) as u64;
             self.counts.metadata_masked += (before.1 - seen.len()) as u64;
@@ -286,6 +287,10 @@ impl Sink for Outputs<'_> {
     }
 
     fn family(&mut self, tenant: &TenantId, family: &str, seen: SeenMetadata) -> Result<(), MergeError> {
+        if hides_metadata(self.masks.iter(), tenant, family, None, &seen) {
+            self.counts.metadata_masked += u64::from(self.is_first_pass);
+            return Ok(());
+        }
         match holding(self.target.windows, seen.first_seen) {
             Some(window) => self.push(window, 0, 1, |writer| writer.push_family(tenant, family, &[seen])),
             // Counted as read and not as written: the check of all rows finds it.

@@ -1,12 +1,10 @@
 //! One pass over the inputs: the series of a tenant in label order, each with all that any input has of it.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use emberkeep_model::{Labels, SeenMetadata, SeriesRuns, TenantId};
 
 use super::cursor::Cursor;
 use super::inputs::Inputs;
+use super::order::Groups;
 use super::{MergeError, MergeOutcome};
 
 /// Memory of the rows of one series that is kept for the next; what a long one took is given back.
@@ -32,6 +30,7 @@ impl Counts {
         outcome.duplicates += self.duplicates;
         outcome.conflicts += self.conflicts;
         outcome.masked += self.masked;
+        outcome.metadata_masked += self.metadata_masked;
     }
 }
 
@@ -59,24 +58,20 @@ pub(super) async fn run(inputs: &Inputs, tenant: &TenantId, sink: &mut impl Sink
     for input in inputs.of(tenant) {
         cursors.extend(Cursor::open(input, tenant, inputs.window_rows).await?);
     }
-    let heads = cursors.iter().enumerate();
-    let mut heap: BinaryHeap<_> = heads
-        .map(|(i, cursor)| Reverse((cursor.head.labels.clone(), i)))
-        .collect();
+    let mut groups = Groups::default();
+    for i in 0..cursors.len() {
+        groups.add(i, |i| cursors[i].labels());
+    }
     let (mut runs, mut seen, mut group) = (SeriesRuns::default(), Vec::new(), Vec::new());
-    while let Some(Reverse((labels, first))) = heap.pop() {
-        group.clear();
-        group.push(first);
-        while heap.peek().is_some_and(|Reverse((next, _))| *next == labels) {
-            group.extend(heap.pop().map(|Reverse((_, same))| same));
-        }
+    while groups.take_first(&mut group) {
+        let labels = Labels::of_canonical(cursors[group[0]].labels());
         // Inputs that follow each other in time give a run that is settled as it stands.
-        group.sort_by_key(|&i| (cursors[i].head.min_time, i));
+        group.sort_by_key(|&i| (cursors[i].min_time(), i));
         runs.clear();
         seen.clear();
         for &i in &group {
             if cursors[i].take(&mut runs, &mut seen).await? {
-                heap.push(Reverse((cursors[i].head.labels.clone(), i)));
+                groups.add(i, |i| cursors[i].labels());
             }
         }
         let before = runs.len() as u64;

@@ -63,6 +63,16 @@ impl Masks {
         }
     }
 
+    /// All of them.
+    pub(crate) fn compiled(&self) -> impl Iterator<Item = &CompiledMask> + Clone {
+        self.masks.iter().map(Arc::as_ref)
+    }
+
+    /// Whose they are.
+    pub(crate) fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
     /// Whether nothing is hidden of any series.
     pub(crate) fn is_empty(&self) -> bool {
         self.masks.is_empty()

@@ -1,6 +1,7 @@
 //! What a merge costs and what it makes smaller: flushes of the requests of a file, merged to two hours and then to days.
 //!
-//! The file is one that `rwgen encode` wrote, so that the data is that of the comparison with other systems (docs/benchmarks.md).
+//! The file is one that `rwgen encode` wrote, so that the data is that of the comparison with other systems (docs/benchmarks.md). Without
+//! one the data is the synthetic workload of the criterion benches: many series with few samples in each flush.
 
 mod requests;
 
@@ -15,7 +16,8 @@ use clap::Parser;
 use emberkeep_archive::{
     ArchiveError, DirectoryStore, ObjectStore, PartEntry, PartSettings, PartWriter, RunSlice, Ulid, names,
 };
-use emberkeep_benches::parts::part_info;
+use emberkeep_benches::Workload;
+use emberkeep_benches::parts::{part_info, run, sorted};
 use emberkeep_compactor::merge::{self, MergeJob, MergeOutcome, Window};
 use emberkeep_disk::{FileSystem, RealFs};
 use emberkeep_model::{Labels, Run, TenantId, TimeRange};
@@ -25,8 +27,14 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// A file of `rwgen encode`, protocol 1.
-    requests: PathBuf,
+    /// A file of `rwgen encode`, protocol 1; without one, the synthetic workload of the criterion benches.
+    requests: Option<PathBuf>,
+    /// Series of the synthetic workload.
+    #[arg(long, default_value_t = 100_000)]
+    series: usize,
+    /// Scrapes of the synthetic workload, 15 s apart.
+    #[arg(long, default_value_t = 480)]
+    scrapes: u64,
     /// Minutes of a flush.
     #[arg(long, default_value_t = 5)]
     flush: i64,
@@ -188,6 +196,17 @@ fn println(line: &str) -> Result<()> {
     Ok(writeln!(std::io::stdout(), "| {line} |")?)
 }
 
+/// The start of a UTC day.
+const START_MS: i64 = 1_699_920_000_000;
+
+/// All series of the synthetic workload in label order, with their samples.
+fn synthetic(arguments: &Arguments) -> Result<Vec<(Labels, Run)>> {
+    let workload = Workload::new(1, arguments.series, START_MS);
+    let series = sorted(&workload)?.into_iter();
+    let filled = series.map(|(labels, number)| (labels, run(&workload, number, 0..arguments.scrapes)));
+    Ok(filled.collect())
+}
+
 async fn measure(arguments: &Arguments, directory: &Path) -> Result<()> {
     let fs: Arc<dyn FileSystem> = Arc::new(RealFs);
     let mut settings = PartSettings::compacted();
@@ -203,7 +222,10 @@ async fn measure(arguments: &Arguments, directory: &Path) -> Result<()> {
     };
     let mut flushed = Vec::new();
     {
-        let series = requests::load(&arguments.requests)?;
+        let series = match &arguments.requests {
+            Some(requests) => requests::load(requests)?,
+            None => synthetic(arguments)?,
+        };
         let times = || {
             series
                 .iter()

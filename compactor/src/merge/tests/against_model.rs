@@ -48,12 +48,14 @@ fn masked(content: &Content, mask: &Mask) -> Content {
         before.append(&after);
         left.add_runs(tenant, labels, &before);
     }
-    let hidden = |tenant: &TenantId, name: Option<&str>, first: i64| {
-        name == Some("up") && tenant.as_str() == mask.tenant && (mask.from..mask.to).contains(&first)
+    // The mask asks for names alone, so it hides what is said of families as well; all of the time in which it was said, or nothing.
+    let hidden = |tenant: &TenantId, name: &str, (first, last): (i64, i64)| {
+        name == "up" && tenant.as_str() == mask.tenant && mask.from <= first && last < mask.to
     };
     for (key, times) in &content.metadata {
-        let ((tenant, _, series), _) = key;
-        if !hidden(tenant, series.as_ref().map(|labels| labels.metric_name()), times.0) {
+        let ((tenant, family, series), _) = key;
+        let name = series.as_ref().map_or(family.as_str(), |labels| labels.metric_name());
+        if !hidden(tenant, name, *times) {
             left.metadata.insert(key.clone(), *times);
         }
     }

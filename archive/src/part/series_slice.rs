@@ -1,0 +1,381 @@
+//! Some rows of the series table, decoded: column by column, labels as canonical bytes.
+//!
+//! Pages of our own writers are taken apart here; any other, and what is encrypted, comes through the parquet crate as a batch. Both give
+//! the same, and one that cannot be decoded here is never refused here.
+
+use std::ops::Range;
+
+use arrow::record_batch::RecordBatch;
+use emberkeep_model::TenantId;
+
+use super::delta;
+use super::hybrid::{Bits, index_runs, take_indices};
+use super::label_texts::{LabelSets, Texts};
+use super::page_header::PageEncoding;
+use super::part_file::{Pages, PartFile};
+use super::raw_pages::{RawColumn, Unpacker, with_unpacker};
+use super::schema::{self, Form};
+use super::series_batch::SeriesBatch;
+use crate::ArchiveError;
+use crate::digest::Digests;
+
+/// Columns of times and of row numbers, in their order.
+pub(super) const NUMBERS: [&str; 8] = [
+    schema::MIN_TIME,
+    schema::MAX_TIME,
+    schema::SAMPLES_ROW_START,
+    schema::SAMPLES_ROW_COUNT,
+    schema::HISTOGRAMS_ROW_START,
+    schema::HISTOGRAMS_ROW_COUNT,
+    schema::EXEMPLARS_ROW_START,
+    schema::EXEMPLARS_ROW_COUNT,
+];
+
+/// Decoded rows.
+#[derive(Debug, Default)]
+pub(super) struct SeriesSlice {
+    pub(super) labels: LabelSets,
+    /// Empty for kinds that the version did not have.
+    numbers: [Vec<i64>; 8],
+    /// Rows of the tenant that was asked for, in order.
+    of_tenant: Vec<Range<usize>>,
+    /// Empty when they were not asked for, or are not there.
+    digests: [Column; 4],
+    names: Vec<u32>,
+    values: Vec<u32>,
+    starts: Vec<u32>,
+    bits: Bits,
+}
+
+/// A column of bytes, which may be null; null and no bytes mean the same.
+#[derive(Debug, Default)]
+struct Column {
+    bytes: Vec<u8>,
+    places: Vec<Range<u32>>,
+}
+
+/// Dictionaries of a row group that are kept from page to page.
+#[derive(Debug, Default)]
+pub(super) struct Dictionaries {
+    row_group: Option<usize>,
+    names: Texts,
+    values: Texts,
+}
+
+impl Dictionaries {
+    /// Bytes held on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.names.heap_bytes() + self.values.heap_bytes()
+    }
+}
+
+/// Positions of the columns that are read, in a file.
+#[derive(Debug, Clone)]
+pub(super) struct SeriesLeaves {
+    /// None in a file of one tenant.
+    tenant: Option<usize>,
+    labels: [usize; 2],
+    numbers: Vec<usize>,
+    /// None when they are not asked for, or not there.
+    digests: Option<[usize; 4]>,
+}
+
+impl SeriesLeaves {
+    /// `None` when the file does not have what it should.
+    pub(super) fn new(file: &PartFile, digests: Digesting) -> Option<Self> {
+        let numbers = NUMBERS.iter().filter_map(|name| file.leaves_of(name).next());
+        let mut labels = file.leaves_of(schema::LABELS);
+        let of_digest = |name| file.leaves_of(name).next();
+        let [a, b, c, d] = schema::DIGESTS.map(of_digest);
+        Some(Self {
+            tenant: file.leaves_of(schema::TENANT).next(),
+            labels: [labels.next()?, labels.next()?],
+            numbers: numbers.collect(),
+            digests: match digests {
+                Digesting::Asked => (|| Some([a?, b?, c?, d?]))(),
+                Digesting::Unasked => None,
+            },
+        })
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<usize> {
+        let digests = self.digests.iter().flatten();
+        let mut all: Vec<usize> = self
+            .tenant
+            .iter()
+            .chain(&self.labels)
+            .chain(&self.numbers)
+            .chain(digests)
+            .copied()
+            .collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+/// Whether digests are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Digesting {
+    Asked,
+    Unasked,
+}
+
+impl SeriesSlice {
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Rows of the tenant, in order.
+    pub(super) fn of_tenant(&self) -> &[Range<usize>] {
+        &self.of_tenant
+    }
+
+    /// Oldest and newest time of a row.
+    pub(super) fn times(&self, row: usize) -> (i64, i64) {
+        (self.numbers[0][row], self.numbers[1][row])
+    }
+
+    /// Rows of a kind, in the order of samples, histograms, exemplars: none that cannot be, no rows for a kind that is not there.
+    pub(super) fn rows_of(&self, kind: usize, row: usize) -> Option<Range<u64>> {
+        let [starts, counts] = [2 + 2 * kind, 3 + 2 * kind].map(|column| self.numbers[column].get(row));
+        let (Some(&start), Some(&count)) = (starts, counts) else {
+            return Some(0..0);
+        };
+        let (start, count) = (u64::try_from(start).ok()?, u64::try_from(count).ok()?);
+        Some(start..start.checked_add(count)?)
+    }
+
+    /// The stored digests of a row; none when they cannot be.
+    pub(super) fn digests(&self, row: usize, day: Option<i32>) -> Option<Digests> {
+        let mut digests = Digests::default();
+        for (sums, column) in digests.by_kind_mut().into_iter().zip(&self.digests) {
+            let place = column.places.get(row).filter(|place| !place.is_empty());
+            if let Some(place) = place {
+                sums.read(day?, &column.bytes[place.start as usize..place.end as usize])?;
+            }
+        }
+        Some(digests)
+    }
+
+    /// Forgets all, keeps the memory.
+    fn clear(&mut self) {
+        self.labels.clear();
+        self.numbers.iter_mut().for_each(Vec::clear);
+        self.of_tenant.clear();
+        for column in &mut self.digests {
+            column.bytes.clear();
+            column.places.clear();
+        }
+    }
+
+    /// Decodes the page that has exactly these rows. `None` when it is none that can be read here; what is in the slice then means
+    /// nothing.
+    pub(super) fn read_page(
+        &mut self,
+        (file, row_group): (&PartFile, usize),
+        rows: &Range<usize>,
+        leaves: &SeriesLeaves,
+        pages: &Pages,
+        dictionaries: &mut Dictionaries,
+        tenant: &TenantId,
+    ) -> Option<()> {
+        self.clear();
+        let column = |leaf| RawColumn::new(file, row_group, leaf, pages);
+        with_unpacker(|unpacker| {
+            match leaves.tenant {
+                Some(leaf) => self.read_tenants(&column(leaf)?, rows, tenant, unpacker)?,
+                None if file.may_hold(tenant) => self.of_tenant.push(0..rows.len()),
+                None => {}
+            }
+            let of_labels = [column(leaves.labels[0])?, column(leaves.labels[1])?];
+            self.read_labels(&of_labels, rows, row_group, dictionaries, unpacker)?;
+            for (numbers, &leaf) in self.numbers.iter_mut().zip(&leaves.numbers) {
+                let column = column(leaf)?;
+                let bytes = column.page_bytes(rows)?;
+                let page = column.page(unpacker, &bytes)?;
+                (page.values == rows.len() && page.encoding == PageEncoding::Delta).then_some(())?;
+                delta::take(page.content, rows.len(), numbers)?;
+            }
+            for (digests, &leaf) in self.digests.iter_mut().zip(leaves.digests.iter().flatten()) {
+                let column = column(leaf)?;
+                let bytes = column.page_bytes(rows)?;
+                let page = column.page(unpacker, &bytes)?;
+                (page.values == rows.len() && page.encoding == PageEncoding::Plain).then_some(())?;
+                let mut content = page.content;
+                self.bits.take(&mut content, rows.len())?;
+                digests.read(content, &self.bits, rows.len())?;
+            }
+            Some(())
+        })
+    }
+
+    fn read_tenants(
+        &mut self,
+        column: &RawColumn<'_>,
+        rows: &Range<usize>,
+        tenant: &TenantId,
+        unpacker: &mut Unpacker,
+    ) -> Option<()> {
+        let mut dictionary = Vec::new();
+        let bytes = column.dictionary_bytes()?;
+        let page = column.dictionary(unpacker, &bytes)?;
+        let mut content = page.content;
+        while !content.is_empty() {
+            let (length, rest) = content.split_first_chunk()?;
+            let (text, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+            dictionary.push(text == tenant.as_str().as_bytes());
+            content = rest;
+        }
+        let bytes = column.page_bytes(rows)?;
+        let page = column.page(unpacker, &bytes)?;
+        (page.values == rows.len() && page.encoding == PageEncoding::Indices).then_some(())?;
+        let mut row = 0;
+        index_runs(page.content, rows.len(), |index, count| {
+            if *dictionary.get(usize::try_from(index).ok()?)? {
+                self.of_tenant.push(row..row + count);
+            }
+            row += count;
+            Some(())
+        })
+    }
+
+    fn read_labels(
+        &mut self,
+        [of_names, of_values]: &[RawColumn<'_>; 2],
+        rows: &Range<usize>,
+        row_group: usize,
+        dictionaries: &mut Dictionaries,
+        unpacker: &mut Unpacker,
+    ) -> Option<()> {
+        if dictionaries.row_group != Some(row_group) {
+            *dictionaries = Dictionaries::default();
+            for (column, texts) in [
+                (of_names, &mut dictionaries.names),
+                (of_values, &mut dictionaries.values),
+            ] {
+                if let Some(bytes) = column.dictionary_bytes() {
+                    let page = column.dictionary(unpacker, &bytes)?;
+                    texts.add(page.content, page.values)?;
+                }
+            }
+            dictionaries.row_group = Some(row_group);
+        }
+        let kept = [dictionaries.names.len(), dictionaries.values.len()];
+        let bytes = of_names.page_bytes(rows)?;
+        let page = of_names.page(unpacker, &bytes)?;
+        let (count, mut content) = (page.values, page.content);
+        self.bits.take(&mut content, count)?;
+        self.starts.clear();
+        self.bits.zeros(&mut self.starts);
+        (self.starts.len() == rows.len() && self.starts.first() == Some(&0)).then_some(())?;
+        self.bits.take(&mut content, count)?;
+        // A series without labels is rare enough.
+        self.bits.is_full().then_some(())?;
+        take_texts(page.encoding, content, count, &mut dictionaries.names, &mut self.names)?;
+        let starts_of_values = self.starts.len();
+        let bytes = of_values.page_bytes(rows)?;
+        let page = of_values.page(unpacker, &bytes)?;
+        let mut content = page.content;
+        (page.values == count).then_some(())?;
+        self.bits.take(&mut content, count)?;
+        self.bits.zeros(&mut self.starts);
+        let (of_names, of_values) = self.starts.split_at(starts_of_values);
+        (of_names == of_values).then_some(())?;
+        self.bits.take(&mut content, count)?;
+        self.bits.is_full().then_some(())?;
+        take_texts(
+            page.encoding,
+            content,
+            count,
+            &mut dictionaries.values,
+            &mut self.values,
+        )?;
+        let texts = [&dictionaries.names, &dictionaries.values];
+        self.labels.add(texts, [&self.names, &self.values], of_names)?;
+        dictionaries.names.truncate(kept[0]);
+        dictionaries.values.truncate(kept[1]);
+        Some(())
+    }
+
+    /// Takes over a batch of the parquet crate.
+    pub(super) fn read_batch(
+        &mut self,
+        file: &PartFile,
+        batch: &RecordBatch,
+        tenant: &TenantId,
+    ) -> Result<(), ArchiveError> {
+        self.clear();
+        let form: Form = file.form();
+        let table = SeriesBatch::new(batch, form);
+        let table = table.ok_or_else(|| file.corrupt("a column has another type than the footer says"))?;
+        for row in 0..batch.num_rows() {
+            if table.is_of(row, tenant) && file.may_hold(tenant) {
+                self.of_tenant.push(row..row + 1);
+                let labels = table.labels.labels(row).map_err(|error| file.corrupt(error))?;
+                self.labels.push(labels.as_bytes())
+            } else {
+                self.labels.push(&[])
+            }
+            .ok_or_else(|| file.corrupt("a page has more labels than a page can hold"))?;
+        }
+        let columns = table.numbers();
+        for (numbers, column) in self.numbers.iter_mut().zip(columns) {
+            numbers.extend_from_slice(column.unwrap_or_default());
+        }
+        for (digests, column) in self.digests.iter_mut().zip(table.digest_columns()) {
+            let Some(column) = column else { continue };
+            for value in column {
+                let value = value.unwrap_or_default();
+                let pushed = digests.push(value);
+                pushed.ok_or_else(|| file.corrupt("a page has more digests than a page can hold"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Column {
+    fn push(&mut self, value: &[u8]) -> Option<()> {
+        let start = u32::try_from(self.bytes.len()).ok()?;
+        self.bytes.extend_from_slice(value);
+        self.places.push(start..u32::try_from(self.bytes.len()).ok()?);
+        Some(())
+    }
+
+    fn read(&mut self, mut plain: &[u8], is_there: &Bits, rows: usize) -> Option<()> {
+        for row in 0..rows {
+            if !is_there.is_one(row) {
+                self.places.push(0..0);
+                continue;
+            }
+            let (length, rest) = plain.split_first_chunk()?;
+            let (value, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+            self.push(value)?;
+            plain = rest;
+        }
+        plain.is_empty().then_some(())
+    }
+}
+
+/// Numbers of the texts of a page; those that the dictionary does not have are added to it.
+fn take_texts(
+    encoding: PageEncoding,
+    content: &[u8],
+    count: usize,
+    texts: &mut Texts,
+    out: &mut Vec<u32>,
+) -> Option<()> {
+    out.clear();
+    match encoding {
+        PageEncoding::Indices => take_indices(content, count, out),
+        PageEncoding::Plain => {
+            let first = u32::try_from(texts.len()).ok()?;
+            texts.add(content, count)?;
+            out.extend(first..u32::try_from(texts.len()).ok()?);
+            Some(())
+        }
+        PageEncoding::Delta => None,
+    }
+}

@@ -1,0 +1,172 @@
+//! Pages that are taken apart here give what the parquet crate gives of them, and those of our own writer are all taken apart here.
+
+use std::ops::Range;
+
+use emberkeep_model::{Labels, Run, Sample, TenantId};
+use proptest::prelude::*;
+
+use super::super::part_file::{GroupRows, PartFile};
+use super::super::raw_pages;
+use super::super::row_kind::RowKind;
+use super::super::series_slice::{Dictionaries, Digesting, SeriesLeaves, SeriesSlice};
+use super::super::{PartReader, sample_pages, schema, series_pages};
+use super::{Content, opened, run_async, small};
+
+/// Series of two tenants whose values come in every kind: integers, decimals, all digits, none at all.
+fn content(seed: u64) -> Content {
+    let mut random = seed | 1;
+    let mut next = move |below: u64| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    let mut content = Content::new();
+    for number in 0..900_u64 {
+        let tenant = TenantId::parse(if number % 7 == 0 { "a" } else { "b" }).unwrap();
+        let (name, job, pod) = (
+            format!("m{}", number / 50),
+            format!("j{}", number % 3),
+            format!("é{number}"),
+        );
+        let mut pairs = vec![("__name__", name.as_str()), ("pod", pod.as_str())];
+        if next(2) == 0 {
+            pairs.push(("job", job.as_str()));
+        }
+        let kind = next(5);
+        let mut run = Run::default();
+        for i in 0..1 + next(60) {
+            let value = match kind {
+                0 => next(1 << 40) as f64,
+                1 => next(10_000) as f64 / 100.0,
+                2 => next(1 << 50) as f64 / 7.0,
+                _ if next(9) == 0 => f64::NAN,
+                _ => -(next(1000) as f64),
+            };
+            let start_timestamp = if kind == 4 { i64::try_from(next(3)).unwrap() } else { 0 };
+            run.push(Sample {
+                timestamp: i64::try_from(1_000 * i + next(900)).unwrap(),
+                value,
+                start_timestamp,
+            });
+        }
+        content.insert((tenant, Labels::from_pairs(pairs).unwrap()), run);
+    }
+    content
+}
+
+/// Values that no dictionary has room for, so that pages are PLAIN from some on.
+fn long_labels(content: Content) -> Content {
+    let longer = |((tenant, labels), run): ((TenantId, Labels), Run)| {
+        let long = labels.value_of("pod").repeat(60);
+        let pairs = labels.iter().map(|(name, value)| match name {
+            "pod" => (name, long.as_str()),
+            _ => (name, value),
+        });
+        ((tenant, Labels::from_pairs(pairs).unwrap()), run)
+    };
+    content.into_iter().map(longer).collect()
+}
+
+fn group_rows(file: &PartFile, row_group: usize, rows: Vec<Range<usize>>) -> GroupRows {
+    let row_count = usize::try_from(file.metadata().row_group(row_group).num_rows()).unwrap();
+    GroupRows {
+        row_group,
+        row_count,
+        rows,
+    }
+}
+
+async fn check_series(part: &PartReader, tenant: &str) {
+    let (file, tenant) = (&part.files.series, TenantId::parse(tenant).unwrap());
+    let leaves = SeriesLeaves::new(file, Digesting::Unasked).unwrap();
+    let (mut slice, mut other, mut dictionaries) =
+        (SeriesSlice::default(), SeriesSlice::default(), Dictionaries::default());
+    let names = ["tenant", "labels", "min_time", "max_time"];
+    let names = names
+        .into_iter()
+        .chain([schema::SAMPLES_ROW_START, schema::SAMPLES_ROW_COUNT]);
+    let names = names.chain([schema::HISTOGRAMS_ROW_START, schema::HISTOGRAMS_ROW_COUNT]);
+    let names: Vec<&str> = names
+        .chain([schema::EXEMPLARS_ROW_START, schema::EXEMPLARS_ROW_COUNT])
+        .collect();
+    for group in 0..file.metadata().num_row_groups() {
+        let all = group_rows(file, group, vec![]).row_count;
+        for (page, _) in series_pages::pages(file, group, file.leaf("min_time").unwrap(), all).unwrap() {
+            let pages = raw_pages::fetch(file, group, page.clone(), &leaves.all())
+                .await
+                .unwrap()
+                .unwrap();
+            slice
+                .read_page((file, group), &page, &leaves, &pages, &mut dictionaries, &tenant)
+                .expect("what we write is read here");
+            let rows = group_rows(file, group, vec![page.clone()]);
+            let mut reader = file.read(&rows, &file.projection(&names), 4096).await.unwrap();
+            let batch = file.next_batch(&mut reader).unwrap().unwrap();
+            other.read_batch(file, &batch, &tenant).unwrap();
+            assert_eq!(slice.rows(), page.len());
+            let ours = |slice: &SeriesSlice| slice.of_tenant().iter().cloned().flatten().collect::<Vec<_>>();
+            assert_eq!(ours(&slice), ours(&other));
+            for row in ours(&slice) {
+                assert_eq!(slice.labels.set(row), other.labels.set(row));
+                assert_eq!(slice.times(row), other.times(row));
+                for kind in 0..3 {
+                    assert_eq!(slice.rows_of(kind, row), other.rows_of(kind, row));
+                }
+            }
+        }
+    }
+}
+
+/// Bits, because a NaN is unequal to itself.
+fn rows_of(run: &Run) -> Vec<(i64, u64, i64)> {
+    run.iter()
+        .map(|row| (row.timestamp, row.value.to_bits(), row.start_timestamp))
+        .collect()
+}
+
+async fn check_samples(part: &PartReader, cuts: &[u16]) {
+    let of = part.files.samples.as_ref().unwrap();
+    let (file, mut start) = (&of.file, 0);
+    for number in 0..file.metadata().num_row_groups() {
+        let (_, group) = of.groups.group_at(start).unwrap();
+        start += group.rows as u64;
+        // Every second stretch between the cuts.
+        let mut cuts: Vec<usize> = cuts.iter().map(|&cut| usize::from(cut) % (group.rows + 1)).collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        let mut rows: Vec<Range<usize>> = cuts.chunks_exact(2).map(|pair| pair[0]..pair[1]).collect();
+        if rows.is_empty() {
+            rows.push(0..group.rows);
+        }
+        let rows = group_rows(file, number, rows);
+        let mut read = Run::default();
+        assert!(
+            sample_pages::read(file, group, &rows, &mut read).await.unwrap(),
+            "what we write is read here"
+        );
+        let mut names = vec![schema::TIMESTAMP, schema::UNSCALED, schema::SCALE, schema::RAW_VALUE];
+        names.push(schema::START_TIMESTAMP);
+        let mut reader = file.read(&rows, &file.projection(&names), 4096).await.unwrap();
+        let mut expected = Run::default();
+        while let Some(batch) = file.next_batch(&mut reader).unwrap() {
+            expected.decode(file, &batch, &|row| row as u64).unwrap();
+        }
+        assert_eq!(rows_of(&read), rows_of(&expected));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn both_readers_give_the_same(seed: u64, cuts in prop::collection::vec(any::<u16>(), 0..12), is_long: bool) {
+        let content = if is_long { long_labels(content(seed)) } else { content(seed) };
+        run_async(async {
+            let part = opened(&content, small()).await;
+            for tenant in ["a", "b", "c"] {
+                check_series(&part, tenant).await;
+            }
+            check_samples(&part, &cuts).await;
+        });
+    }
+}
