@@ -1,7 +1,7 @@
 //! What a run without writing says beside the plan: how much it would be, and how long it would take.
 //!
-//! Estimates from the catalog alone, so that they cost nothing: upper bounds of the samples, and speeds that were measured
-//! (`benches/RESULTS.md`) on one core. It is for people and goes to standard error.
+//! Estimates from the catalog alone, so that they cost nothing: upper bounds of the samples, and cautious guesses of the
+//! speed of one core. It is for people and goes to standard error.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use emberkeep_service::duration;
 use super::table::{moment, size};
 use super::{Export, PlannedBlock, Verification};
 
-/// Samples that one core writes in a second, and writes and reads back; with room for a slow disk.
+/// Samples that one core is taken to write in a second, and to write and read back: about half of what the loops alone do in memory.
 const WRITTEN: u64 = 12_000_000;
 const VERIFIED: u64 = 6_000_000;
 
