@@ -81,7 +81,7 @@ pub struct Recovery {
 ///
 /// # Errors
 ///
-/// As [`survey`] and [`replay`].
+/// As [`survey_sealed`] and [`replay`].
 pub fn recover(
     fs: &dyn FileSystem,
     dir: &Path,
