@@ -119,6 +119,24 @@ impl SeriesRuns {
         self.histograms.retain_range(range);
         self.exemplars.retain_range(range);
     }
+
+    /// Takes the rows of settled kinds that lie in the range out.
+    pub fn remove_range(&mut self, range: TimeRange) {
+        let overlaps = |(first, last)| range.overlaps(first, last);
+        if !self.time_span().is_some_and(overlaps) {
+            return;
+        }
+        let mut behind = self.clone();
+        behind.retain_range(TimeRange {
+            start: range.end,
+            end: i64::MAX,
+        });
+        self.retain_range(TimeRange {
+            start: i64::MIN,
+            end: range.start,
+        });
+        self.append(&behind);
+    }
 }
 
 /// Positions that are not in the rising list `lost`.

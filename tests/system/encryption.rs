@@ -236,13 +236,7 @@ async fn nothing_can_be_seen_and_everything_comes_back() -> Result<()> {
     sent(before + 6000.0).await?;
     let end = source.value(&client, "vector(time())").await?.floor() - 1.0;
     let start = end - 20.0;
-    eventually(|| async {
-        let query = "min(prometheus_remote_storage_queue_highest_sent_timestamp_seconds)";
-        let newest = source.value(&client, query).await?;
-        ensure!(newest > end + 2.0, "sent up to {newest}, wanted {end}");
-        Ok(())
-    })
-    .await?;
+    source.has_sent_beyond(&client, end).await?;
     same_batches(&client, &archive, &old).await?;
     same_answers(
         &client,

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::process::{Process, free_port, peer};
+use crate::process::{Process, eventually, free_port, peer};
 
 /// Version folder of the Prometheus that we compare with.
 pub(crate) const CURRENT: &str = "prometheus-3.14";
@@ -99,6 +99,17 @@ impl Prometheus {
             .as_str()
             .with_context(|| format!("`{query}` has no value: {data}"))?;
         Ok(text.parse()?)
+    }
+
+    /// Waits until all that it holds up to a moment, seconds since 1970, is acknowledged by those it writes to.
+    pub(crate) async fn has_sent_beyond(&self, client: &reqwest::Client, end: f64) -> Result<()> {
+        eventually(|| async {
+            let query = "min(prometheus_remote_storage_queue_highest_sent_timestamp_seconds)";
+            let newest = self.value(client, query).await?;
+            ensure!(newest > end + 2.0, "sent up to {newest}, wanted {end}");
+            Ok(())
+        })
+        .await
     }
 
     /// Sum of the program's own metric over its label sets, from its metrics page: agents answer no queries.

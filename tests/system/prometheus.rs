@@ -129,13 +129,7 @@ async fn whole_path(protocol: &str) -> Result<()> {
     // Everything up to `end` is in the source's own storage; wait until it is acknowledged, too.
     let end = source.value(&client, "vector(time())").await?.floor() - 1.0;
     let start = end - 20.0;
-    eventually(|| async {
-        let query = "min(prometheus_remote_storage_queue_highest_sent_timestamp_seconds)";
-        let newest = source.value(&client, query).await?;
-        ensure!(newest > end + 2.0, "sent up to {newest}, wanted {end}");
-        Ok(())
-    })
-    .await?;
+    source.has_sent_beyond(&client, end).await?;
     let failed = source
         .value(
             &client,

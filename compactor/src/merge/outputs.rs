@@ -208,19 +208,7 @@ impl<'a> Outputs<'a> {
             .iter()
             .filter(|mask| mask.hides_series(&self.target.tenant, labels));
         for range in hiding.map(CompiledMask::range) {
-            let overlaps = |(first, last)| range.overlaps(first, last);
-            if runs.time_span().is_some_and(overlaps) {
-                let mut after = runs.clone();
-                runs.retain_range(TimeRange {
-                    start: i64::MIN,
-                    end: range.start,
-                });
-                after.retain_range(TimeRange {
-                    start: range.end,
-                    end: i64::MAX,
-                });
-                runs.append(&after);
-            }
+            runs.remove_range(range);
         }
         let (masks, tenant) = (&self.masks, &self.target.tenant);
         seen.retain(|seen| !hides_metadata(masks.iter(), tenant, labels.metric_name(), Some(labels), seen));

@@ -6,7 +6,7 @@ use emberkeep_archive::ObjectStore;
 use emberkeep_archive::catalog::CompiledMask;
 use emberkeep_archive::digest::Digests;
 use emberkeep_model::head::HeadKinds;
-use emberkeep_model::{Labels, Matcher, SeriesRuns, TimeRange, fingerprint};
+use emberkeep_model::{Labels, Matcher, SeriesRuns, fingerprint};
 use emberkeep_source::{Relabelled, Source};
 use hashbrown::{HashMap, HashSet};
 
@@ -201,22 +201,7 @@ impl Slice<'_> {
             .iter()
             .filter(|mask| mask.hides_series(&self.query.tenant, labels));
         for range in hiding.map(CompiledMask::range) {
-            if !runs
-                .time_span()
-                .is_some_and(|(first, last)| range.overlaps(first, last))
-            {
-                continue;
-            }
-            let mut after = runs.clone();
-            runs.retain_range(TimeRange {
-                start: i64::MIN,
-                end: range.start,
-            });
-            after.retain_range(TimeRange {
-                start: range.end,
-                end: i64::MAX,
-            });
-            runs.append(&after);
+            runs.remove_range(range);
         }
         (before - runs.len()) as u64
     }

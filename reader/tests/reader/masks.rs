@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::histograms;
 use crate::model::{naive, naive_exemplars};
-use crate::support::{Row, Rows, Series, TestArchive, TestHead, exemplar, histogram, labels, sample, seen};
+use crate::support::{Row, Rows, Series, TestArchive, TestHead, exemplar, histogram, labels, runtime, sample, seen};
 
 /// A deletion as a test says it.
 #[derive(Debug, Clone)]
@@ -123,11 +123,7 @@ async fn collect(mut scan: Scan) -> Series {
 
 #[test]
 fn what_is_deleted_is_as_if_it_had_never_been_received() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let config = Config {
         cases: 60,
         failure_persistence: None,

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use crate::answers::{SAMPLED, STREAMED, decode_sampled, decode_streamed, query};
 use crate::histograms;
 use crate::model::{naive, naive_exemplars};
-use crate::support::{Row, Rows, Series, TestArchive, TestHead, client, exemplar, histogram, labels, sample, serve};
+use crate::support::{
+    Row, Rows, Series, TestArchive, TestHead, client, exemplar, histogram, labels, runtime, sample, serve,
+};
 
 fn names(names: &[&str]) -> ReplicaLabels {
     ReplicaLabels::new(names.iter().map(ToString::to_string)).unwrap()
@@ -173,11 +175,7 @@ fn rows() -> impl Strategy<Value = Rows> {
 
 #[test]
 fn replicas_are_merged_as_the_rule_says() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let config = Config {
         cases: 80,
         failure_persistence: None,

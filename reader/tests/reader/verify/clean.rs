@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::{archive, assert_proven, export, merge, of_archive, of_blocks, rows};
 use crate::histograms::{self, SORTS};
-use crate::support::{Row, Rows, exemplar, labels};
+use crate::support::{Row, Rows, exemplar, labels, runtime};
 
 /// Few times and values, so that duplicates and conflicts are common, over three windows.
 fn some_rows() -> impl Strategy<Value = Rows> {
@@ -43,11 +43,7 @@ fn some_rows() -> impl Strategy<Value = Rows> {
 
 #[test]
 fn no_false_alarm_in_a_hundred_random_archives() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let config = Config {
         cases: 100,
         failure_persistence: None,
