@@ -20,7 +20,11 @@ use crate::model::{naive, naive_exemplars};
 /// What the cases of a property run on: one for all of them.
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(2).enable_all().build().expect("threads can be started")
+    builder
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("threads can be started")
 }
 
 pub(crate) const RECEIVER: &str = "r1";
