@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use emberkeep_compactor::cli::{CompactFlags, FoldFlags};
+use emberkeep_compactor::cli::{CompactFlags, Ended, FoldFlags, HealThreads};
 use emberkeep_compactor::{Compactor, Upkeep, UpkeepMetrics};
 use emberkeep_reader::cli::LimitFlags;
 use emberkeep_reader::{HeadSource, Reader, ReaderMetrics};
@@ -75,6 +75,8 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
     compactor.register(metrics.registry());
     let upkeep_metrics = UpkeepMetrics::default();
     upkeep_metrics.register(metrics.registry());
+    let scratch = flags.compact.scratch(&storage_path);
+    let healing = HealThreads::start(&file, &store, &scratch, &mut metrics, &shutdown)?;
     let merger = flags.compact.merger(store.clone(), &storage_path);
     let upkeep = Upkeep::new(store.clone(), merger, upkeep, Arc::new(SystemClock), upkeep_metrics);
     let heads = vec![HeadSource::Local(receiver.head())];
@@ -107,6 +109,9 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
         .is_ok_and(|ended| ended.is_err())
     {
         tracing::error!("upkeep ended with a panic");
+    }
+    if tokio::task::spawn_blocking(|| healing.join()).await.ok() != Some(Ended::Well) {
+        tracing::error!("healing ended with a panic");
     }
     served??;
     tracing::info!("ended");

@@ -1,6 +1,7 @@
 //! The command line of the compactor, for its own binary and for `emberkeep compactor`.
 
 mod delete;
+mod heal;
 mod jobs;
 mod keeping;
 mod key_of;
@@ -14,6 +15,8 @@ mod scrub;
 mod seed;
 mod status;
 mod store_check;
+
+pub use heal::{Ended, HealThreads};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,6 +67,8 @@ pub enum CompactorCommand {
     Commit(jobs::CommitArgs),
     /// Bring history into the archive: from blocks, a snapshot, or a Prometheus that runs.
     Seed(Box<seed::SeedArgs>),
+    /// Find what the archive misses and pull it from the Prometheus that has it.
+    Heal(Box<heal::HealArgs>),
     /// Upkeep by hand.
     #[command(flatten)]
     Keeping(keeping::KeepingCommand),
@@ -228,6 +233,7 @@ pub async fn run(args: CompactorArgs) -> anyhow::Result<Outcome> {
         Some(CompactorCommand::Job(args)) => return jobs::job(args).await,
         Some(CompactorCommand::Commit(args)) => return jobs::commit(args).await,
         Some(CompactorCommand::Seed(args)) => return seed::run(*args).await,
+        Some(CompactorCommand::Heal(args)) => return heal::run(*args).await,
         Some(CompactorCommand::Keeping(command)) => return keeping::run(command).await,
         Some(CompactorCommand::Store(command)) => return store_check::run(&command).await,
         None => (args.flags, false),
@@ -259,7 +265,7 @@ pub async fn run(args: CompactorArgs) -> anyhow::Result<Outcome> {
     } else {
         let _lock = DirectoryLock::acquire(&flags.compact.scratch(&storage_path))?;
         let merger = flags.compact.merger(Arc::clone(&store), &storage_path);
-        serve_until_told(compactor, upkeep(merger), &metrics, &traffic, &flags, &file).await
+        serve_until_told(compactor, upkeep(merger), &metrics, (&store, &traffic), &flags, &file).await
     }
 }
 
@@ -289,7 +295,7 @@ async fn serve_until_told(
     compactor: Compactor,
     upkeep: Upkeep,
     upkeep_metrics: &UpkeepMetrics,
-    traffic: &StoreTraffic,
+    (store, traffic): (&Arc<dyn ObjectStore>, &StoreTraffic),
     flags: &Flags,
     file: &FileConfig,
 ) -> anyhow::Result<Outcome> {
@@ -303,6 +309,8 @@ async fn serve_until_told(
     upkeep_metrics.register(metrics.registry());
     let listener = bind(&flags.web.resolve(file, DEFAULT_LISTEN_ADDRESS)).await?;
     info!(address = %listener.local_addr()?, "listening");
+    let scratch = flags.compact.scratch(&flags.storage.resolve(file));
+    let healing = HealThreads::start(file, store, &scratch, &mut metrics, &shutdown)?;
     let compactor = Arc::new(compactor);
     let ready = {
         let compactor = Arc::clone(&compactor);
@@ -322,6 +330,8 @@ async fn serve_until_told(
     tokio::task::spawn_blocking(|| upkeeping.join())
         .await?
         .map_err(|_| anyhow::anyhow!("upkeep ended with a panic"))?;
+    let healed = tokio::task::spawn_blocking(|| healing.join()).await?;
+    anyhow::ensure!(healed == Ended::Well, "healing ended with a panic");
     served?;
     info!("ended");
     Ok(Outcome::Done)

@@ -13,6 +13,7 @@ mod error;
 #[cfg(test)]
 mod fixture;
 pub mod guard;
+pub mod heal;
 mod job_result;
 mod keeping;
 mod key_config;

@@ -22,9 +22,10 @@ pub use blocks::{BlockFound, Found, HeadLeft, find_blocks};
 pub use error::SeedError;
 pub use external::ExternalLabels;
 pub use from_blocks::from_blocks;
-pub use from_source::{SourceSeed, from_source};
+pub(crate) use from_source::first_slice;
+pub use from_source::{Sieve, SourceSeed, from_source};
 pub use report::{SeedReport, Skipped, WindowReport};
-pub use target::SeedTarget;
+pub use target::{Fills, SeedTarget};
 
 #[cfg(test)]
 mod tests;

@@ -270,7 +270,7 @@ enum Outcome {
 const NICE: i32 = 10;
 
 /// Lowers the priority of this thread. A system that does not allow it runs it as any other.
-fn give_way() {
+pub(crate) fn give_way() {
     // On Linux a process id is that of a thread when it is given as one.
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {

@@ -123,7 +123,7 @@ impl SeriesRuns {
     /// Takes the rows of settled kinds that lie in the range out.
     pub fn remove_range(&mut self, range: TimeRange) {
         let overlaps = |(first, last)| range.overlaps(first, last);
-        if !self.time_span().is_some_and(overlaps) {
+        if range.is_empty() || !self.time_span().is_some_and(overlaps) {
             return;
         }
         let mut behind = self.clone();

@@ -18,9 +18,11 @@ use crate::duration;
 use crate::logs::{LogFormat, LogLevel};
 
 mod encryption;
+mod heal;
 mod upkeep;
 
 pub use encryption::{EncryptionConfig, KeyConfig};
+pub use heal::{HealConfig, HealSourceConfig};
 pub use upkeep::{QuotaConfig, RetentionConfig, RetentionRuleConfig, ScrubConfig, TablesConfig};
 
 /// What a configuration file says. Every setting is optional: what is absent is decided by flag or default.
@@ -46,6 +48,8 @@ pub struct FileConfig {
     pub tables: TablesConfig,
     /// Keys to encrypt with, and to read what is encrypted.
     pub encryption: EncryptionConfig,
+    /// Sources from which holes are filled.
+    pub heal: HealConfig,
 }
 
 /// `storage:` of the file.
@@ -168,6 +172,8 @@ struct Document {
     tables: TablesConfig,
     #[serde(default)]
     encryption: EncryptionConfig,
+    #[serde(default)]
+    heal: HealConfig,
 }
 
 impl FileConfig {
@@ -208,6 +214,7 @@ impl FileConfig {
             scrub: document.scrub,
             tables: document.tables,
             encryption: document.encryption,
+            heal: document.heal,
         })
     }
 }

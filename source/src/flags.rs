@@ -14,7 +14,7 @@ use crate::{Auth, SourceConfig, SourceError};
 pub struct SourceFlags {
     /// File with a token for `Authorization: Bearer`.
     #[arg(long = "source.bearer-token-file", value_name = "FILE")]
-    bearer_token_file: Option<PathBuf>,
+    pub bearer_token_file: Option<PathBuf>,
     /// User for basic authentication.
     #[arg(
         long = "source.basic-auth.username",
@@ -22,16 +22,16 @@ pub struct SourceFlags {
         conflicts_with = "bearer_token_file",
         requires = "password_file"
     )]
-    username: Option<String>,
+    pub username: Option<String>,
     /// File with the password for basic authentication.
     #[arg(long = "source.basic-auth.password-file", value_name = "FILE", requires = "username")]
-    password_file: Option<PathBuf>,
+    pub password_file: Option<PathBuf>,
     /// Header sent with every request, as `X-Scope-OrgID: team`; repeatable.
     #[arg(long = "source.header", value_name = "NAME: VALUE")]
-    headers: Vec<String>,
+    pub headers: Vec<String>,
     /// PEM file of the authorities that are trusted instead of those of the system.
     #[arg(long = "source.tls-ca", value_name = "FILE")]
-    tls_ca: Option<PathBuf>,
+    pub tls_ca: Option<PathBuf>,
 }
 
 impl SourceFlags {

@@ -14,6 +14,7 @@ mod durability;
 mod encryption;
 mod exact;
 mod gauges;
+mod heal;
 mod hostile;
 mod independent;
 mod interceptor;

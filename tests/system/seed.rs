@@ -14,18 +14,18 @@ use crate::process::{Process, emberkeep, eventually, output, peer};
 use crate::requests::now_ms;
 use crate::wire;
 
-const HOUR: i64 = 3_600_000;
-const DAY: i64 = 24 * HOUR;
+pub(crate) const HOUR: i64 = 3_600_000;
+pub(crate) const DAY: i64 = 24 * HOUR;
 
 /// Series of the history, and the distance of their samples.
-const SERIES: i64 = 24;
-const STEP: i64 = 60_000;
+pub(crate) const SERIES: i64 = 24;
+pub(crate) const STEP: i64 = 60_000;
 
 /// Samples that were deleted at the source.
 const DELETED: i64 = HOUR / STEP;
 
 /// A midnight three days ago: the history ends a day ago, before the head of any server.
-fn begin() -> Result<i64> {
+pub(crate) fn begin() -> Result<i64> {
     Ok((now_ms()? / DAY - 3) * DAY)
 }
 
@@ -38,7 +38,7 @@ fn value(series: i64, step: i64) -> f64 {
 }
 
 /// Makes blocks of a text in the OpenMetrics format.
-fn blocks(text: &str, directory: &Path) -> Result<()> {
+pub(crate) fn blocks(text: &str, directory: &Path) -> Result<()> {
     let file = directory.with_extension("om");
     std::fs::write(&file, text)?;
     let mut promtool = Command::new(peer(&format!("{CURRENT}/promtool"))?);
@@ -47,7 +47,7 @@ fn blocks(text: &str, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-fn history() -> Result<String> {
+pub(crate) fn history() -> Result<String> {
     let (begin, mut text) = (begin()?, String::from("# TYPE seeded gauge\n"));
     for series in 0..SERIES {
         for step in 0..2 * DAY / STEP {
@@ -118,7 +118,7 @@ fn seed(archive: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(command: &mut Command) -> Result<Output> {
+pub(crate) fn run(command: &mut Command) -> Result<Output> {
     Ok(command.stdin(Stdio::null()).output()?)
 }
 
@@ -133,7 +133,7 @@ fn sum(report: &Value, field: &str) -> u64 {
 }
 
 /// The exit code and the report of a comparison up to an hour ago.
-fn diff(archive: &Path, source: &str, more: &[&str]) -> Result<(Option<i32>, Value)> {
+pub(crate) fn diff(archive: &Path, source: &str, more: &[&str]) -> Result<(Option<i32>, Value)> {
     let from = (begin()? / 1000).to_string();
     let mut command = emberkeep(["reader", "diff", "-o", "json", "--source", source, "--from", &from]);
     command.arg("--storage.path").arg(archive).args(more);

@@ -14,7 +14,9 @@ use emberkeep_source::{Source, SourceFlags, SourceSettings};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::keeping::{ArchiveFlags, FormFlag, Kept, bytes, moment};
-use crate::seed::{ExternalLabels, Found, SeedReport, SeedTarget, SourceSeed, find_blocks, from_blocks, from_source};
+use crate::seed::{
+    ExternalLabels, Fills, Found, SeedReport, SeedTarget, SourceSeed, find_blocks, from_blocks, from_source,
+};
 
 /// `compactor seed`.
 #[derive(Debug, Args)]
@@ -79,6 +81,7 @@ pub(super) async fn run(args: SeedArgs) -> anyhow::Result<Outcome> {
         tenant: args.tenant.clone().unwrap_or_default(),
         external: args.external()?,
         range: args.range(kept.now_ms)?,
+        fills: Fills::Changes,
         scratch,
     };
     let report = match &args.from_url {
@@ -155,6 +158,7 @@ impl SeedArgs {
             matchers: &matchers,
             slice: self.slice,
             samples_per_second: self.samples_per_second,
+            sieve: None,
         };
         let bar = progress(0);
         let report = from_source(&seed, &target, |count| bar.inc(count)).await;
@@ -270,7 +274,7 @@ fn warnings(report: &SeedReport) -> Vec<String> {
 }
 
 /// Rows that were read, on standard error.
-fn progress(rows: u64) -> ProgressBar {
+pub(super) fn progress(rows: u64) -> ProgressBar {
     let bar = ProgressBar::new(rows);
     let template = match rows {
         0 => "{elapsed_precise} {human_pos} samples, {per_sec}",

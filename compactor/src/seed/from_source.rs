@@ -1,5 +1,6 @@
 //! A seed from a Prometheus that runs: slice by slice through its remote read, no faster than it is told.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use emberkeep_model::{Labels, Matcher, SeriesRuns, TimeRange};
@@ -35,6 +36,14 @@ pub struct SourceSeed<'a> {
     pub slice: Duration,
     /// Bound on samples each second.
     pub samples_per_second: Option<u64>,
+    /// What is taken of what the source answers; everything without one.
+    pub sieve: Option<&'a dyn Sieve>,
+}
+
+/// Chooses among the rows of a source.
+pub trait Sieve: Debug {
+    /// Under which labels the rows of a series go into the archive, after taking out of them what is not wanted; none for none of them.
+    fn pass(&self, labels: Labels, runs: &mut SeriesRuns) -> Option<Labels>;
 }
 
 /// Brings all rows of a source in the target's range into the archive. The source adds its external labels itself.
@@ -91,12 +100,17 @@ async fn fill(
     tell: &mut impl FnMut(u64),
 ) -> Result<WindowReport, SeedError> {
     let stream = seed.source.read(seed.matchers, slice).await?;
-    let mut rows = SourceRows { stream, throttle };
+    let sieve = seed.sieve;
+    let mut rows = SourceRows {
+        stream,
+        throttle,
+        sieve,
+    };
     target.fill((SLICE_LEVEL, slice), &mut rows, tell).await
 }
 
 /// The beginning of a range: to the next multiple of the slice, and never into the next day.
-fn first_slice(range: TimeRange, slice: Duration) -> TimeRange {
+pub(crate) fn first_slice(range: TimeRange, slice: Duration) -> TimeRange {
     let slice = i64::try_from(slice.as_millis())
         .unwrap_or(DAY_MS)
         .clamp(LEAST_SLICE_MS, DAY_MS);
@@ -110,13 +124,23 @@ fn first_slice(range: TimeRange, slice: Duration) -> TimeRange {
 struct SourceRows<'a> {
     stream: SeriesStream,
     throttle: &'a mut Throttle,
+    sieve: Option<&'a dyn Sieve>,
 }
 
 impl Rows for SourceRows<'_> {
     async fn next(&mut self, runs: &mut SeriesRuns) -> Result<Option<Labels>, SeedError> {
-        let next = self.stream.next(runs).await?;
-        self.throttle.took(runs.len() as u64).await;
-        Ok(next)
+        while let Some(labels) = self.stream.next(runs).await? {
+            self.throttle.took(runs.len() as u64).await;
+            let Some(sieve) = self.sieve else {
+                return Ok(Some(labels));
+            };
+            if let Some(labels) = sieve.pass(labels, runs)
+                && !runs.is_empty()
+            {
+                return Ok(Some(labels));
+            }
+        }
+        Ok(None)
     }
 }
 

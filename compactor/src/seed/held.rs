@@ -12,7 +12,7 @@ use emberkeep_archive::{
 };
 use emberkeep_model::{HistogramRun, Labels, Run, SeriesRuns, TenantId, TimeRange};
 
-use super::SeedError;
+use super::{Fills, SeedError};
 
 /// Rows that are decoded at once of each part.
 const WINDOW_ROWS: usize = 16 << 10;
@@ -22,12 +22,18 @@ const WINDOW_ROWS: usize = 16 << 10;
 pub(super) struct HeldParts {
     readers: Vec<PartReader>,
     query: ScanQuery,
+    fills: Fills,
 }
 
 impl HeldParts {
     /// Opens every live part that may hold rows of the window, but those that are quarantined: what they hold cannot be read, so it is
     /// better brought again.
-    pub(super) async fn open(catalog: &Catalog, tenant: &TenantId, range: TimeRange) -> Result<Self, SeedError> {
+    pub(super) async fn open(
+        catalog: &Catalog,
+        tenant: &TenantId,
+        range: TimeRange,
+        fills: Fills,
+    ) -> Result<Self, SeedError> {
         let quarantined = catalog.live().await?.quarantined();
         let view = catalog.refresh().await?;
         let wanted = |part: &&Arc<PartEntry>| {
@@ -46,6 +52,7 @@ impl HeldParts {
                 matchers: [].into(),
                 kinds: ScanKinds::AllWithDigests,
             },
+            fills,
         })
     }
 
@@ -59,6 +66,7 @@ impl HeldParts {
         HeldWalk {
             cursors: self.readers.iter().map(of).collect(),
             range: self.query.range,
+            fills: self.fills,
             digests: Digests::default(),
         }
     }
@@ -69,6 +77,7 @@ impl HeldParts {
 pub(super) struct HeldWalk {
     cursors: Vec<HeldCursor>,
     range: TimeRange,
+    fills: Fills,
     digests: Digests,
 }
 
@@ -108,6 +117,10 @@ impl HeldWalk {
             self.cursors[at].rows(self.range, &mut held).await?;
         }
         held.settle();
+        if self.fills == Fills::MissingTimes {
+            only_missing_times(&held, runs);
+            return Ok(before - runs.len() as u64);
+        }
         let mut both = held.clone();
         both.append(runs);
         both.settle();
@@ -129,6 +142,24 @@ fn holds(held: &Digests, wanted: &Digests) -> bool {
             .iter()
             .all(|(window, sum)| held.iter().any(|(other, held)| (other, held) == (window, sum)))
     })
+}
+
+/// Takes out rows of times at which `held` has any; both are settled.
+fn only_missing_times(held: &SeriesRuns, runs: &mut SeriesRuns) {
+    let is_missing = |time: i64| {
+        held.samples.timestamps.binary_search(&time).is_err()
+            && held.histograms.timestamps().binary_search(&time).is_err()
+    };
+    let mut samples = Run::default();
+    for sample in runs.samples.iter().filter(|sample| is_missing(sample.timestamp)) {
+        samples.push(sample);
+    }
+    runs.samples = samples;
+    let mut histograms = HistogramRun::default();
+    for row in runs.histograms.iter().filter(|row| is_missing(row.timestamp)) {
+        histograms.push_row(row);
+    }
+    runs.histograms = histograms;
 }
 
 /// Rows of `both` that are not in `held`; both are settled.

@@ -30,8 +30,20 @@ pub struct SeedTarget<'a> {
     pub external: ExternalLabels,
     /// Which rows are taken.
     pub range: TimeRange,
+    /// Which of the rows that the archive does not hold are written.
+    pub fills: Fills,
     /// Directory for files that are written before they are uploaded.
     pub scratch: PathBuf,
+}
+
+/// What is new to an archive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Fills {
+    /// Every row that changes an answer: a time that is not held, or a value that wins against the one that is.
+    #[default]
+    Changes,
+    /// Rows of times at which the archive holds nothing of the series, and no others: what was received counts as it came.
+    MissingTimes,
 }
 
 impl SeedTarget<'_> {
@@ -46,7 +58,7 @@ impl SeedTarget<'_> {
         let store = self.catalog.store();
         let now_ms = SystemClock.now_ms();
         let dataset = Format::load_or_create(&**store, now_ms).await?.dataset;
-        let held = HeldParts::open(self.catalog, &self.tenant, range).await?;
+        let held = HeldParts::open(self.catalog, &self.tenant, range, self.fills).await?;
         let window = Window {
             tenant: self.tenant.clone(),
             level,

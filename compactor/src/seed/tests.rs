@@ -85,6 +85,7 @@ fn target<'a>(archive: &'a Archive, external: &[(&str, &str)]) -> SeedTarget<'a>
         tenant: TenantId::default(),
         external: ExternalLabels::new(external.iter().copied()).unwrap(),
         range: TimeRange::ALL,
+        fills: Fills::Changes,
         scratch: archive.path().parent().unwrap().join("scratch"),
     }
 }
@@ -313,4 +314,40 @@ async fn a_source_in_no_order_loses_nothing() {
         .await
         .unwrap();
     assert_eq!((again.written, again.root), (0, None));
+}
+
+#[tokio::test]
+async fn where_only_missing_times_are_filled_no_held_row_is_judged() {
+    let archive = Archive::new();
+    let there = times(TODAY - 3, 10);
+    archive
+        .flush(&[("anonymous", "x", there.clone())], NOW_MS - DAY_MS)
+        .await;
+    let x = labels(&[("__name__", "up"), ("job", "x")]);
+    // Two held times with values that would win, and two times that are not held.
+    let of_x = [
+        (there[0], 9.0),
+        (there[1] + 1, 5.0),
+        (there[2], 8.0),
+        (there[9] + 1, 6.0),
+    ];
+    let mut target = target(&archive, &[]);
+    target.fills = Fills::MissingTimes;
+    let range = TimeRange {
+        start: there[0],
+        end: there[0] + DAY_MS / 2,
+    };
+    for (written, held) in [(2, 2), (0, 4)] {
+        let mut rows = Given(vec![(x.clone(), runs(of_x))].into_iter());
+        let report = target.fill((1, range), &mut rows, &mut |_| {}).await.unwrap();
+        assert_eq!((report.written, report.held), (written, held));
+    }
+    let (content, rows) = held(&archive).await;
+    assert_eq!(rows, 12);
+    let value = |time: i64| {
+        let run = &content[&x].samples;
+        run.values[run.timestamps.binary_search(&time).unwrap()].to_bits()
+    };
+    assert_eq!(value(there[0]), 1.0_f64.to_bits());
+    assert_eq!(value(there[1] + 1), 5.0_f64.to_bits());
 }

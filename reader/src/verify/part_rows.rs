@@ -21,7 +21,7 @@ const WINDOW_ROWS: usize = 64 << 10;
 
 /// What to do about a part that is not what it was.
 pub(super) const PART_ADVICE: &str = "bring its files back from a replica or a version of the bucket; `compactor scrub` sets the part \
-     aside until then (`compactor status` lists it), and while the source still has the time, `compactor seed --from-url` fetches it again";
+     aside until then (`compactor status` lists it), and while the source still has the time, `compactor heal` fetches it again";
 
 /// What was read of parts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -207,3 +207,34 @@ scrub: {bytes_per_day: 10GB}
         assert!(FileConfig::parse(wrong, "x").is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn healing_is_read() {
+    let text = "\
+heal:
+  interval: 5m
+  settle: 0s
+  samples_per_second: 1000
+  sources:
+    - url: http://a:9090
+    - {url: https://b, tenant: team, match: '{job=\"x\"}', remote_write: keep, headers: {X-Scope-OrgID: b}}
+";
+    let heal = FileConfig::parse(text, "x").unwrap().heal;
+    assert_eq!(
+        (heal.interval, heal.settle, heal.samples_per_second),
+        (Some(Duration::from_secs(300)), Some(Duration::ZERO), Some(1000))
+    );
+    assert_eq!(heal.sources[0].url, "http://a:9090");
+    let secret = "heal:\n  sources: [{url: 'http://me:hunter2@a', headers: {X-Key: hunter2}}]\n";
+    let shown = format!("{:?}", FileConfig::parse(secret, "x").unwrap());
+    assert!(shown.contains("X-Key") && !shown.contains("hunter2"), "{shown}");
+    assert_eq!(heal.sources[1].selector.as_deref(), Some("{job=\"x\"}"));
+    assert_eq!(heal.sources[1].headers["X-Scope-OrgID"], "b");
+    for wrong in [
+        "heal: {interval: 0s}\n",
+        "heal:\n  sources: [{tenant: a}]\n",
+        "heal: {source: a}\n",
+    ] {
+        assert!(FileConfig::parse(wrong, "x").is_err(), "{wrong}");
+    }
+}
