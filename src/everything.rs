@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use emberkeep_compactor::cli::{CompactFlags, Ended, FoldFlags, HealThreads};
+use emberkeep_compactor::drill::DrillMetrics;
 use emberkeep_compactor::{Compactor, Upkeep, UpkeepMetrics};
 use emberkeep_reader::cli::LimitFlags;
 use emberkeep_reader::{HeadSource, Reader, ReaderMetrics};
@@ -54,6 +55,12 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
     let _lock = DirectoryLock::acquire(&settings.storage_path)?;
     let storage_path = settings.storage_path.clone();
     let (store, traffic) = flags.receiver.store(&file)?;
+    let drill_metrics = DrillMetrics::default();
+    let place = &flags.receiver;
+    let place = (&place.config_file, &place.storage, &place.objstore);
+    let drills = flags
+        .compact
+        .drills(store.clone(), &file, place, drill_metrics.clone())?;
     // Before anything else: a port that is taken is told at once.
     let listener = server::bind(&flags.web.resolve(&file, DEFAULT_ADDRESS)).await?;
     let address = listener.local_addr().context("the listener has no address")?;
@@ -79,6 +86,7 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
     let healing = HealThreads::start(&file, &store, &scratch, &mut metrics, &shutdown)?;
     let merger = flags.compact.merger(store.clone(), &storage_path);
     let upkeep = Upkeep::new(store.clone(), merger, upkeep, Arc::new(SystemClock), upkeep_metrics);
+    drill_metrics.register(metrics.registry());
     let heads = vec![HeadSource::Local(receiver.head())];
     let reader_metrics = ReaderMetrics::register(metrics.registry());
     let reader = Arc::new(Reader::new(store, heads, flags.limits.settings(), reader_metrics));
@@ -89,6 +97,9 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
     let upkeep = upkeep
         .spawn(shutdown.clone())
         .context("cannot start the thread of upkeep")?;
+    let drills = drills
+        .spawn(shutdown.clone())
+        .context("cannot start the thread of drills")?;
     let asked = receiver.clone();
     let admin = server::admin_routes(move || asked.ready(), Arc::new(metrics));
     opening.open(receiver.router().merge(reader.router()).merge(admin));
@@ -112,6 +123,12 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
     }
     if tokio::task::spawn_blocking(|| healing.join()).await.ok() != Some(Ended::Well) {
         tracing::error!("healing ended with a panic");
+    }
+    if tokio::task::spawn_blocking(|| drills.join())
+        .await
+        .is_ok_and(|ended| ended.is_err())
+    {
+        tracing::error!("drills ended with a panic");
     }
     served??;
     tracing::info!("ended");

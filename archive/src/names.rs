@@ -337,6 +337,18 @@ pub fn scrub_states() -> Path {
     Path::from_iter(["_archive", "scrub"])
 }
 
+/// What drills have proven. The name is the ULID of the object.
+#[must_use]
+pub fn drill_state(name: &str) -> Path {
+    Path::from_iter(["_archive", "drills", name])
+}
+
+/// The folder of what drills have proven.
+#[must_use]
+pub fn drill_states() -> Path {
+    Path::from_iter(["_archive", "drills"])
+}
+
 /// The object of a pin.
 #[must_use]
 pub fn pin(id: &str) -> Path {

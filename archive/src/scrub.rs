@@ -8,18 +8,15 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt};
-use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use futures::StreamExt;
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::catalog::{Catalog, FileEntry, PartEntry};
 use crate::envelope::CatalogObject;
-use crate::{ArchiveError, Checksummed, fresh_nonce, names, open_envelope, put_create};
-
-/// Older states that are left in place for whoever reads them now.
-const KEPT_STATES: usize = 2;
+use crate::newest::{load_newest, save_newest};
+use crate::{ArchiveError, Checksummed, fresh_nonce, names};
 
 /// `_archive/scrub/<ULID>`: when which part was read and found whole (`docs/formats/scrub.md`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,16 +40,8 @@ impl ScrubState {
     /// # Errors
     /// As [`Catalog::refresh`]; a damaged state is none.
     pub async fn load(catalog: &Catalog) -> Result<Self, ArchiveError> {
-        let store = &**catalog.store();
-        for path in states(store).await?.iter().rev() {
-            match read_state(store, path).await {
-                Ok(state) => return Ok(state),
-                Err(ArchiveError::Corrupt { .. }) => {}
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Self::default())
+        let newest = load_newest(catalog, &names::scrub_states()).await?;
+        Ok(newest.unwrap_or_default())
     }
 
     /// Writes it as the newest one, for the parts that are live, and removes those that nobody needs any more.
@@ -60,21 +49,12 @@ impl ScrubState {
     /// # Errors
     /// [`ArchiveError::Store`] when the store fails.
     pub async fn save(&mut self, catalog: &Catalog, now_ms: i64) -> Result<(), ArchiveError> {
-        let store = &**catalog.store();
         let live = catalog.live().await?.by_ulid();
         self.verified
             .retain(|part, _| Ulid::from_string(part).is_ok_and(|ulid| live.contains_key(&ulid)));
         (self.nonce, self.created_at) = (fresh_nonce(), now_ms);
         let path = names::scrub_state(&Ulid::generate().to_string());
-        put_create(store, &path, self, &self.nonce).await?;
-        let older = states(store).await?;
-        for path in older.iter().rev().skip(KEPT_STATES) {
-            match store.delete(path).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(ArchiveError::store(path)(error)),
-            }
-        }
-        Ok(())
+        save_newest(catalog, (&names::scrub_states(), &path), self, &self.nonce).await
     }
 
     /// When a part was read again; none when it never was.
@@ -94,30 +74,6 @@ impl ScrubState {
     pub fn oldest_unverified<'a>(&self, parts: impl Iterator<Item = &'a Arc<PartEntry>>) -> Option<i64> {
         parts.map(|part| self.waits_since(part)).min()
     }
-}
-
-/// All states, the oldest first.
-async fn states(store: &dyn ObjectStore) -> Result<Vec<Path>, ArchiveError> {
-    let prefix = names::scrub_states();
-    let listed: Vec<ObjectMeta> = store
-        .list(Some(&prefix))
-        .try_collect()
-        .await
-        .map_err(ArchiveError::store(&prefix))?;
-    let is_ours = |path: &Path| names::ulid_of(path).is_some();
-    let mut paths: Vec<Path> = listed
-        .into_iter()
-        .map(|object| object.location)
-        .filter(is_ours)
-        .collect();
-    paths.sort();
-    Ok(paths)
-}
-
-async fn read_state(store: &dyn ObjectStore, path: &Path) -> Result<ScrubState, ArchiveError> {
-    let answer = store.get(path).await.map_err(ArchiveError::store(path))?;
-    let bytes = answer.bytes().await.map_err(ArchiveError::store(path))?;
-    open_envelope(path.as_ref(), &bytes)
 }
 
 /// Reads a file from its first byte to its last and compares size and CRC-32C with what is recorded; one chunk of the store's answer

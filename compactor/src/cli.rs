@@ -1,6 +1,7 @@
 //! The command line of the compactor, for its own binary and for `emberkeep compactor`.
 
 mod delete;
+mod drill;
 mod heal;
 mod jobs;
 mod keeping;
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use emberkeep_archive::{CountingStore, ObjectStore, StoreConfig, StoreTraffic};
+use emberkeep_archive::{Catalog, CountingStore, ObjectStore, StoreConfig, StoreTraffic};
 use emberkeep_service::clock::SystemClock;
 use emberkeep_service::config::FileConfig;
 use emberkeep_service::flags::{ConfigFileFlag, LogFlags, ObjstoreFlags, StorageFlags, WebFlags};
@@ -36,6 +37,7 @@ use emberkeep_service::shutdown::{Shutdown, Signals};
 use emberkeep_service::{duration, logs};
 use tracing::info;
 
+use crate::drill::{Drill, DrillMetrics, Schedule};
 use crate::{
     Compactor, KeepingSettings, Merger, MergerSettings, PlanSettings, Settings, Upkeep, UpkeepMetrics, UpkeepSettings,
     key_config,
@@ -153,6 +155,22 @@ impl CompactFlags {
         Merger::new(store, MergerSettings::new(self.scratch(storage_path).join("jobs")))
     }
 
+    /// The drills of a server, as its configuration file says; `place` is where its archive is.
+    ///
+    /// # Errors
+    /// Settings of drills that cannot be.
+    pub fn drills(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        file: &FileConfig,
+        place: (&ConfigFileFlag, &StorageFlags, &ObjstoreFlags),
+        metrics: DrillMetrics,
+    ) -> anyhow::Result<Schedule> {
+        let settings = drill::settings_of_server(file, self, place)?;
+        let drill = Drill::new(Catalog::new(store), settings, Arc::new(SystemClock));
+        Ok(Schedule::new(drill, metrics))
+    }
+
     /// The directory for what merges write before it is uploaded.
     #[must_use]
     pub fn scratch(&self, storage_path: &Path) -> PathBuf {
@@ -265,7 +283,13 @@ pub async fn run(args: CompactorArgs) -> anyhow::Result<Outcome> {
     } else {
         let _lock = DirectoryLock::acquire(&flags.compact.scratch(&storage_path))?;
         let merger = flags.compact.merger(Arc::clone(&store), &storage_path);
-        serve_until_told(compactor, upkeep(merger), &metrics, (&store, &traffic), &flags, &file).await
+        let drill_metrics = DrillMetrics::default();
+        let place = (&flags.config_file, &flags.storage, &flags.objstore);
+        let drills = flags
+            .compact
+            .drills(Arc::clone(&store), &file, place, drill_metrics.clone())?;
+        let more = (&metrics, &drill_metrics, &traffic);
+        serve_until_told(compactor, (upkeep(merger), drills), more, &store, &flags, &file).await
     }
 }
 
@@ -293,9 +317,9 @@ async fn all_there_is(compactor: &Compactor, upkeep: &Upkeep) -> anyhow::Result<
 
 async fn serve_until_told(
     compactor: Compactor,
-    upkeep: Upkeep,
-    upkeep_metrics: &UpkeepMetrics,
-    (store, traffic): (&Arc<dyn ObjectStore>, &StoreTraffic),
+    (upkeep, drills): (Upkeep, Schedule),
+    (upkeep_metrics, drill_metrics, traffic): (&UpkeepMetrics, &DrillMetrics, &StoreTraffic),
+    store: &Arc<dyn ObjectStore>,
     flags: &Flags,
     file: &FileConfig,
 ) -> anyhow::Result<Outcome> {
@@ -307,6 +331,7 @@ async fn serve_until_told(
     compactor.register(metrics.registry());
     traffic.register(metrics.registry());
     upkeep_metrics.register(metrics.registry());
+    drill_metrics.register(metrics.registry());
     let listener = bind(&flags.web.resolve(file, DEFAULT_LISTEN_ADDRESS)).await?;
     info!(address = %listener.local_addr()?, "listening");
     let scratch = flags.compact.scratch(&flags.storage.resolve(file));
@@ -323,6 +348,9 @@ async fn serve_until_told(
     let upkeeping = upkeep
         .spawn(shutdown.clone())
         .context("cannot start the thread of upkeep")?;
+    let drilling = drills
+        .spawn(shutdown.clone())
+        .context("cannot start the thread of drills")?;
     let served = serve(listener, admin_routes(ready, Arc::new(metrics)), &shutdown, GRACE).await;
     // A listener that broke ends the process as a signal does.
     shutdown.trigger();
@@ -332,6 +360,9 @@ async fn serve_until_told(
         .map_err(|_| anyhow::anyhow!("upkeep ended with a panic"))?;
     let healed = tokio::task::spawn_blocking(|| healing.join()).await?;
     anyhow::ensure!(healed == Ended::Well, "healing ended with a panic");
+    tokio::task::spawn_blocking(|| drilling.join())
+        .await?
+        .map_err(|_| anyhow::anyhow!("drills ended with a panic"))?;
     served?;
     info!("ended");
     Ok(Outcome::Done)

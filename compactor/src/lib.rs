@@ -9,6 +9,7 @@
 pub mod cli;
 mod compactor;
 pub mod deletion;
+pub mod drill;
 mod error;
 #[cfg(test)]
 mod fixture;

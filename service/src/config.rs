@@ -17,10 +17,12 @@ use thiserror::Error;
 use crate::duration;
 use crate::logs::{LogFormat, LogLevel};
 
+mod drill;
 mod encryption;
 mod heal;
 mod upkeep;
 
+pub use drill::{DrillConfig, DrillSourceConfig};
 pub use encryption::{EncryptionConfig, KeyConfig};
 pub use heal::{HealConfig, HealSourceConfig};
 pub use upkeep::{QuotaConfig, RetentionConfig, RetentionRuleConfig, ScrubConfig, TablesConfig};
@@ -44,6 +46,8 @@ pub struct FileConfig {
     pub quota: QuotaConfig,
     /// What is read again to find damage.
     pub scrub: ScrubConfig,
+    /// What is restored on trial.
+    pub drill: DrillConfig,
     /// Publication as open tables.
     pub tables: TablesConfig,
     /// Keys to encrypt with, and to read what is encrypted.
@@ -169,6 +173,8 @@ struct Document {
     #[serde(default)]
     scrub: ScrubConfig,
     #[serde(default)]
+    drill: DrillConfig,
+    #[serde(default)]
     tables: TablesConfig,
     #[serde(default)]
     encryption: EncryptionConfig,
@@ -212,6 +218,7 @@ impl FileConfig {
             retention: document.retention,
             quota: document.quota,
             scrub: document.scrub,
+            drill: document.drill,
             tables: document.tables,
             encryption: document.encryption,
             heal: document.heal,

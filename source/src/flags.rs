@@ -2,6 +2,7 @@
 //!
 //! Secrets come from files, never from the command line, where everybody on the machine reads them.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,21 @@ pub struct SourceFlags {
 }
 
 impl SourceFlags {
+    /// The same flags again, for a child process.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<OsString> {
+        let path = |flag: &str, value: &Option<PathBuf>| value.as_ref().map(|value| pair(flag, value.as_os_str()));
+        let mut arguments: Vec<[OsString; 2]> = Vec::new();
+        arguments.extend(path("--source.bearer-token-file", &self.bearer_token_file));
+        arguments.extend(path("--source.basic-auth.password-file", &self.password_file));
+        arguments.extend(path("--source.tls-ca", &self.tls_ca));
+        let username = self.username.iter();
+        arguments.extend(username.map(|name| pair("--source.basic-auth.username", name.as_ref())));
+        let headers = self.headers.iter();
+        arguments.extend(headers.map(|header| pair("--source.header", header.as_ref())));
+        arguments.into_iter().flatten().collect()
+    }
+
     /// The configuration for the server at a URL.
     ///
     /// # Errors
@@ -65,6 +81,10 @@ impl SourceFlags {
     }
 }
 
+fn pair(flag: &str, value: &OsStr) -> [OsString; 2] {
+    [flag.into(), value.to_owned()]
+}
+
 /// A file with one secret; the line break that editors add is not part of it.
 fn secret(path: &Path) -> Result<String, SourceError> {
     let text = fs::read_to_string(path).map_err(|error| SourceError::Config {
@@ -72,4 +92,41 @@ fn secret(path: &Path) -> Result<String, SourceError> {
         reason: error.to_string(),
     })?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        source: SourceFlags,
+    }
+
+    #[test]
+    fn a_child_is_told_what_we_were_told() {
+        for given in [
+            &["--source.bearer-token-file", "/token", "--source.tls-ca", "/ca"][..],
+            &[
+                "--source.basic-auth.password-file",
+                "/password",
+                "--source.basic-auth.username",
+                "me",
+                "--source.header",
+                "A: b",
+                "--source.header",
+                "C: d",
+            ],
+            &[],
+        ] {
+            let given: Vec<OsString> = given.iter().map(OsString::from).collect();
+            let cli = Cli::try_parse_from([OsString::from("x")].into_iter().chain(given.clone())).unwrap();
+            assert_eq!(cli.source.arguments(), given);
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod compatibility;
 mod compliance;
 mod corpus;
 mod deletion;
+mod drill;
 mod durability;
 mod encryption;
 mod exact;

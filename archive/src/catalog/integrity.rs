@@ -20,7 +20,7 @@ use super::view::{Known, KnownRecord, KnownRoot, view_of};
 use super::{Catalog, CatalogView, CommitRecord, DeletionRecord, Format, Lock, Mask, Pin, Root};
 use crate::envelope::CatalogObject;
 use crate::scrub::ScrubState;
-use crate::{ArchiveError, names};
+use crate::{ArchiveError, DrillState, names};
 
 /// How many objects are read at the same time.
 const PARALLEL_READS: usize = 8;
@@ -47,12 +47,13 @@ enum Kind {
     Lock,
     Deletion,
     Scrub,
+    Drill,
     Pin,
     Record,
     Claim,
 }
 
-const KINDS: [(Kind, fn() -> Path); 10] = [
+const KINDS: [(Kind, fn() -> Path); 11] = [
     (Kind::Root, names::roots),
     (Kind::Manifest, names::manifests),
     (Kind::Condemned, names::condemned_lists),
@@ -60,6 +61,7 @@ const KINDS: [(Kind, fn() -> Path); 10] = [
     (Kind::Lock, names::locks),
     (Kind::Deletion, names::deletion_records),
     (Kind::Scrub, names::scrub_states),
+    (Kind::Drill, names::drill_states),
     (Kind::Pin, names::pins),
     (Kind::Record, names::log),
     (Kind::Claim, names::receivers),
@@ -249,6 +251,7 @@ impl Catalog {
             Kind::Lock => drop(self.object::<Lock>(path).await?),
             Kind::Deletion => drop(self.object::<DeletionRecord>(path).await?),
             Kind::Scrub => drop(self.object::<ScrubState>(path).await?),
+            Kind::Drill => drop(self.object::<DrillState>(path).await?),
             Kind::Pin => drop(self.object::<Pin>(path).await?),
             Kind::Claim => drop(self.object::<EpochClaim>(path).await?),
         }

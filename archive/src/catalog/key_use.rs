@@ -166,6 +166,7 @@ async fn objects(store: &dyn ObjectStore) -> Result<Vec<KeyedObject>, ArchiveErr
         (names::locks(), ObjectPlace::Fixed),
         (names::deletion_records(), ObjectPlace::Fixed),
         (names::scrub_states(), ObjectPlace::Fixed),
+        (names::drill_states(), ObjectPlace::Fixed),
         (names::receivers(), ObjectPlace::Fixed),
         (names::log(), ObjectPlace::Fixed),
     ];

@@ -15,7 +15,10 @@ use crate::catalog::{
     CommitRecord, CondemnedEntry, CondemnedList, EpochClaim, FileEntry, Format, Lock, Manifest, ManifestEntry, Mask,
     Pin, Quarantined, Removal, Root,
 };
-use crate::{DeletionRecord, FileKind, HiddenRows, ScrubState, TenantSummary, TimeSpan, names};
+use crate::{
+    DeletionRecord, DrillOutcome, DrillRecord, DrillState, FileKind, HiddenRows, ScrubState, TenantSummary, TimeSpan,
+    names,
+};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -258,6 +261,32 @@ fn what_upkeep_notes_is_written_as_it_always_was() {
         parts: vec![rows],
     };
     written("v3/deletion_record", &record);
+    let drill = DrillRecord {
+        at: 2900,
+        duration_ms: 800,
+        outcome: DrillOutcome::Different,
+        reason: "reader verify: 1 difference".to_owned(),
+        seed: 7,
+        root: 3,
+        tenant: "anonymous".to_owned(),
+        from: 0,
+        to: 7_200_000,
+        selector: "{\"job\"=\"node\"}".to_owned(),
+        rows: 1000,
+        bytes: 4096,
+        restore_ms: 300,
+        prometheus: "3.14.0".to_owned(),
+        source_rows: Some(1000),
+    };
+    let state = DrillState {
+        nonce: "n".to_owned(),
+        created_at: 3000,
+        last_proven: Some(2000),
+        proven: 1,
+        failed: 1,
+        drills: vec![drill],
+    };
+    written("v3/drill", &state);
 }
 
 fn golden(name: &str) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! What the commands of upkeep share: which archive, whose data, when, and how an answer is printed.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use emberkeep_service::problem::Outcome;
 use emberkeep_service::{logs, time_expr};
 use serde::Serialize;
 
-use super::{CompactFlags, delete, key_of, lock, orphans, rebuild, rekey, retention, rollback, scrub, status};
+use super::{CompactFlags, delete, drill, key_of, lock, orphans, rebuild, rekey, retention, rollback, scrub, status};
+use crate::drill::archive_arguments;
 use crate::retention::Retention;
 use crate::{Upkeep, UpkeepMetrics, key_config};
 
@@ -46,6 +48,8 @@ pub enum KeepingCommand {
     Rebuild(rebuild::RebuildArgs),
     /// Bring everything under the key that is written with, and print which old keys are still needed, and until when.
     Rekey(rekey::RekeyArgs),
+    /// Restore a random piece of the archive, and prove that it is what the archive holds.
+    Drill(Box<drill::DrillArgs>),
     /// Print the key of one encrypted file, for another program to read it with.
     KeyOf(key_of::KeyOfArgs),
     /// Print what there is.
@@ -70,6 +74,7 @@ pub(super) async fn run(command: KeepingCommand) -> anyhow::Result<Outcome> {
         KeepingCommand::Scrub(args) => scrub::run(args).await,
         KeepingCommand::Rebuild(args) => rebuild::run(args).await,
         KeepingCommand::Rekey(args) => rekey::run(&args).await,
+        KeepingCommand::Drill(args) => drill::run(*args).await,
         KeepingCommand::KeyOf(args) => key_of::run(&args).await,
         KeepingCommand::Status(args) => status::run(args).await,
     }
@@ -98,6 +103,11 @@ pub(super) struct Kept {
 }
 
 impl ArchiveFlags {
+    /// The flags by which a child opens the same archive.
+    pub(super) fn arguments(&self) -> Vec<OsString> {
+        archive_arguments(&self.config_file, &self.storage, &self.objstore)
+    }
+
     /// Reads the configuration, sets logging up, and opens the store.
     pub(super) fn open(&self) -> anyhow::Result<Kept> {
         let file = self.config_file.load()?;

@@ -74,7 +74,7 @@ fn duration_of<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Erro
     duration::parse(&text).map_err(serde::de::Error::custom)
 }
 
-fn optional_size<'de, D: Deserializer<'de>>(source: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn optional_size<'de, D: Deserializer<'de>>(source: D) -> Result<Option<u64>, D::Error> {
     let text = String::deserialize(source)?;
     size::parse(&text).map(Some).map_err(serde::de::Error::custom)
 }
