@@ -6,8 +6,13 @@ import time
 from . import processes
 from .figures import Trouble, key_values
 
-# The last scrape lies this far in the past, so that no clock is ahead of it, and what is written later is apart from it.
-LAST_AGO_MS = 120_000
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+
+
+def end_of_data(now_ms):
+    """Of the last day that ended more than four hours ago, an hour before its end: late enough for eight hours of one day, and so long
+    ago that whoever merges days merges this one. What is written later is apart from it."""
+    return (now_ms - 4 * HOUR_MS) // DAY_MS * DAY_MS - HOUR_MS
 
 
 class Generator:
@@ -27,7 +32,7 @@ class Generator:
         if key in self.files:
             return self.files[key]
         output = os.path.join(self.folder, f"requests-{len(self.files)}")
-        start = int(time.time() * 1000) - LAST_AGO_MS - load.scrapes * load.interval * 1000
+        start = end_of_data(int(time.time() * 1000)) - load.scrapes * load.interval * 1000
         command = [self.program("rwgen"), "encode", "--profile", load.profile, "--protocol", protocol, "--seed", self.seed]
         command += ["--series", load.series, "--scrapes", load.scrapes, "--interval", f"{load.interval}s"]
         command += ["--connections", connections, "--start", start, "--output", output, *load.more]

@@ -48,6 +48,8 @@ class Process:
                 stdout=output or errors,
                 stderr=errors,
                 preexec_fn=_end_with_parent,
+                # What a program says of an error is read here; a backtrace would push it out of the end of the log.
+                env=os.environ | {"RUST_BACKTRACE": "0"},
             )
         self.pid = self.child.pid
         self.handle = os.pidfd_open(self.pid)

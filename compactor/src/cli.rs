@@ -34,10 +34,11 @@ use emberkeep_service::metrics::Metrics;
 use emberkeep_service::problem::Outcome;
 use emberkeep_service::server::{GRACE, admin_routes, bind, serve};
 use emberkeep_service::shutdown::{Shutdown, Signals};
-use emberkeep_service::{duration, logs};
+use emberkeep_service::{duration, logs, size};
 use tracing::info;
 
 use crate::drill::{Drill, DrillMetrics, Schedule};
+use crate::merge::MergeJob;
 use crate::{
     Compactor, KeepingSettings, Merger, MergerSettings, PlanSettings, Settings, Upkeep, UpkeepMetrics, UpkeepSettings,
     key_config,
@@ -117,9 +118,23 @@ pub struct CompactFlags {
     /// How long the parts of a window that has ended wait for more of it, after the newest commit [default: 10m].
     #[arg(id = "compact.settle", long = "compact.settle", value_name = "DURATION", value_parser = duration::parse)]
     settle: Option<Duration>,
+    /// Memory of one merge, beside the rows of one series; merges run one after the other [default: 256MB].
+    #[arg(id = "compact.max-memory", long = "compact.max-memory", value_name = "SIZE", value_parser = merge_memory)]
+    max_memory: Option<usize>,
     /// Directory for what a merge writes before it is uploaded; emptied at the start [default: `compactor` in --storage.path].
     #[arg(id = "compact.scratch", long = "compact.scratch", value_name = "DIR")]
     scratch: Option<PathBuf>,
+}
+
+/// The memory of a merge; less than it needs for two inputs is no limit that it could keep.
+fn merge_memory(text: &str) -> Result<usize, String> {
+    let least = MergeJob::least_memory();
+    let bytes = size::parse(text).map_err(|error| error.to_string())?;
+    match usize::try_from(bytes) {
+        Ok(bytes) if bytes >= least => Ok(bytes),
+        Ok(_) => Err(format!("a merge needs {}MB at least", least.div_ceil(1 << 20))),
+        Err(_) => Err("more than this machine can address".to_owned()),
+    }
 }
 
 impl CompactFlags {
@@ -145,14 +160,22 @@ impl CompactFlags {
     /// What merges parts for a server, which must hold the lock of [`CompactFlags::scratch`]. What an earlier one left there goes.
     #[must_use]
     pub fn merger(&self, store: Arc<dyn ObjectStore>, storage_path: &Path) -> Merger {
-        let merger = Merger::new(store, MergerSettings::new(self.scratch(storage_path).join("merges")));
+        let merger = Merger::new(store, self.merger_settings(storage_path, "merges"));
         merger.clear_scratch();
         merger
     }
 
     /// What merges parts for a command that ends, beside a server that may run.
     fn job_merger(&self, store: Arc<dyn ObjectStore>, storage_path: &Path) -> Merger {
-        Merger::new(store, MergerSettings::new(self.scratch(storage_path).join("jobs")))
+        Merger::new(store, self.merger_settings(storage_path, "jobs"))
+    }
+
+    fn merger_settings(&self, storage_path: &Path, folder: &str) -> MergerSettings {
+        let usual = MergerSettings::new(self.scratch(storage_path).join(folder));
+        MergerSettings {
+            memory_bytes: self.max_memory.unwrap_or(usual.memory_bytes),
+            ..usual
+        }
     }
 
     /// The drills of a server, as its configuration file says; `place` is where its archive is.

@@ -117,6 +117,13 @@ impl MergeJob {
         (self.memory_bytes.saturating_sub(BASE_BYTES) / least).max(2)
     }
 
+    /// What a merge of so many inputs takes of `memory_bytes`, which is at least [`MergeJob::least_memory`].
+    #[must_use]
+    pub fn memory_of(inputs: usize, memory_bytes: usize) -> usize {
+        let most = INPUT_BYTES + ROW_BYTES * WINDOW_ROWS[1];
+        memory_bytes.min(inputs.saturating_mul(most).saturating_add(BASE_BYTES))
+    }
+
     /// Rows of the window of each of so many inputs.
     fn window_rows(&self, inputs: usize) -> usize {
         let each = self.memory_bytes.saturating_sub(BASE_BYTES) / inputs.max(1);

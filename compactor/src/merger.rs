@@ -113,6 +113,16 @@ impl Merger {
         let _ = remove_dir_all(&*self.fs, &self.settings.scratch);
     }
 
+    /// Memory of one merge, bytes.
+    pub(crate) fn memory_limit(&self) -> usize {
+        self.settings.memory_bytes
+    }
+
+    /// What it takes of it for a job.
+    pub(crate) fn memory_of(&self, job: &Job) -> usize {
+        MergeJob::memory_of(job.inputs.len(), self.settings.memory_bytes)
+    }
+
     /// An output that is only written under another key has a few bytes more or less than before, and is not to be split for that.
     fn target_bytes(&self, kind: JobKind) -> u64 {
         match kind {

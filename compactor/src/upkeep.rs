@@ -84,6 +84,7 @@ impl Upkeep {
         clock: Arc<dyn Clock>,
         metrics: UpkeepMetrics,
     ) -> Self {
+        metrics.limit_memory(merger.memory_limit());
         let keeping = Keeping::new(settings.keeping.clone(), metrics.keeping.clone(), clock.now_ms());
         Self {
             keeping: Mutex::new(keeping),
@@ -156,7 +157,10 @@ impl Upkeep {
     /// Runs one job and makes its result live.
     async fn merge(&self, job: &Job) -> Result<Outcome, CompactorError> {
         let started = Instant::now();
-        let result = match self.merger.run(job).await {
+        self.metrics.take_memory(self.merger.memory_of(job));
+        let result = self.merger.run(job).await;
+        self.metrics.take_memory(0);
+        let result = match result {
             Ok(result) => result,
             Err(failure) => return self.failed(job, failure).await,
         };

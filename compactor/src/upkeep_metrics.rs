@@ -38,6 +38,8 @@ pub struct UpkeepMetrics {
     bytes_written: Counter,
     seconds: Counter<f64, AtomicU64>,
     due: Gauge<i64, AtomicI64>,
+    merge_memory: Gauge<i64, AtomicI64>,
+    merge_memory_limit: Gauge<i64, AtomicI64>,
     parts: Family<LevelLabels, Gauge<i64, AtomicI64>>,
     bytes: Family<LevelLabels, Gauge<i64, AtomicI64>>,
     quarantined: Gauge<i64, AtomicI64>,
@@ -63,6 +65,16 @@ impl UpkeepMetrics {
     /// Notes how many jobs are due.
     pub(crate) fn due(&self, jobs: usize) {
         self.due.set(signed(jobs as u64));
+    }
+
+    /// Notes the memory that one merge may take.
+    pub(crate) fn limit_memory(&self, bytes: usize) {
+        self.merge_memory_limit.set(signed(bytes as u64));
+    }
+
+    /// Notes the memory that the merge which runs takes; 0 when none does.
+    pub(crate) fn take_memory(&self, bytes: usize) {
+        self.merge_memory.set(signed(bytes as u64));
     }
 
     /// Counts a job whose result is live.
@@ -133,6 +145,16 @@ impl UpkeepMetrics {
             "compactor_jobs_due",
             "Merges that were due when it was last looked",
             self.due.clone(),
+        );
+        registry.register(
+            "compactor_merge_memory_bytes",
+            "Memory that the merge which runs takes at most, beside the rows of one series",
+            self.merge_memory.clone(),
+        );
+        registry.register(
+            "compactor_merge_memory_limit_bytes",
+            "Memory that one merge may take (--compact.max-memory)",
+            self.merge_memory_limit.clone(),
         );
         registry.register("archive_parts", "Live parts by level", self.parts.clone());
         registry.register(

@@ -93,8 +93,10 @@ fn filter(level: LogLevel) -> EnvFilter {
     // the separate binaries, whose own events carry their names.
     let ours = level.as_str();
     let others = if level == LogLevel::Error { "error" } else { "warn" };
+    // It logs every error that it returns, also that of a table which is looked for before it is made. What is one is told by us.
+    let returned = if level == LogLevel::Debug { "error" } else { "off" };
     EnvFilter::new(format!(
-        "{others},emberkeep={ours},receiver={ours},compactor={ours},reader={ours}"
+        "{others},delta_kernel={returned},emberkeep={ours},receiver={ours},compactor={ours},reader={ours}"
     ))
 }
 

@@ -1,5 +1,5 @@
-//! Ten times more than it is allowed to hold, for a bounded time: memory stays inside its bounds, what is refused is told to come again, and
-//! nothing acknowledged is lost.
+//! Ten times more than it is allowed to hold, for a bounded time, while what is flushed is merged: memory stays inside its bounds, what is
+//! refused is told to come again, and nothing acknowledged is lost.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -20,7 +20,8 @@ const HEAD_LIMIT: u64 = 24 << 20;
 /// How long the load lasts once it has begun to be refused; `EMBERKEEP_OVERLOAD_SECONDS` makes it longer, for a run by hand.
 const LOAD: Duration = Duration::from_secs(8);
 
-/// What the process may hold beside what the two limits count: programs and tables, decoded requests beside their bytes, a part
+const MERGE_LIMIT: u64 = 68 << 20;
+/// What the process may hold beside what the limits count: programs and tables, decoded requests beside their bytes, a part
 /// being written, and what the allocator keeps of all that.
 const BESIDE: u64 = 96 << 20;
 
@@ -33,12 +34,16 @@ async fn ten_times_too_much_stays_in_its_bounds_and_loses_nothing_acknowledged()
         "--flush.size=12MB",
         "--flush.interval=1h",
         "--fold.interval=1s",
+        "--compact.interval=1s",
+        "--compact.settle=1s",
+        "--compact.max-memory=68MB",
     ];
     let server = Emberkeep::start(scratch.path(), &arguments)?;
     let client = wire::client();
     let limits = Gauges::scrape(&client, &server).await?;
     ensure!(limits.of("receiver_in_flight_limit_bytes")? == IN_FLIGHT_LIMIT as f64);
     ensure!(limits.of("receiver_head_limit_bytes")? == HEAD_LIMIT as f64);
+    ensure!(limits.of("compactor_merge_memory_limit_bytes")? == MERGE_LIMIT as f64);
     let before = resident(&server)?;
 
     let ledger = Arc::new(Ledger::default());
@@ -74,7 +79,7 @@ async fn ten_times_too_much_stays_in_its_bounds_and_loses_nothing_acknowledged()
         most_resident = most_resident.max(resident(&server)?);
         most_head = most_head.max(head);
     }
-    let bound = before + HEAD_LIMIT + IN_FLIGHT_LIMIT + BESIDE;
+    let bound = before + HEAD_LIMIT + IN_FLIGHT_LIMIT + MERGE_LIMIT + BESIDE;
     ensure!(
         most_resident <= bound,
         "{most_resident} bytes resident, {before} before the load, bound {bound}"

@@ -5,6 +5,7 @@ use parking_lot::RwLockReadGuard;
 
 use super::SeriesTable;
 use super::families::Families;
+use super::rows::Spare;
 use super::seen::VariantNumbers;
 use super::shard::Shard;
 use super::sort::{Sortee, sort};
@@ -13,10 +14,11 @@ use super::tenants::number_of;
 impl SeriesTable {
     /// A frozen view for the flush; readers may read beside it. Only once no ticket of the generation is out.
     pub(crate) fn freeze(&self) -> FrozenTable<'_> {
+        let mut spare = Spare::default();
         for shard in &self.shards {
             let mut shard = shard.write();
             let n_series = shard.n_series();
-            shard.rows.freeze(n_series);
+            shard.rows.freeze(n_series, &mut spare);
         }
         FrozenTable {
             shards: self.shards.iter().map(|shard| shard.read()).collect(),
@@ -114,7 +116,9 @@ impl FrozenTable<'_> {
         series.metadata.clear();
         for Sortee { at, .. } in spellings {
             let shard = &self.shards[at.shard as usize];
-            shard.samples(at.position).append_to(&mut series.runs.samples);
+            for samples in shard.samples(at.position) {
+                samples.append_to(&mut series.runs.samples);
+            }
             if let Some(others) = shard.others.get(&at.position) {
                 let histograms = &others.histograms;
                 series.runs.histograms.append(histograms, 0..histograms.len());

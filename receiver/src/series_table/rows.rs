@@ -63,7 +63,24 @@ impl Samples<'_> {
 struct Grouped {
     /// Where the rows of each series begin, and behind the last one where they end.
     starts: Vec<u32>,
-    samples: Run,
+    /// The rows, [`CHUNK_ROWS`] in each but the last: those of a series may begin in one and end in another.
+    pieces: Vec<Run>,
+}
+
+/// Memory of chunks whose rows were grouped, for the pieces of the next shard: memory that is new to the process is slow to get.
+#[derive(Debug, Default)]
+pub(super) struct Spare(Vec<Run>);
+
+impl Spare {
+    /// Columns of so many rows, all zero.
+    fn take(&mut self, n_rows: usize, has_starts: bool) -> Run {
+        let mut run = self.0.pop().unwrap_or_default();
+        run.clear();
+        run.timestamps.resize(n_rows, 0);
+        run.values.resize(n_rows, 0.0);
+        run.start_timestamps.resize(if has_starts { n_rows } else { 0 }, 0);
+        run
+    }
 }
 
 /// All samples of a shard.
@@ -143,8 +160,9 @@ impl Rows {
         grown
     }
 
-    /// Groups all rows by series, of which there are `n_series`. Needs as much memory again while it runs.
-    pub(super) fn freeze(&mut self, n_series: usize) {
+    /// Groups all rows by series, of which there are `n_series`. Takes as much memory again as the shard has, what is spare first, and
+    /// leaves that of its chunks to the next one.
+    pub(super) fn freeze(&mut self, n_series: usize, spare: &mut Spare) {
         if self.grouped.is_some() {
             return;
         }
@@ -161,11 +179,10 @@ impl Rows {
         }
         let n_rows = before as usize;
         let has_starts = open.iter().any(|chunk| !chunk.samples.start_timestamps.is_empty());
-        let mut samples = Run {
-            timestamps: vec![0; n_rows],
-            values: vec![0.0; n_rows],
-            start_timestamps: vec![0; if has_starts { n_rows } else { 0 }],
-        };
+        let firsts = (0..n_rows).step_by(CHUNK_ROWS);
+        let mut pieces: Vec<Run> = firsts
+            .map(|first| spare.take(CHUNK_ROWS.min(n_rows - first), has_starts))
+            .collect();
         let mut next = starts.clone();
         for chunk in open {
             let rows = chunk
@@ -174,40 +191,45 @@ impl Rows {
                 .zip(&chunk.samples.timestamps)
                 .zip(&chunk.samples.values);
             for (i, ((&series, &timestamp), &value)) in rows.enumerate() {
-                let at = next[series as usize];
-                next[series as usize] = at + 1;
-                samples.timestamps[at as usize] = timestamp;
-                samples.values[at as usize] = value;
+                let at = next[series as usize] as usize;
+                next[series as usize] += 1;
+                let (piece, at) = (&mut pieces[at / CHUNK_ROWS], at % CHUNK_ROWS);
+                piece.timestamps[at] = timestamp;
+                piece.values[at] = value;
                 if let Some(&start) = chunk.samples.start_timestamps.get(i) {
-                    samples.start_timestamps[at as usize] = start;
+                    piece.start_timestamps[at] = start;
                 }
             }
+            // What a reader still looks at stays with it.
+            spare.0.extend(Arc::into_inner(chunk).map(|chunk| chunk.samples));
         }
         debug_assert_eq!(next.last().copied(), Some(number(n_rows)));
-        self.grouped = Some(Arc::new(Grouped { starts, samples }));
+        self.grouped = Some(Arc::new(Grouped { starts, pieces }));
     }
 
-    /// The rows of a series of a frozen shard, in order of arrival.
-    pub(super) fn of_series(&self, series: u32) -> Samples<'_> {
-        self.grouped.as_ref().map_or(NONE, |grouped| grouped.of_series(series))
+    /// The rows of a series of a frozen shard, in order of arrival, piece by piece.
+    pub(super) fn of_series(&self, series: u32) -> impl Iterator<Item = Samples<'_>> {
+        self.grouped.iter().flat_map(move |grouped| grouped.of_series(series))
     }
 }
 
-const NONE: Samples<'static> = Samples {
-    timestamps: &[],
-    values: &[],
-    start_timestamps: &[],
-};
-
 impl Grouped {
-    fn of_series(&self, series: u32) -> Samples<'_> {
-        let Self { starts, samples } = self;
-        let rows = starts[series as usize] as usize..starts[series as usize + 1] as usize;
-        Samples {
-            timestamps: &samples.timestamps[rows.clone()],
-            values: &samples.values[rows.clone()],
-            start_timestamps: samples.start_timestamps.get(rows).unwrap_or(&[]),
-        }
+    fn of_series(&self, series: u32) -> impl Iterator<Item = Samples<'_>> {
+        let (mut from, end) = (
+            self.starts[series as usize] as usize,
+            self.starts[series as usize + 1] as usize,
+        );
+        std::iter::from_fn(move || {
+            let to = end.min((from / CHUNK_ROWS + 1) * CHUNK_ROWS);
+            let (piece, first) = (self.pieces.get(from / CHUNK_ROWS)?, from % CHUNK_ROWS);
+            let rows = first..first + (to - from);
+            from = to;
+            (!rows.is_empty()).then(|| Samples {
+                timestamps: &piece.timestamps[rows.clone()],
+                values: &piece.values[rows.clone()],
+                start_timestamps: piece.start_timestamps.get(rows).unwrap_or(&[]),
+            })
+        })
     }
 }
 
@@ -217,7 +239,7 @@ impl RowsView {
         let mut counts = vec![0; n_series];
         if let Some(grouped) = &self.grouped {
             for (series, count) in (0..).zip(&mut counts) {
-                let times = grouped.of_series(series).timestamps.iter();
+                let times = grouped.of_series(series).flat_map(|samples| samples.timestamps);
                 *count = times.filter(|&&time| range.contains(time)).count() as u32;
             }
         }
@@ -236,13 +258,13 @@ impl RowsView {
                 visit(place, samples.sample(i));
             }
         };
-        if let Some(Grouped { starts, samples }) = self.grouped.as_deref() {
+        if let Some(Grouped { starts, pieces }) = self.grouped.as_deref() {
             for (&place, rows) in places
                 .iter()
                 .zip(starts.windows(2))
                 .filter(|(place, _)| **place != NO_PLACE)
             {
-                (rows[0] as usize..rows[1] as usize).for_each(|i| give(place, samples, i));
+                (rows[0] as usize..rows[1] as usize).for_each(|i| give(place, &pieces[i / CHUNK_ROWS], i % CHUNK_ROWS));
             }
         }
         for chunk in &self.chunks {
@@ -295,7 +317,7 @@ mod tests {
             prop_assert_eq!(&collect(&rows), &expected);
             // Who holds a view sees the same rows after the freeze.
             let before = rows.view();
-            rows.freeze(6);
+            rows.freeze(6, &mut Spare::default());
             prop_assert_eq!(&collect(&rows), &expected);
             prop_assert_eq!(before.counts(6, range), rows.view().counts(6, range));
         }

@@ -252,7 +252,7 @@ impl Shard {
     }
 
     /// The samples of a series of a frozen shard.
-    pub(super) fn samples(&self, position: u32) -> Samples<'_> {
+    pub(super) fn samples(&self, position: u32) -> impl Iterator<Item = Samples<'_>> {
         self.rows.of_series(position)
     }
 }
