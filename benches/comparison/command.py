@@ -143,7 +143,9 @@ def main(arguments):
         signal.alarm(int(options.minutes * 60) + GRACE_SECONDS)
         # This program and all that measures stay off the server's core.
         os.sched_setaffinity(0, {processes.CLIENT_CORE})
-        head = machine.description(REPOSITORY, work, shlex.join(["benches/compare", *arguments]))
+        # Folders are those of a machine, not of the comparison.
+        shown = ["DIR" if before in ("--programs", "--corpus") else text for before, text in zip(["", *arguments], arguments)]
+        head = machine.description(REPOSITORY, work, shlex.join(["benches/compare", *shown]))
         corpora = {p: os.path.join(options.corpus or "", f"prometheus-rw{p}.bin") for p in (1, 2)}
         generator = Generator(programs, work, os.path.join(work, "generator.log"), corpora, options.seed, say)
         bench = Bench(programs, peers, work, generator, not options.no_check)

@@ -129,6 +129,18 @@ impl<'a> Cursor<'a> {
                 self.at += 1;
                 Ok(u64::from(byte))
             }
+            _ => self.two_bytes_or_more(),
+        }
+    }
+
+    /// Two bytes are the lengths of most entries and most references to symbols.
+    #[inline]
+    fn two_bytes_or_more(&mut self) -> Result<u64, Malformed> {
+        match self.rest().first_chunk::<2>() {
+            Some(&[low, high]) if high < 0x80 => {
+                self.at += 2;
+                Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
+            }
             _ => self.long_varint(),
         }
     }

@@ -169,7 +169,7 @@ impl<'a> Scan<'_, 'a, write_v1::Series<'a>> {
         let hash = SpellingHash::new(request.tenant, SpelledAs::Region);
         let mut scan = Self::new(PlainLabels::Regions, body);
         let mut entries = write_v1::Entries::new(body);
-        let mut guide = request.table.guide(request.tenant);
+        let mut guide = request.table.guide(request.tenant, SpelledAs::Region);
         let mut n_series = 0;
         loop {
             let from = scan.samples.len();
@@ -229,18 +229,27 @@ impl<'r, 'a> Scan<'r, 'a, write_v2::Series<'r, 'a>> {
         let hash = SpellingHash::new(request.tenant, SpelledAs::Symbols);
         let mut scan = Self::new(PlainLabels::Refs(symbols), body);
         let mut entries = write_v2::Entries::new(body, symbols);
+        // Symbols before shards, as everywhere: who enters series holds both for a moment.
         let mut numbers = Numbers::new(symbols, request.table.symbols());
+        let mut guide = request.table.guide(request.tenant, SpelledAs::Symbols);
         let mut keys = Vec::with_capacity(body.len());
         loop {
             let from = scan.samples.len();
             match entries.next_entry(&mut scan.samples)? {
                 Some(write_v2::Entry::Plain { refs, metadata }) => {
                     let key = numbers.push_key(refs, &mut keys)?;
-                    scan.lookups.push(Lookup {
-                        hash: hash.of(&keys[key.0 as usize..]),
-                        key,
-                        found: None,
-                    });
+                    let spelling = &keys[key.0 as usize..];
+                    let expected = guide.expected();
+                    let lookup = if !spelling.is_empty() && expected == spelling {
+                        let (hash, position) = guide.right().expect("what was expected is there");
+                        let found = Some(position);
+                        Lookup { hash, key, found }
+                    } else {
+                        let hash = hash.of(spelling);
+                        let found = guide.wrong(hash, spelling);
+                        Lookup { hash, key, found }
+                    };
+                    scan.lookups.push(lookup);
                     scan.push_plain(place(body, refs), from, metadata);
                 }
                 Some(write_v2::Entry::Series(series)) => scan.push_other(series),
@@ -252,6 +261,7 @@ impl<'r, 'a> Scan<'r, 'a, write_v2::Series<'r, 'a>> {
             }
             scan.count_entry(bounds)?;
         }
+        drop(guide);
         drop(numbers);
         request
             .table

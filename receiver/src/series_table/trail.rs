@@ -1,7 +1,7 @@
 //! The trail: the series of a table in the order in which they were entered, over all shards.
 //!
-//! Senders repeat themselves: what followed a series when it was entered follows it again. So whoever scans a request holds the bytes of the
-//! one that is likely to come next against it, and neither walks through its labels nor hashes them. A wrong guess costs a comparison that
+//! Senders repeat themselves: what followed a series when it was entered follows it again. So whoever scans a request holds the spelling of the
+//! one that is likely to come next against it, and neither walks through its labels nor hashes it. A wrong guess costs a comparison that
 //! ends early. It must never decide what a series is: only equal bytes do.
 
 use std::array;
@@ -102,9 +102,9 @@ impl<'t> Locked<'t> {
 }
 
 impl SeriesTable {
-    /// A guide for the entries of a request of version 1.0.
-    pub(crate) fn guide(&self, tenant: &TenantId) -> Guide<'_> {
-        let origin = self.tenants.find(tenant, SpelledAs::Region);
+    /// A guide for the entries of a request.
+    pub(crate) fn guide(&self, tenant: &TenantId, spelled: SpelledAs) -> Guide<'_> {
+        let origin = self.tenants.find(tenant, spelled);
         Guide {
             table: self,
             origin: origin.unwrap_or(Origin(0)),
@@ -118,7 +118,7 @@ impl SeriesTable {
 }
 
 impl Guide<'_> {
-    /// The label bytes that are likely to come next; empty where there is no guess.
+    /// The spelling that is likely to come next; empty where there is no guess.
     #[inline]
     pub(crate) fn expected(&self) -> &[u8] {
         self.guess().map_or(&[], |(_, key)| key)
