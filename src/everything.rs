@@ -101,7 +101,7 @@ pub(crate) async fn run(flags: &EverythingFlags) -> anyhow::Result<Outcome> {
         .spawn(shutdown.clone())
         .context("cannot start the thread of drills")?;
     let asked = receiver.clone();
-    let admin = server::admin_routes(move || asked.ready(), Arc::new(metrics));
+    let admin = server::admin_routes_with_trouble(move || asked.readiness(), Arc::new(metrics));
     opening.open(receiver.router().merge(reader.router()).merge(admin));
     tracing::info!(%address, "emberkeep accepts writes and reads");
     say(&snippet(address));

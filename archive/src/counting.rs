@@ -92,24 +92,22 @@ impl ObjectStore for CountingStore {
             (false, None) => StoreOperation::Get,
         };
         let answer = self.inner.get_opts(location, options);
-        let mut answer = self.traffic.time(operation, answer).await?;
+        let answer = self.traffic.time(operation, answer).await?;
         // Counted as they come, so that a body that nobody reads costs nothing.
-        let body = match answer.payload {
-            GetResultPayload::Stream(body) => body,
-            // Of the client's own directory store, which delta_kernel turns on and nobody opens.
-            #[cfg(feature = "open-tables")]
-            GetResultPayload::File(file, path) => {
-                answer.payload = GetResultPayload::File(file, path);
-                return Ok(answer);
-            }
-        };
+        let (meta, range) = (answer.meta.clone(), answer.range.clone());
+        let (attributes, extensions) = (answer.attributes.clone(), answer.extensions.clone());
         let traffic = self.traffic.clone();
-        let counted = body.inspect(move |piece| match piece {
+        let counted = answer.into_stream().inspect(move |piece| match piece {
             Ok(piece) => traffic.received(piece.len()),
             Err(_) => traffic.failed(operation),
         });
-        answer.payload = GetResultPayload::Stream(counted.boxed());
-        Ok(answer)
+        Ok(GetResult {
+            payload: GetResultPayload::Stream(counted.boxed()),
+            meta,
+            range,
+            attributes,
+            extensions,
+        })
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {

@@ -8,7 +8,7 @@ mod deletions;
 mod dialect;
 mod files;
 
-use crate::{ArchiveError, CatalogView, FileKind};
+use crate::{ArchiveError, CatalogView, FileKind, Mask};
 use files::Scan;
 
 pub use dialect::SqlEngine;
@@ -83,8 +83,8 @@ const OF_OTHERS: [Scan; 3] = [SERIES, SAMPLES, HISTOGRAM_SUMS];
 /// the others `series` and `samples`. `location` makes of an object name what the engine opens, a path or URL.
 ///
 /// # Errors
-/// [`ArchiveError::Invalid`] when a deletion in force has a pattern that the engine would read otherwise than Prometheus: silently leaving
-/// deleted rows in is not a choice.
+/// [`ArchiveError::Invalid`] when a deletion that still hides something has a pattern that cannot be written for the engine: silently
+/// leaving deleted rows in is not a choice.
 pub fn view(engine: SqlEngine, view: &CatalogView, location: &dyn Fn(&str) -> String) -> Result<String, ArchiveError> {
     let (empty, views) = engine.texts();
     let scans: &[Scan] = match engine {
@@ -96,6 +96,9 @@ pub fn view(engine: SqlEngine, view: &CatalogView, location: &dyn Fn(&str) -> St
     for scan in scans {
         text.push_str(&scan.view(engine, view, location));
     }
-    text.push_str(&deletions::view(engine, &view.masks)?);
+    // Deletions that are applied to all parts have nothing to hide.
+    let hides = |mask: &&Mask| view.parts.iter().any(|part| mask.concerns(part));
+    let masks: Vec<&Mask> = view.masks.iter().filter(hides).collect();
+    text.push_str(&deletions::view(engine, &masks)?);
     Ok(text + "\n" + views)
 }

@@ -1,16 +1,24 @@
 //! The catalog under a simulated store that fails, lies and stalls, checked by a model after each step.
 //!
 //! Thousands of short runs, each from one number: `EMBERKEEP_SIM_SEED` is the first (default 1), `EMBERKEEP_SIM_RUNS` how many,
-//! `EMBERKEEP_SIM_STEPS` how long. A failure prints its seed and its last steps; the same seed gives the same run again.
+//! `EMBERKEEP_SIM_STEPS` how long, `EMBERKEEP_SIM_TRACE` how many of the last steps are shown. A failure prints its seed and its last steps; the same seed gives the same run again.
 
 #[path = "simulation/context.rs"]
 mod context;
+#[path = "simulation/footer.rs"]
+mod footer;
 #[path = "simulation/model.rs"]
 mod model;
+#[path = "simulation/operator.rs"]
+mod operator;
+#[path = "simulation/planted.rs"]
+mod planted;
 #[path = "simulation/random.rs"]
 mod random;
 #[path = "simulation/reader.rs"]
 mod reader;
+#[path = "simulation/rebuilt.rs"]
+mod rebuilt;
 #[path = "simulation/receiver.rs"]
 mod receiver;
 #[path = "simulation/sample.rs"]
@@ -28,6 +36,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use model::Seen;
+use parking_lot::Mutex;
+use planted::Planted;
 
 fn setting(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |text| text.parse().expect("a number"))
@@ -53,7 +63,7 @@ fn whatever_happens_every_acknowledged_sample_is_read_exactly_once() {
                 "EMBERKEEP_SIM_STEPS",
                 STEPS[usize::try_from(seed % 4).expect("below 4")],
             );
-            match scheduler::run(seed, usize::try_from(steps).expect("it fits")) {
+            match scheduler::run(seed, usize::try_from(steps).expect("it fits"), None) {
                 Ok(seen) => sum.add(&seen),
                 Err(failure) => {
                     is_over.store(true, Ordering::Relaxed);
@@ -87,6 +97,8 @@ fn whatever_happens_every_acknowledged_sample_is_read_exactly_once() {
             views,
             held,
             refused,
+            rebuilt,
+            adopted,
         } = sum;
         let all = [
             roots,
@@ -98,7 +110,35 @@ fn whatever_happens_every_acknowledged_sample_is_read_exactly_once() {
             views,
             held,
             refused,
+            rebuilt,
+            adopted,
         ];
         assert!(all.iter().all(|count| *count > 0), "{sum:?}");
     }
+}
+
+/// How many runs may be needed until a planted bug is found.
+const RUNS_WITH_A_BUG: u64 = 2000;
+
+#[test]
+fn every_planted_bug_is_found() {
+    let next = AtomicU64::new(0);
+    let missed: Mutex<Vec<String>> = Mutex::default();
+    let work = || {
+        while let Some(bug) = usize::try_from(next.fetch_add(1, Ordering::Relaxed))
+            .ok()
+            .and_then(|i| Planted::ALL.get(i))
+        {
+            let found = (1..=RUNS_WITH_A_BUG).find_map(|seed| scheduler::run(seed, 300, Some(*bug)).err());
+            if found.is_none() {
+                missed.lock().push(format!("{bug:?}"));
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, |count| count.get()) {
+            scope.spawn(work);
+        }
+    });
+    assert!(missed.lock().is_empty(), "not found: {missed:?}");
 }

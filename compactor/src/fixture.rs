@@ -3,13 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use emberkeep_archive::{
-    ArchiveError, Catalog, Change, CommitRecord, Committed, Compaction, FileKind, KeySource, Keys, PartEntry, PartInfo,
-    PartOrigin, PartSettings, PartSummary, PartWriter, Removal, StoreConfig, Ulid, WalRange, apply, commit, fold,
-    fresh_nonce, names,
+    ArchiveError, Catalog, Change, CommitRecord, Committed, Compaction, DirectoryStore, FileKind, KeySource,
+    KeyedStore, Keys, ObjectStore, PartEntry, PartInfo, PartOrigin, PartSettings, PartSummary, PartWriter, Removal,
+    StoreConfig, Ulid, WalRange, apply, commit, fold, fresh_nonce, names,
 };
+use emberkeep_disk::FileSystem;
 use emberkeep_model::{Labels, Run, Sample, SeriesRuns, TenantId};
 use tempfile::TempDir;
 
@@ -59,6 +61,36 @@ impl Archive {
         }
     }
 
+    /// The same archive for a process with another disk.
+    pub(crate) fn with_disk(self, fs: Arc<dyn FileSystem>) -> Self {
+        let store: Arc<dyn ObjectStore> = Arc::new(DirectoryStore::open(fs, self.path()).unwrap());
+        Self {
+            catalog: Catalog::new(KeyedStore::wrap(store, &self.keys)),
+            ..self
+        }
+    }
+
+    /// Another archive with the same content.
+    pub(crate) fn copied(&self) -> Self {
+        let copy = Self::new().with_keys(self.keys.clone());
+        let (from, to) = (self.path(), copy.path());
+        let mut folders = vec![from.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                let target = to.join(path.strip_prefix(&from).unwrap());
+                match path.is_dir() {
+                    true => {
+                        std::fs::create_dir_all(&target).unwrap();
+                        folders.push(path);
+                    }
+                    false => drop(std::fs::copy(&path, &target).unwrap()),
+                }
+            }
+        }
+        copy
+    }
+
     /// The directory of the archive.
     pub(crate) fn path(&self) -> PathBuf {
         self.scratch.path().join("archive")
@@ -67,6 +99,11 @@ impl Archive {
     fn ulid(&self, made_at: i64) -> Ulid {
         let random = self.random.fetch_add(1, Ordering::Relaxed);
         Ulid::from_parts(u64::try_from(made_at).unwrap(), u128::from(random))
+    }
+
+    /// The receiver learns which numbers were passed over by a rebuild.
+    pub(crate) fn pass_over_numbers(&self) {
+        self.seq.fetch_add(1_000_000, Ordering::Relaxed);
     }
 
     /// Commits and folds a flush.

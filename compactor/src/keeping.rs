@@ -252,3 +252,6 @@ impl Keeping {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ pub use histogram_run::{HistogramRow, HistogramRun};
 pub use labels::{Labels, LabelsBuilder, LabelsError, canonical_order, canonical_pairs, canonical_value_of};
 pub use matcher::{MatchOp, Matcher, MatcherError, matches_all};
 pub use metadata::{Metadata, MetadataEntry, MetricType, SeenMetadata};
-pub use re2::{Re2, Re2Error};
+pub use re2::{Re2, Re2Error, RegexSyntax};
 pub use run::Run;
 pub use sample::{STALE_MARKER_BITS, Sample, is_stale_marker};
 pub use selector::{Selection, SelectorError, parse_selector};

@@ -76,6 +76,15 @@ fn fragment(pattern: &str, at: usize) -> String {
         .collect()
 }
 
+/// In whose syntax a pattern is written for other engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegexSyntax {
+    /// The `regex` crate of Rust.
+    Rust,
+    /// `java.util.regex`.
+    Java,
+}
+
 /// A compiled pattern with the meaning that Prometheus gives it: `^(?s:PATTERN)$` in Go's regexp, so it must match
 /// the whole text and a dot matches a newline.
 ///
@@ -107,6 +116,14 @@ impl Re2 {
         Ok(Self { program })
     }
 
+    /// The pattern in another syntax: it is found in the texts that match as a whole, and in no others.
+    ///
+    /// # Errors
+    /// As [`Re2::new`].
+    pub fn translated(pattern: &str, syntax: RegexSyntax) -> Result<String, Re2Error> {
+        Ok(emit::anchored(&parser::parse(pattern)?, syntax))
+    }
+
     /// Whether the whole of `text` matches.
     #[must_use]
     pub fn is_match(&self, text: &str) -> bool {
@@ -118,7 +135,7 @@ impl Re2 {
 }
 
 fn compile(pattern: &str, root: &Node) -> Result<Regex, Re2Error> {
-    RegexBuilder::new(&emit::anchored(root))
+    RegexBuilder::new(&emit::anchored(root, RegexSyntax::Rust))
         .size_limit(MAX_PROGRAM_BYTES)
         .nest_limit(MAX_WRITTEN_NESTING)
         .build()

@@ -274,11 +274,10 @@ async fn serve(flags: &ReceiverFlags, web: &WebFlags) -> anyhow::Result<Outcome>
     };
     drain.watch(receiver.clone(), shutdown.clone());
     let asked = receiver.clone();
-    opening.open(
-        receiver
-            .router()
-            .merge(server::admin_routes(move || asked.ready(), Arc::new(metrics))),
-    );
+    opening.open(receiver.router().merge(server::admin_routes_with_trouble(
+        move || asked.readiness(),
+        Arc::new(metrics),
+    )));
     tracing::info!(%address, "receiver accepts writes");
 
     let served = serving.await;

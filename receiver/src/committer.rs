@@ -76,6 +76,8 @@ impl Committer {
                 Ok(step) => {
                     if std::mem::take(&mut failing) {
                         tracing::info!("the object store works again");
+                        self.metrics.commit_failing.set(0);
+                        self.status.set_trouble(None);
                     }
                     backoff = self::backoff();
                     match step {
@@ -97,6 +99,9 @@ impl Committer {
                 }
                 Err(error) => {
                     self.metrics.commit_failures.inc();
+                    self.metrics.commit_failing.set(1);
+                    let trouble = format!("nothing is committed to the archive, writes stay on local disk: {error}");
+                    self.status.set_trouble(Some(trouble.replace('\n', " ")));
                     match std::mem::replace(&mut failing, true) {
                         true => {}
                         false if matches!(error, ReceiverError::Damaged { .. }) => {

@@ -53,6 +53,7 @@ pub(crate) struct Metrics {
     pub(crate) flush_failures: Counter,
     pub(crate) commits: Counter,
     pub(crate) commit_failures: Counter,
+    pub(crate) commit_failing: Gauge<i64, AtomicI64>,
     pub(crate) last_commit_timestamp: Gauge<f64, AtomicU64>,
     pub(crate) newest_acked_arrival: Gauge<f64, AtomicU64>,
     pub(crate) clock_suspect: Gauge<i64, AtomicI64>,
@@ -132,6 +133,11 @@ impl Metrics {
             "commit_failures",
             "Commits that failed and are tried again",
             self.commit_failures.clone(),
+        );
+        r.register(
+            "commit_failing",
+            "1 while nothing can be committed and writes stay on local disk; `/-/ready` says why",
+            self.commit_failing.clone(),
         );
         r.register(
             "last_commit_timestamp_seconds",

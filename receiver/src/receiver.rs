@@ -238,6 +238,14 @@ impl Receiver {
         self.status.ready()
     }
 
+    /// As [`Receiver::ready`], with what is wrong all the same: that nothing gets into the archive at the moment.
+    ///
+    /// # Errors
+    /// As [`Receiver::ready`].
+    pub fn readiness(&self) -> Result<Option<String>, String> {
+        self.ready().map(|()| self.status.trouble())
+    }
+
     /// Returns when the log of earlier lives is replayed: from then on the head can be read.
     ///
     /// # Errors

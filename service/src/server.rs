@@ -156,6 +156,14 @@ pub fn admin_routes<R>(ready: R, metrics: Arc<Metrics>) -> Router
 where
     R: Fn() -> Result<(), String> + Clone + Send + Sync + 'static,
 {
+    admin_routes_with_trouble(move || ready().map(|()| None), metrics)
+}
+
+/// As [`admin_routes`], for a server that can be ready and in trouble: what it is stands below `ready`, on a line of its own.
+pub fn admin_routes_with_trouble<R>(ready: R, metrics: Arc<Metrics>) -> Router
+where
+    R: Fn() -> Result<Option<String>, String> + Clone + Send + Sync + 'static,
+{
     Router::new()
         .route("/-/healthy", get(async || "healthy\n"))
         .route("/-/ready", get(async move || ready_answer(ready())))
@@ -165,9 +173,10 @@ where
         )
 }
 
-fn ready_answer(ready: Result<(), String>) -> Response {
+fn ready_answer(ready: Result<Option<String>, String>) -> Response {
     match ready {
-        Ok(()) => "ready\n".into_response(),
+        Ok(None) => "ready\n".into_response(),
+        Ok(Some(trouble)) => format!("ready\n{trouble}\n").into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
     }
 }

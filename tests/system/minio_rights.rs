@@ -46,6 +46,13 @@ async fn without_rights_to_list_or_delete_writes_go_on_locally_and_the_log_says_
         .await?;
         let ready = client.get(format!("http://127.0.0.1:{port}/-/ready")).send().await?;
         ensure!(ready.status().is_success(), "not ready: {}", ready.text().await?);
+        // Whoever looks sees it all the same.
+        let told = ready.text().await?;
+        for text in ["nothing is committed to the archive", "AccessDenied"] {
+            ensure!(told.contains(text), "`{text}` is not told: {told}");
+        }
+        let failing = own_metric(&client, port, "emberkeep_receiver_commit_failing").await?;
+        ensure!(failing == 1.0, "{failing}");
 
         minio.allow(user, &allowed(&policy("receiver")?))?;
         receiver.wait_for_line("the object store was checked and becomes an archive")?;
@@ -56,6 +63,9 @@ async fn without_rights_to_list_or_delete_writes_go_on_locally_and_the_log_says_
             Ok(())
         })
         .await?;
+        let ready = client.get(format!("http://127.0.0.1:{port}/-/ready")).send().await?;
+        let told = ready.text().await?;
+        ensure!(told == "ready\n", "{told}");
         let read_port = free_port()?;
         let mut command = emberkeep(["reader"]);
         command

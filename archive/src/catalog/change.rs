@@ -127,12 +127,14 @@ async fn write(
     refuse_condemned(store, live, &added).await?;
     refuse_live(&parts, &change.orphans)?;
     let mut touched: BTreeSet<i32> = added.iter().filter_map(|part| part.day).collect();
+    let by: Vec<String> = added.iter().map(|part| part.ulid.to_string()).collect();
     for (why, ulids) in change.remove {
         let mut list = CondemnedList {
             nonce: nonce.to_owned(),
             why,
             parts: Vec::new(),
             paths: Vec::new(),
+            by: if why.is_merge() { by.clone() } else { Vec::new() },
         };
         for ulid in ulids {
             let removed = parts
@@ -149,6 +151,7 @@ async fn write(
             why: Removal::Orphan,
             parts: Vec::new(),
             paths: change.orphans,
+            by: Vec::new(),
         };
         condemn(store, &mut root, list).await?;
     }

@@ -12,7 +12,7 @@ pub struct NextSequence {
     /// The number of the next record: 1 + max(newest record, watermark in the newest root).
     pub seq: u64,
     /// The newest record, by which a restarted receiver knows what of its WAL and staging is committed. Every collection of
-    /// the log keeps it.
+    /// the log keeps it. None as well when a rebuild has passed it over.
     pub newest_record: Option<CommitRecord>,
     /// When the newest root was made, milliseconds since 1970: a clock that is behind it is not believable.
     pub root_created_at: Option<i64>,
@@ -51,14 +51,23 @@ pub async fn next_sequence(store: &dyn ObjectStore, receiver: &str) -> Result<Ne
         .filter(|(owner, _)| owner == receiver)
         .map(|(_, seq)| seq)
         .max();
-    let newest_record = match newest {
-        Some(seq) => Some(load_record(store, receiver, seq).await?),
-        None => None,
-    };
     let watermark = root
         .as_ref()
         .and_then(|root| root.watermarks.get(receiver))
         .map_or(0, |mark| mark.seq);
+    let newest_record = match newest {
+        Some(seq) => Some(load_record(store, receiver, seq).await?),
+        None => None,
+    };
+    // The newest record is never below the watermark, but after a rebuild, which sets the watermark above all records. Then it counts only
+    // when the rebuild has seen it.
+    let counts = |record: &CommitRecord| {
+        record.seq >= watermark
+            || root
+                .as_ref()
+                .is_some_and(|root| record.parts.iter().all(|part| holds(root, part)))
+    };
+    let newest_record = newest_record.filter(counts);
     Ok(NextSequence {
         seq: newest.unwrap_or(0).max(watermark).saturating_add(1),
         newest_record,
@@ -101,16 +110,20 @@ fn judge(record: &CommitRecord, root: &Root) -> Committed {
     let Some(mark) = root.watermarks.get(&record.receiver) else {
         return Committed::Done;
     };
-    let is_in = |part: &PartEntry| root.level0.iter().any(|live| live.ulid == part.ulid);
     if mark.seq < record.seq {
         Committed::Done
     } else if mark.epoch > record.epoch {
         Committed::Fenced { epoch: mark.epoch }
-    } else if mark.seq == record.seq && record.parts.iter().all(is_in) {
+    } else if mark.seq == record.seq && record.parts.iter().all(|part| holds(root, part)) {
         Committed::Done
     } else {
         Committed::Outrun { watermark: mark.seq }
     }
+}
+
+/// Whether a flushed part is live in a root as it is.
+fn holds(root: &Root, part: &PartEntry) -> bool {
+    root.level0.iter().any(|live| live.ulid == part.ulid)
 }
 
 /// Reads one commit record.

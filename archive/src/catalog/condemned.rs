@@ -37,6 +37,11 @@ impl Removal {
         }
     }
 
+    /// Whether other parts hold what is left of it.
+    pub(super) fn is_merge(self) -> bool {
+        matches!(self, Self::Compacted | Self::Rewritten)
+    }
+
     /// The word for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -62,6 +67,10 @@ pub struct CondemnedList {
     pub parts: Vec<PartEntry>,
     /// Object names that belong to no part.
     pub paths: Vec<String>,
+    /// Names of the parts that the same root made live, when these were merged: what a rebuild must find all of before it leaves the
+    /// removed ones away. None in lists of version 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<String>,
 }
 
 /// How a root names a list.
@@ -83,7 +92,7 @@ pub struct CondemnedEntry {
 }
 
 impl CatalogObject for CondemnedList {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = 2;
 }
 
 impl CondemnedList {

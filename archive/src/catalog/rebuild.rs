@@ -3,20 +3,29 @@
 //! Only Parquet footers, masks and locks are needed; commit records, claims and lists of what was removed are used where they can be
 //! read. In doubt a part is kept: rows that are there twice are one for every reader, rows that are gone are gone. What retention
 //! removed and the undelete window still holds comes back, to be removed again; what a mask hides stays hidden.
+//!
+//! Receivers go on meanwhile. A record that is created after the files were listed may be below the watermark of the new root, so the log
+//! is looked at once more when that root is there, and what was missed follows in another one. A receiver that is later still reads the new
+//! root and flushes again.
+
+mod described;
+mod missed;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use ulid::Ulid;
 
-use super::condemned::{CondemnedList, Removal};
+use self::described::Described;
+use self::missed::{missed, take_in};
+use super::condemned::CondemnedList;
 use super::load::{load, newest_root_number, numbered};
 use super::manifest::{Manifest, ManifestEntry};
 use super::orphans::data_prefixes;
-use super::{Catalog, CommitRecord, FileEntry, Lock, Mask, PartEntry, Root, Watermark};
-use crate::part::{DescribedFile, PartOrigin, part_number};
+use super::{Catalog, CommitRecord, Lock, Mask, PartEntry, Root, Watermark};
 use crate::{ArchiveError, Created, FileKind, names, put_create};
 
 /// Footers that are read at the same time.
@@ -35,11 +44,14 @@ pub struct Rebuild {
     pub replaced: Vec<Ulid>,
     /// Parts that name others as their sources without a proof that they hold all of them: both are kept.
     pub doubtful: Vec<Ulid>,
+    /// Parts of folded records that the newest root, which can be read, knows nothing of though their files are there: what a rebuild has
+    /// left that ended too early.
+    pub missed: Vec<PartEntry>,
     /// Files that become part of nothing, and why.
     pub unusable: BTreeMap<String, String>,
     /// Names below the prefixes of parts that are none of ours.
     pub foreign: u64,
-    /// How far each receiver's log is taken as folded.
+    /// How far each receiver's log is taken as folded: far beyond anything that is named.
     pub watermarks: BTreeMap<String, Watermark>,
     /// Deletions in force. They are applied to all parts anew.
     pub masks: Vec<Mask>,
@@ -47,8 +59,9 @@ pub struct Rebuild {
     pub locks: Vec<Lock>,
 }
 
-/// Files of one part as listed and described.
-type Described = Vec<(String, u64, DescribedFile)>;
+/// The watermark is so far above all that is seen that no receiver reaches it while it is looked: so a record that comes too late for the
+/// rebuild is below it, and told from those that were folded, of which the newest never is.
+const PASSED_OVER: u64 = 1_000_000;
 
 impl Rebuild {
     /// Looks at everything there is: lists the archive and reads the footer of every file. Nothing is changed.
@@ -64,6 +77,7 @@ impl Rebuild {
             parts: Vec::new(),
             replaced: Vec::new(),
             doubtful: Vec::new(),
+            missed: Vec::new(),
             unusable: BTreeMap::new(),
             foreign: 0,
             watermarks: BTreeMap::new(),
@@ -72,11 +86,35 @@ impl Rebuild {
         };
         rebuild.is_readable = rebuild.newest_root > 0 && readable(catalog.look_at_root().await)?;
         let files = rebuild.list(store).await?;
-        let (entries, sources) = rebuild.describe(store, files).await?;
-        let removed = removed_by_merges(store).await?;
+        let paths = files.values().flatten().map(|file| &file.location);
+        let numbered_files = paths
+            .filter_map(names::parse_level0)
+            .map(|(receiver, seq, ..)| (receiver, seq));
+        let numbered_files: Vec<(String, u64)> = numbered_files.collect();
+        let (entries, sources) = rebuild.describe(catalog.store(), files).await?;
+        // What is live first, then what is removed: what is removed in between was live.
+        let live = match rebuild.is_readable {
+            true => Some(catalog.look_at_root().await?),
+            false => None,
+        };
+        let removed: Vec<CondemnedList> = objects(store, &names::condemned_lists()).await?;
         rebuild.settle(entries, &sources, &removed);
-        rebuild.find_watermarks(catalog).await?;
+        rebuild.find_watermarks(catalog, numbered_files).await?;
+        if let Some(live) = live {
+            let mut known: HashSet<Ulid> = live.parts().map(|part| part.ulid).collect();
+            known.extend(rebuild.replaced.iter().copied());
+            known.extend(removed.iter().flat_map(|list| &list.parts).map(|part| part.ulid));
+            rebuild.missed = missed(store, live.root(), &known).await?;
+        }
         Ok(rebuild)
+    }
+
+    /// Makes live what an earlier rebuild missed, and leaves the rest as it is; `None` when nothing was missed.
+    ///
+    /// # Errors
+    /// As [`apply`](super::apply).
+    pub async fn take_in_missed(self, catalog: &Catalog, now_ms: i64) -> Result<Option<Root>, ArchiveError> {
+        take_in(catalog, self.missed, now_ms).await
     }
 
     /// Creates the root. Everything older can be read no more.
@@ -87,6 +125,7 @@ impl Rebuild {
         let store = &**catalog.store();
         let n = self.newest_root + 1;
         let mut days: BTreeMap<i32, Vec<PartEntry>> = BTreeMap::new();
+        let known = self.known();
         let mut root = Root {
             n,
             nonce: nonce.to_owned(),
@@ -115,11 +154,24 @@ impl Rebuild {
             root.manifests.push(entry);
         }
         match put_create(store, &names::root(n), &root, nonce).await? {
-            Created::Ours => Ok(root),
+            Created::Ours => {
+                let late = missed(store, Some(&root), &known).await?;
+                Ok(take_in(catalog, late, now_ms).await?.unwrap_or(root))
+            }
             Created::Theirs(_) => Err(ArchiveError::Refused(format!(
                 "root {n} was created meanwhile: somebody else works on this archive"
             ))),
         }
+    }
+
+    /// Parts about which it was decided.
+    fn known(&self) -> HashSet<Ulid> {
+        let live = self.parts.iter().map(|part| part.ulid);
+        let refused = self
+            .unusable
+            .keys()
+            .filter_map(|path| ulid_of(&Path::parse(path).ok()?));
+        live.chain(self.replaced.iter().copied()).chain(refused).collect()
     }
 
     /// All files of parts, by part.
@@ -129,8 +181,7 @@ impl Rebuild {
             let mut listing = store.list(Some(&prefix));
             while let Some(found) = listing.next().await {
                 let found = found.map_err(ArchiveError::store(&prefix))?;
-                let level0 = names::parse_level0(&found.location).map(|(_, _, ulid, _)| ulid);
-                match level0.or_else(|| names::parse_compacted(&found.location).map(|(_, _, _, ulid)| ulid)) {
+                match ulid_of(&found.location) {
                     Some(ulid) => files.entry(ulid).or_default().push(found),
                     None => self.foreign += 1,
                 }
@@ -142,29 +193,18 @@ impl Rebuild {
     /// Reads the footers; what each part says of itself, and the sources of those that were merged.
     async fn describe(
         &mut self,
-        store: &dyn ObjectStore,
+        store: &Arc<dyn ObjectStore>,
         files: BTreeMap<Ulid, Vec<ObjectMeta>>,
     ) -> Result<(BTreeMap<Ulid, PartEntry>, BTreeMap<Ulid, Vec<Ulid>>), ArchiveError> {
-        let described = futures::stream::iter(files).map(|(ulid, objects)| async move {
-            let mut described = Described::new();
-            let mut unusable = Vec::new();
-            for object in objects {
-                match DescribedFile::read(store, &object.location, object.size).await {
-                    Ok(file) => described.push((object.location.to_string(), object.size, file)),
-                    Err(error) if is_no_damage(&error) => return Err(error),
-                    Err(error) => unusable.push((object.location.to_string(), error.to_string())),
-                }
-            }
-            Ok((ulid, described, unusable))
-        });
+        let described = futures::stream::iter(files).map(|(ulid, objects)| Described::read(store, ulid, objects));
         let mut described = described.buffer_unordered(PARALLEL_READS);
         let (mut entries, mut sources) = (BTreeMap::new(), BTreeMap::new());
         while let Some(part) = described.next().await {
-            let (ulid, files, unusable) = part?;
-            let is_whole = unusable.is_empty();
-            self.unusable.extend(unusable);
-            let paths: Vec<String> = files.iter().map(|(path, ..)| path.clone()).collect();
-            match entry_of(ulid, files) {
+            let part = part?;
+            let (ulid, paths) = (part.ulid, part.paths());
+            let is_whole = part.unusable.is_empty();
+            self.unusable.extend(part.unusable.clone());
+            match part.entry() {
                 Ok((entry, of)) if is_whole => {
                     sources.extend(of.map(|of| (ulid, of)));
                     entries.insert(ulid, entry);
@@ -182,12 +222,13 @@ impl Rebuild {
     }
 
     /// Decides which parts are live. Those that went into others are not, once it is sure that nothing of them is missing there: all
-    /// of them are gone, so the merge was committed long ago; or the catalog said so; or no row was lost on the way.
+    /// of them are gone, so the merge was committed long ago; or all that one root put in their place is there; or no row was lost on the
+    /// way. That some root removed them is no proof: what came in their place may be lost as well.
     fn settle(
         &mut self,
         mut entries: BTreeMap<Ulid, PartEntry>,
         sources: &BTreeMap<Ulid, Vec<Ulid>>,
-        removed: &HashSet<Ulid>,
+        removed: &[CondemnedList],
     ) {
         let mut merges: BTreeMap<BTreeSet<Ulid>, Vec<Ulid>> = BTreeMap::new();
         for (output, inputs) in sources {
@@ -196,6 +237,7 @@ impl Rebuild {
                 .or_default()
                 .push(*output);
         }
+        let superseded = superseded(&entries, removed);
         let mut replaced = BTreeSet::new();
         for (inputs, outputs) in merges {
             let present: Vec<&Ulid> = inputs.iter().filter(|input| entries.contains_key(input)).collect();
@@ -208,8 +250,7 @@ impl Rebuild {
             };
             let nothing_is_lost =
                 present.len() == inputs.len() && rows(&mut inputs.iter()) == rows(&mut outputs.iter());
-            let was_committed = present.iter().all(|input| removed.contains(input));
-            if nothing_is_lost || was_committed {
+            if nothing_is_lost || present.iter().all(|input| superseded.contains(input)) {
                 replaced.extend(present);
             } else {
                 self.doubtful.extend(outputs);
@@ -222,18 +263,16 @@ impl Rebuild {
     }
 
     /// The greatest sequence of each receiver that anything names: a file, or a record.
-    async fn find_watermarks(&mut self, catalog: &Catalog) -> Result<(), ArchiveError> {
+    async fn find_watermarks(
+        &mut self,
+        catalog: &Catalog,
+        numbered_files: Vec<(String, u64)>,
+    ) -> Result<(), ArchiveError> {
         let store = &**catalog.store();
         let epochs = catalog.epochs().await?;
         let mut seen: BTreeMap<String, u64> = BTreeMap::new();
-        let files = self.parts.iter().flat_map(|part| &part.files);
-        let paths = files
-            .map(|file| file.path.as_str())
-            .chain(self.unusable.keys().map(String::as_str));
-        let of_files = paths.filter_map(|path| names::parse_level0(&Path::parse(path).ok()?));
-        let of_files = of_files.map(|(receiver, seq, ..)| (receiver, seq));
         let of_log = numbered(store, &names::log(), names::parse_log_record).await?;
-        for (receiver, seq) in of_files.chain(of_log) {
+        for (receiver, seq) in numbered_files.into_iter().chain(of_log) {
             let greatest = seen.entry(receiver).or_insert(0);
             *greatest = seq.max(*greatest);
         }
@@ -244,84 +283,11 @@ impl Rebuild {
                 // The greatest that was claimed: whoever holds it may go on, and nobody before it.
                 Err(_) => epochs.get(&receiver).copied().unwrap_or(0),
             };
+            let seq = seq.saturating_add(PASSED_OVER);
             self.watermarks.insert(receiver, Watermark { seq, epoch });
         }
         Ok(())
     }
-}
-
-/// The catalog's entry of a part, and its sources when it was merged; or why it can be none.
-fn entry_of(ulid: Ulid, files: Described) -> Result<(PartEntry, Option<Vec<Ulid>>), String> {
-    let series = files.iter().find(|(_, _, file)| file.kind == FileKind::Series);
-    let (path, _, table) = series.ok_or("its part has no series table")?;
-    let tenants = table.tenants.clone();
-    let tenants = tenants.ok_or("a version before 3 wrote it, which does not say what tenants have in it")?;
-    for (path, _, file) in &files {
-        if file.info != table.info || file.info.ulid != ulid {
-            return Err(format!("`{path}` says that it belongs to another part"));
-        }
-    }
-    let rows = |kind: FileKind| {
-        let file = files.iter().find(|(_, _, file)| file.kind == kind);
-        file.map_or(0, |(_, _, file)| file.rows)
-    };
-    let sums = tenants.values().fold([0_u64; 4], |sums, held| {
-        let counts = [held.samples, held.histograms, held.exemplars, held.series];
-        std::array::from_fn(|i| sums[i].saturating_add(counts[i]))
-    });
-    let kinds = [
-        FileKind::Samples,
-        FileKind::Histograms,
-        FileKind::Exemplars,
-        FileKind::Series,
-    ];
-    if let Some((kind, _)) = kinds.iter().zip(sums).find(|&(kind, sum)| rows(*kind) != sum) {
-        return Err(format!("its part does not have all rows of `{}`", kind.as_str()));
-    }
-    if tenants.values().any(|held| held.metadata > 0) && rows(FileKind::Metadata) == 0 {
-        return Err("its part has no metadata, and should".to_owned());
-    }
-    let (min_time, max_time) = (table.min_time, table.max_time);
-    let mut entry = PartEntry {
-        ulid,
-        part: part_number(ulid),
-        level: table.info.level(),
-        receiver: None,
-        min_time,
-        max_time,
-        tenants,
-        committed_at: 0,
-        day: None,
-        masks: 0,
-        merge: None,
-        rules: Vec::new(),
-        files: Vec::new(),
-    };
-    let mut sources = None;
-    match &table.info.origin {
-        // As the name says: what was adopted was written by another one than the one that committed it.
-        PartOrigin::Flush { .. } => {
-            entry.receiver = Path::parse(path)
-                .ok()
-                .and_then(|path| Some(names::parse_level0(&path)?.0))
-        }
-        PartOrigin::Compacted(of) => {
-            (entry.committed_at, entry.day, entry.masks) = (of.committed_at, Some(of.day), of.masks);
-            entry.merge.clone_from(&of.merge);
-            sources = Some(of.sources.clone());
-        }
-    }
-    let file = |(path, bytes, file): (String, u64, DescribedFile)| FileEntry {
-        kind: file.kind,
-        path,
-        rows: file.rows,
-        bytes,
-        // Not known before all of it was read; a check compares its size alone.
-        crc32c: 0,
-    };
-    entry.files = files.into_iter().map(file).collect();
-    entry.files.sort_by_key(|file| file.kind);
-    Ok((entry, sources))
 }
 
 /// Rows of all kinds that a merge keeps.
@@ -331,13 +297,34 @@ fn rows_of(part: &PartEntry) -> u64 {
     files.map(|file| file.rows).fold(0, u64::saturating_add)
 }
 
-/// Parts that a merge replaced, as far as the lists of what was removed can be read.
-async fn removed_by_merges(store: &dyn ObjectStore) -> Result<HashSet<Ulid>, ArchiveError> {
-    let lists: Vec<CondemnedList> = objects(store, &names::condemned_lists()).await?;
-    let merged = lists
+/// Parts in whose place one root put others of which all are there, or were merged further and all of that is there.
+fn superseded(entries: &BTreeMap<Ulid, PartEntry>, removed: &[CondemnedList]) -> HashSet<Ulid> {
+    let merges: Vec<(&CondemnedList, Vec<Ulid>)> = removed
         .iter()
-        .filter(|list| matches!(list.why, Removal::Compacted | Removal::Rewritten));
-    Ok(merged.flat_map(|list| &list.parts).map(|part| part.ulid).collect())
+        .filter(|list| list.why.is_merge() && !list.by.is_empty())
+        .filter_map(|list| {
+            let by = list.by.iter().map(|text| Ulid::from_string(text));
+            Some((list, by.collect::<Result<_, _>>().ok()?))
+        })
+        .collect();
+    let mut superseded = HashSet::new();
+    // What was merged further is found in the round after that in which what it went into was.
+    loop {
+        let is_held = |ulid: &Ulid| entries.contains_key(ulid) || superseded.contains(ulid);
+        let whole = merges.iter().filter(|(_, by)| by.iter().all(is_held));
+        let parts = whole.flat_map(|(list, _)| &list.parts).map(|part| part.ulid);
+        let next: HashSet<Ulid> = parts.collect();
+        if next.len() == superseded.len() {
+            return superseded;
+        }
+        superseded = next;
+    }
+}
+
+/// The part to which a file belongs, by its name.
+fn ulid_of(path: &Path) -> Option<Ulid> {
+    let level0 = names::parse_level0(path).map(|(_, _, ulid, _)| ulid);
+    level0.or_else(|| names::parse_compacted(path).map(|(_, _, _, ulid)| ulid))
 }
 
 /// All objects of a folder that can be read.

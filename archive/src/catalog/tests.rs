@@ -9,6 +9,7 @@ mod faults;
 mod folding;
 mod history;
 mod pins;
+mod rebuilding;
 mod receiving;
 mod undo;
 mod viewing;

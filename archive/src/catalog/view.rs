@@ -2,7 +2,7 @@
 //!
 //! An old root is never an error, the log is only longer; so a bucket whose servers are gone reads the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -345,8 +345,11 @@ impl Known {
             .unfolded
             .iter()
             .filter(|((receiver, seq), _)| wanted(receiver, *seq));
+        // A part that a rebuild found before its record came is in both.
+        let mut seen = HashSet::new();
         rooted
             .chain(records.flat_map(|(_, known)| known.parts.iter()))
+            .filter(|part| seen.insert(part.ulid))
             .cloned()
             .collect()
     }

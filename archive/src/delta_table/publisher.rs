@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use delta_kernel::Engine;
 use delta_kernel_default_engine::DefaultEngine;
@@ -12,12 +13,16 @@ use parking_lot::Mutex;
 use ulid::Ulid;
 
 use super::actions::{self, Added, Files};
+use super::cleaning::clean;
 use super::plan::publishable;
-use super::table::{Commit, Outcome, Step, Table};
+use super::table::{Commit, LOG_RETENTION_DAYS, Outcome, Step, Table};
 use crate::{ArchiveError, FileKind, Mask, PartEntry};
 
 /// How often a lost race is run again.
 const ATTEMPTS: usize = 8;
+
+/// How long older versions of a table stay in its log.
+const LOG_RETENTION: Duration = Duration::from_secs(LOG_RETENTION_DAYS * 86_400);
 
 /// The order in which what comes is told: `series` first, because rows are found by it.
 const ORDER: [FileKind; 5] = [
@@ -51,6 +56,10 @@ pub struct Publication {
     pub removed: u64,
     /// Versions written, of all tables.
     pub commits: u64,
+    /// Checkpoints written, of all tables.
+    pub checkpoints: u64,
+    /// Objects of logs that went because they were too old.
+    pub cleaned: u64,
 }
 
 impl fmt::Debug for Publisher {
@@ -104,8 +113,14 @@ impl Publisher {
         *self.known.lock() = None;
         let work = move || publish(&engine(store)?, &commit, &parts, &masks);
         let done = tokio::task::spawn_blocking(work).await;
-        let (publication, known) = done.map_err(|error| ArchiveError::Invalid(format!("publication: {error}")))??;
+        let (mut publication, known) =
+            done.map_err(|error| ArchiveError::Invalid(format!("publication: {error}")))??;
         *self.known.lock() = known;
+        if publication.checkpoints > 0 {
+            for kind in ORDER {
+                publication.cleaned += clean(&*self.store, kind, LOG_RETENTION).await?;
+            }
+        }
         Ok(Publication {
             waiting: compacted.saturating_sub(publication.parts),
             ..publication
@@ -238,10 +253,12 @@ fn write(
         return Ok(Outcome::Done);
     }
     let outcome = table.commit(engine, adds, removes, commit, step)?;
-    if outcome == Outcome::Done {
-        publication.commits += 1;
-        publication.added += adds.len() as u64;
-        publication.removed += removes.len() as u64;
+    if outcome == Outcome::Lost {
+        return Ok(outcome);
     }
-    Ok(outcome)
+    publication.commits += 1;
+    publication.added += adds.len() as u64;
+    publication.removed += removes.len() as u64;
+    publication.checkpoints += u64::from(outcome == Outcome::Checkpointed);
+    Ok(Outcome::Done)
 }

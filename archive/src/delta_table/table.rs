@@ -20,8 +20,8 @@ use crate::{ArchiveError, FileKind};
 /// for the last root in it, and for its files.
 const COMMITS_PER_CHECKPOINT: u64 = 20;
 
-/// How long others find older versions in the log.
-const LOG_RETENTION: &str = "interval 30 days";
+/// For how many days others find older versions in the log.
+pub(super) const LOG_RETENTION_DAYS: u64 = 30;
 
 /// What writes the tables, as it stands in their history.
 const ENGINE: &str = concat!("emberkeep/", env!("CARGO_PKG_VERSION"));
@@ -54,6 +54,8 @@ pub(super) struct Table {
 pub(super) enum Outcome {
     /// It is the next version of the table.
     Done,
+    /// That, and a checkpoint was due.
+    Checkpointed,
     /// Another publisher was first: look again.
     Lost,
 }
@@ -106,7 +108,10 @@ impl Table {
                     "delta.deletedFileRetentionDuration",
                     format!("interval {} days", commit.undelete_days),
                 ),
-                ("delta.logRetentionDuration", LOG_RETENTION.to_owned()),
+                (
+                    "delta.logRetentionDuration",
+                    format!("interval {LOG_RETENTION_DAYS} days"),
+                ),
             ])
             .with_data_layout(DataLayout::partitioned(PARTITIONS))
             .with_transaction_id(commit.dataset.clone(), version(commit)?);
@@ -162,6 +167,7 @@ impl Table {
             && let Some(snapshot) = committed.post_commit_snapshot()
         {
             snapshot.checkpoint(engine, None).map_err(failed)?;
+            return Ok(Outcome::Checkpointed);
         }
         Ok(outcome)
     }

@@ -166,8 +166,14 @@ fn every_version_of_every_object_is_read_and_the_newest_is_written_as_ever() {
         why: Removal::Compacted,
         parts: vec![compacted],
         paths: vec!["samples/left-behind".to_owned()],
+        by: vec![],
     };
-    written("v3/condemned", &condemned);
+    read("v3/condemned", &condemned);
+    let condemned = CondemnedList {
+        by: vec![Ulid(44).to_string()],
+        ..condemned
+    };
+    written("v3/condemned-2", &condemned);
     let pin = Pin {
         id: "01ARZ3NDEKTSV4RRFFQ69G5FB0".to_owned(),
         root: 5,

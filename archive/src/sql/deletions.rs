@@ -3,11 +3,13 @@
 //! They hide rows of parts that they were applied to as well, in which there is nothing to hide; so the views need not know which part a
 //! row is of.
 
+use emberkeep_model::{Re2, RegexSyntax};
+
 use super::SqlEngine;
 use crate::{ArchiveError, Mask, MatcherText};
 
 /// The statement that creates the view `deletions`; empty without any.
-pub(super) fn view(engine: SqlEngine, masks: &[Mask]) -> Result<String, ArchiveError> {
+pub(super) fn view(engine: SqlEngine, masks: &[&Mask]) -> Result<String, ArchiveError> {
     if masks.is_empty() {
         return Ok(String::new());
     }
@@ -60,7 +62,8 @@ fn number(engine: SqlEngine, n: i64) -> String {
     }
 }
 
-/// Patterns are RE2 between anchors, with a dot that matches all. DuckDB and ClickHouse use RE2 themselves.
+/// Patterns are RE2 between anchors, with a dot that matches all. DuckDB and ClickHouse use RE2 themselves; for the others a pattern is
+/// written anew in their own syntax, as it is for our reader.
 fn condition(engine: SqlEngine, mask: &Mask, matcher: &MatcherText) -> Result<String, ArchiveError> {
     let (name, value) = (engine.quoted(&matcher.name), engine.quoted(&matcher.value));
     let found = match engine {
@@ -69,20 +72,32 @@ fn condition(engine: SqlEngine, mask: &Mask, matcher: &MatcherText) -> Result<St
         SqlEngine::ClickHouse => format!("labels[{name}]"),
         SqlEngine::Polars => format!("label({name})"),
     };
-    let anchored = engine.quoted(&format!("^(?s:{})$", matcher.value));
-    let (matches, is_negated) = match (matcher.op.as_str(), engine) {
-        ("=" | "!=", SqlEngine::Polars) => (format!("({found} == {value})"), matcher.op == "!="),
-        ("=" | "!=", _) => (format!("({found} = {value})"), matcher.op == "!="),
-        ("=~" | "!~", SqlEngine::DuckDb) => (format!("regexp_full_match({found}, {value}, 's')"), matcher.op == "!~"),
-        ("=~" | "!~", SqlEngine::ClickHouse) => (format!("match({found}, {anchored})"), matcher.op == "!~"),
-        _ => {
-            return Err(ArchiveError::Invalid(format!(
-                "deletion `{}` has the matcher `{}{}{}`, which this engine would read otherwise: wait until it is rewritten, or use duckdb or clickhouse",
-                mask.id, matcher.name, matcher.op, matcher.value
-            )));
-        }
+    let refused = |reason: String| {
+        let MatcherText { name, op, value } = matcher;
+        ArchiveError::Invalid(format!(
+            "deletion `{}` has the matcher `{name}{op}{value}`: {reason}",
+            mask.id
+        ))
     };
-    Ok(match (is_negated, engine) {
+    let translated = |syntax| {
+        let pattern = Re2::translated(&matcher.value, syntax).map_err(|error| refused(error.to_string()))?;
+        Ok::<_, ArchiveError>(engine.quoted(&pattern))
+    };
+    let matches = match (matcher.op.as_str(), engine) {
+        ("=" | "!=", SqlEngine::Polars) => format!("({found} == {value})"),
+        ("=" | "!=", _) => format!("({found} = {value})"),
+        ("=~" | "!~", SqlEngine::DuckDb) => format!("regexp_full_match({found}, {value}, 's')"),
+        ("=~" | "!~", SqlEngine::ClickHouse) => {
+            format!(
+                "match({found}, {})",
+                engine.quoted(&format!("^(?s:{})$", matcher.value))
+            )
+        }
+        ("=~" | "!~", SqlEngine::Spark) => format!("({found} RLIKE {})", translated(RegexSyntax::Java)?),
+        ("=~" | "!~", SqlEngine::Polars) => format!("{found}.str.contains({})", translated(RegexSyntax::Rust)?),
+        (op, _) => return Err(refused(format!("`{op}` is no operator"))),
+    };
+    Ok(match (matcher.op.starts_with('!'), engine) {
         (false, _) => matches,
         (true, SqlEngine::Polars) => format!("~{matches}"),
         (true, _) => format!("NOT {matches}"),

@@ -9,8 +9,9 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 
 use crate::model::Model;
+use crate::planted::{Lie, Planted};
 use crate::random::Random;
-use crate::sample::{DAY, Sample, ids_in, payload};
+use crate::sample::{DAY, Files, Made, Sample, ids_in};
 use crate::store::{Reply, Request, SimStore, World, lost};
 
 /// The catalog waits for a day before it takes a file for an orphan; simulated parts have names that are older by a day less this.
@@ -23,17 +24,28 @@ pub(crate) struct Context {
     pub(crate) world: Arc<Mutex<World>>,
     pub(crate) model: Rc<RefCell<Model>>,
     pub(crate) random: Rc<RefCell<Random>>,
+    pub(crate) files: Files,
+    planted: Option<Planted>,
     names: Rc<RefCell<u64>>,
 }
 
 impl Context {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// A world with a seed, and perhaps with a bug of which the model must hear.
+    pub(crate) fn new(seed: u64, planted: Option<Planted>) -> Self {
         let world = Arc::new(Mutex::new(World::at(1_700_000_000_000)));
+        let mut random = Random::new(seed);
+        let is_described = random.chance(333) || planted.is_some_and(Planted::needs_a_rebuild);
+        let lie = planted.filter(|planted| planted.is_of_all()).and_then(Planted::lie);
+        if random.chance(300) && planted.is_none() {
+            world.lock().page = 2;
+        }
         Self {
-            store: Arc::new(SimStore::for_actors(&world)),
+            store: Arc::new(SimStore::for_actors(&world, lie)),
             model: Rc::new(RefCell::new(Model::new(&world))),
             world,
-            random: Rc::new(RefCell::new(Random::new(seed))),
+            random: Rc::new(RefCell::new(random)),
+            files: if is_described { Files::Described } else { Files::Plain },
+            planted,
             names: Rc::new(RefCell::new(1)),
         }
     }
@@ -41,6 +53,34 @@ impl Context {
     /// A catalog of which nothing is known, as a process that starts has it.
     pub(crate) fn catalog(&self) -> Catalog {
         Catalog::new(self.store.clone())
+    }
+
+    /// Whether this bug is planted.
+    pub(crate) fn has(&self, bug: Planted) -> bool {
+        self.planted == Some(bug)
+    }
+
+    /// A catalog as an actor sees it whose bug this is, if it is planted; as the others see it otherwise.
+    pub(crate) fn catalog_of(&self, bugs: &[Planted]) -> Catalog {
+        let bug = self.planted.filter(|planted| bugs.contains(planted));
+        match bug.and_then(Planted::lie) {
+            Some(lie) => self.lying(lie),
+            None => self.catalog(),
+        }
+    }
+
+    /// A catalog that finds no root, and so no floor.
+    pub(crate) fn lying_about_roots(&self) -> Catalog {
+        self.lying(Lie::NoRoots)
+    }
+
+    fn lying(&self, lie: Lie) -> Catalog {
+        Catalog::new(Arc::new(SimStore::for_actors(&self.world, Some(lie))))
+    }
+
+    /// Whether an accident has happened that nobody has mended yet: then errors are nobody's fault.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.model.borrow().is_damaged
     }
 
     pub(crate) fn now(&self) -> i64 {
@@ -80,14 +120,17 @@ impl Context {
         let _ = self.store.ask(Request::Pause).await;
     }
 
-    /// Uploads a file; a data file is not created conditionally.
-    pub(crate) async fn upload(&self, path: &str, samples: &[Sample]) -> object_store::Result<()> {
-        let request = Request::Put {
-            path: Path::from(path),
-            bytes: payload(samples),
-            create: false,
-        };
-        self.store.ask(request).await.map(|_| ())
+    /// Uploads the files of a part; a data file is not created conditionally.
+    pub(crate) async fn upload(&self, part: &Made) -> object_store::Result<()> {
+        for (path, bytes) in &part.files {
+            let request = Request::Put {
+                path: Path::from(path.as_str()),
+                bytes: bytes.clone(),
+                create: false,
+            };
+            self.store.ask(request).await?;
+        }
+        Ok(())
     }
 
     /// Reads the samples of a file.

@@ -15,7 +15,7 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 
 use crate::sample::{Sample, ids_in};
-use crate::store::{Event, SimStore, World};
+use crate::store::{Event, Reply, Request, SimStore, World};
 
 /// How long folded records are left.
 pub(crate) const LOG_GRACE: i64 = 10_000;
@@ -26,7 +26,7 @@ pub(crate) struct Link {
     pub(crate) root: Root,
     pub(crate) exists: bool,
     parts: BTreeMap<Ulid, Arc<PartEntry>>,
-    ids: BTreeSet<u64>,
+    pub(crate) ids: BTreeSet<u64>,
     /// Without what masks hide.
     pub(crate) visible: BTreeSet<u64>,
     files: BTreeSet<String>,
@@ -66,14 +66,16 @@ pub(crate) struct Seen {
     pub(crate) views: u64,
     pub(crate) held: u64,
     pub(crate) refused: u64,
+    pub(crate) rebuilt: u64,
+    pub(crate) adopted: u64,
 }
 
 #[derive(Debug)]
 pub(crate) struct Model {
     catalog: Catalog,
-    world: Arc<Mutex<World>>,
+    pub(crate) world: Arc<Mutex<World>>,
     pub(crate) samples: BTreeMap<u64, Sample>,
-    files: BTreeMap<String, BTreeSet<u64>>,
+    pub(crate) files: BTreeMap<String, BTreeSet<u64>>,
     /// Records that count, by receiver and sequence.
     records: BTreeMap<(String, u64), Record>,
     /// Samples whose commit was answered with success, and the record that holds them.
@@ -84,6 +86,12 @@ pub(crate) struct Model {
     /// Undo brings parts back beside those that were made of them, and of two receivers with one name each finds the other's record as the
     /// newest and flushes again what it had committed before: equal rows, which are one when they are read.
     pub(crate) may_repeat: bool,
+    /// An accident has happened that is not mended yet.
+    pub(crate) is_damaged: bool,
+    /// An accident has happened.
+    pub(crate) was_damaged: bool,
+    /// Nonces of roots that were made from files.
+    pub(crate) rebuilds: BTreeSet<String>,
     pub(crate) violation: Option<String>,
     pub(crate) seen: Seen,
 }
@@ -100,6 +108,9 @@ impl Model {
             chain: Vec::new(),
             holds: BTreeMap::new(),
             may_repeat: false,
+            is_damaged: false,
+            was_damaged: false,
+            rebuilds: BTreeSet::new(),
             violation: None,
             seen: Seen::default(),
         }
@@ -144,13 +155,17 @@ impl Model {
                 false => self.seen.strays += 1,
             }
         } else if let Some((receiver, seq)) = names::parse_log_record(path) {
-            if seq > self.mark(&receiver) {
+            // While a catalog is rebuilt, records count below its watermark as well, when they come early enough.
+            if seq > self.mark(&receiver) || self.is_damaged {
                 let record: CommitRecord = open_envelope(path.as_ref(), bytes).expect("we wrote it");
                 let files: BTreeSet<String> = file_names(&record.parts).collect();
-                let ids = files.iter().flat_map(|file| self.files[file].clone()).collect();
                 let missing = files.iter().find(|file| !self.exists(file));
                 let missing = missing.map(|file| format!("record {path} names {file}, which is not there"));
                 self.demand(missing);
+                for file in &files {
+                    self.files.entry(file.clone()).or_default();
+                }
+                let ids = files.iter().flat_map(|file| self.files[file].clone()).collect();
                 let nonce = record.nonce;
                 self.records.insert((receiver, seq), Record { nonce, ids, files });
             }
@@ -233,7 +248,10 @@ impl Model {
         let missing = link.files.iter().find(|file| !self.exists(file));
         self.demand(missing.map(|file| format!("root {n} names {file}, which is not there")));
         let before = self.chain.last().cloned();
-        let trouble = before.and_then(|before| self.compare(&before, &link));
+        let trouble = match self.rebuilds.contains(&link.root.nonce) {
+            true => self.compare_rebuilt(before.as_ref(), &link),
+            false => before.and_then(|before| self.compare(&before, &link)),
+        };
         self.demand(trouble);
         let hidden = link.parts.values().find_map(|part| {
             let mut ids = self.ids_of(part);
@@ -301,7 +319,7 @@ impl Model {
         }
         let mut reasons: BTreeMap<Ulid, Removal> = BTreeMap::new();
         for entry in after.root.condemned.iter().filter(|entry| entry.root == n) {
-            let list = self.list(&entry.name);
+            let list = self.list(&entry.name).expect("the newest root names it");
             let live = list.all_paths().find(|path| after.files.contains(*path));
             if let Some(path) = live {
                 return Some(format!("root {n} condemns {path}, which is live"));
@@ -350,7 +368,8 @@ impl Model {
         for entry in &before.root.condemned {
             let is_gone = !after.root.condemned.contains(entry);
             if is_gone && entry.why.is_loss() && self.world.lock().contains(&names::condemned(&entry.name)) {
-                restored.extend(file_names(&self.list(&entry.name).parts));
+                let list = self.list(&entry.name);
+                restored.extend(list.iter().flat_map(|list| file_names(&list.parts)));
             }
         }
         let mut folded = BTreeSet::new();
@@ -365,6 +384,10 @@ impl Model {
         }
         if let Some(file) = folded.iter().find(|file| !after.files.contains(*file)) {
             return Some(format!("root {n}: {file} of a folded record is not live"));
+        }
+        if self.is_damaged {
+            // What a rebuild missed at first.
+            folded.extend(self.records.values().flat_map(|record| record.files.iter().cloned()));
         }
         let known = before.files.iter().chain(&folded).chain(&restored);
         let known: BTreeSet<u64> = known.flat_map(|file| self.files[file].iter().copied()).collect();
@@ -391,13 +414,13 @@ impl Model {
         None
     }
 
-    fn list(&self, name: &str) -> CondemnedList {
+    pub(crate) fn list(&self, name: &str) -> Option<CondemnedList> {
         let path = names::condemned(name);
-        let object = self.world.lock().execute(&crate::store::Request::Get(path.clone()));
-        let Ok(crate::store::Reply::Object(_, bytes)) = object else {
-            panic!("the newest root names {path}");
-        };
-        open_envelope(path.as_ref(), &bytes).expect("we wrote it")
+        let object = self.world.lock().execute(&Request::Get(path.clone()));
+        match object {
+            Ok(Reply::Object(_, bytes)) => Some(open_envelope(path.as_ref(), &bytes).expect("we wrote it")),
+            _ => None,
+        }
     }
 
     /// A commit was answered with success.
@@ -416,7 +439,9 @@ impl Model {
 
     /// The receiver has forgotten the sample.
     pub(crate) fn trimmed(&mut self, id: u64) {
-        let is_held = self.records.values().any(|record| record.ids.contains(&id));
+        // A rebuild makes parts live whose record comes later.
+        let is_live = self.chain.last().is_some_and(|link| link.ids.contains(&id));
+        let is_held = is_live || self.records.values().any(|record| record.ids.contains(&id));
         self.demand((!is_held).then(|| format!("sample {id} is trimmed and in no record")));
     }
 
@@ -483,6 +508,7 @@ impl Model {
         let files = self.link(root).map(|link| link.files.clone()).unwrap_or_default();
         let missing = files.iter().find(|file| !self.exists(file));
         let missing = missing.map(|file| format!("root {root} is pinned and {file} is gone"));
+        let missing = missing.filter(|_| !self.was_damaged);
         self.demand(missing);
         self.holds.insert(id, Hold { files, until });
     }
@@ -524,14 +550,8 @@ impl Model {
         let Some(last) = self.chain.last().cloned() else {
             return;
         };
-        let committed: BTreeSet<u64> = self
-            .records
-            .values()
-            .flat_map(|record| record.ids.iter().copied())
-            .collect();
         for id in acknowledged {
-            let was_live = self.chain.iter().any(|link| link.ids.contains(&id));
-            if !committed.contains(&id) || !was_live {
+            if !self.chain.iter().any(|link| link.ids.contains(&id)) {
                 return self.demand(format!("sample {id} was acknowledged and never became live"));
             }
         }
@@ -560,5 +580,7 @@ impl Seen {
         self.views += other.views;
         self.held += other.held;
         self.refused += other.refused;
+        self.rebuilt += other.rebuilt;
+        self.adopted += other.adopted;
     }
 }

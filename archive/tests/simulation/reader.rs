@@ -5,6 +5,7 @@ use std::time::Duration;
 use emberkeep_archive::{ArchiveError, Catalog, HeldPin};
 
 use crate::context::Context;
+use crate::planted::Planted;
 
 /// How long a pin holds.
 const LIFETIME: i64 = 15_000;
@@ -40,17 +41,22 @@ pub(crate) async fn run(context: Context) {
 /// Errors of the store, and of the past, are no fault of the catalog.
 fn allow(context: &Context, what: &str, error: &ArchiveError) {
     let is_ours = !error.is_transient() && !matches!(error, ArchiveError::Refused(_));
-    context
-        .model
-        .borrow_mut()
-        .demand(is_ours.then(|| format!("{what}: {error}")));
+    let model = &mut *context.model.borrow_mut();
+    // Roots from before an accident stay as it left them.
+    let is_allowed = model.is_damaged || (model.was_damaged && what != "refresh");
+    model.demand((is_ours && !is_allowed).then(|| format!("{what}: {error}")));
 }
 
 /// Pins a root, and reads its files one by one.
 async fn read_long(context: &Context, catalog: &Catalog, root: u64) {
     let lifetime = Duration::from_millis(LIFETIME.unsigned_abs());
     let mut until = context.now() + LIFETIME;
-    let mut pin = match HeldPin::hold(catalog, root, lifetime, "reader", context.now()).await {
+    let unseen = match context.has(Planted::PinBelowFloor) {
+        true => Some(context.lying_about_roots()),
+        false => None,
+    };
+    let seen = unseen.as_ref().unwrap_or(catalog);
+    let mut pin = match HeldPin::hold(seen, root, lifetime, "reader", context.now()).await {
         Ok(pin) => pin,
         Err(error) => return allow(context, "hold", &error),
     };
@@ -91,7 +97,8 @@ async fn read_long(context: &Context, catalog: &Catalog, root: u64) {
         // The clock does not move between the step in which the store answered and this one.
         let is_gone = matches!(read, Err(object_store::Error::NotFound { .. })) && context.now() < until;
         let gone = is_gone.then(|| format!("a pinned reader of root {root} finds no {}", file.path));
-        context.model.borrow_mut().demand(gone);
+        let model = &mut *context.model.borrow_mut();
+        model.demand(gone.filter(|_| !model.was_damaged));
     }
     context.model.borrow_mut().release(id);
     pin.release(catalog).await;

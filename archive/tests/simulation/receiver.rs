@@ -3,13 +3,16 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use emberkeep_archive::{CommitRecord, Committed, PartEntry, WalRange, claim_epoch, commit, next_sequence};
+use emberkeep_archive::{
+    ArchiveError, CommitRecord, Committed, Created, WalRange, claim_epoch, commit, names, next_sequence, put_create,
+};
 
 use crate::context::Context;
-use crate::sample::{DAY, Sample, flushed};
+use crate::planted::Planted;
+use crate::sample::{DAY, Made, Sample, flushed};
 
 /// What a receiver has on its disk.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Disk {
     pub(crate) receiver: String,
     wal: String,
@@ -30,6 +33,11 @@ impl Disk {
             from: 0,
             acknowledged: Vec::new(),
         }))
+    }
+
+    /// The disk of a machine that is gone, as it was found.
+    pub(crate) fn copied(&self) -> Rc<RefCell<Self>> {
+        Rc::new(RefCell::new(self.clone()))
     }
 
     fn trim(&mut self, context: &Context, record: &CommitRecord) {
@@ -89,18 +97,25 @@ pub(crate) async fn run(context: Context, disk: Rc<RefCell<Disk>>, life: Life) {
                 Life::Last => return,
             }
         }
-        let (record, files) = flush(&context, &disk.borrow(), epoch, next);
+        let (record, parts) = flush(&context, &disk.borrow(), epoch, next);
         let mut is_uploaded = true;
-        for (entry, samples) in files {
-            while is_uploaded && context.upload(&entry.files[0].path, &samples).await.is_err() {
+        let needed = match context.has(Planted::RecordBeforeFiles) {
+            true => &parts[1..],
+            false => &parts[..],
+        };
+        for part in needed {
+            while is_uploaded && context.upload(part).await.is_err() {
                 is_uploaded = context.chance(800);
             }
         }
         if !is_uploaded {
             continue;
         }
+        if context.has(Planted::TrimBeforeCommit) {
+            disk.borrow_mut().trim(&context, &record);
+        }
         loop {
-            match commit(&*store, &record).await {
+            match create(&context, &record).await {
                 Ok(Committed::Done) => {
                     context.model.borrow_mut().acknowledge(&record);
                     disk.borrow_mut().trim(&context, &record);
@@ -117,7 +132,7 @@ pub(crate) async fn run(context: Context, disk: Rc<RefCell<Disk>>, life: Life) {
                 }
                 Ok(Committed::Outrun { .. }) => seq = None,
                 Err(error) => {
-                    let is_ours = !error.is_transient();
+                    let is_ours = !error.is_transient() && !context.is_damaged();
                     context
                         .model
                         .borrow_mut()
@@ -129,6 +144,40 @@ pub(crate) async fn run(context: Context, disk: Rc<RefCell<Disk>>, life: Life) {
             break;
         }
     }
+}
+
+async fn create(context: &Context, record: &CommitRecord) -> Result<Committed, ArchiveError> {
+    if context.has(Planted::EveryRecordCounts) {
+        let path = names::log_record(&record.receiver, record.seq);
+        if put_create(&*context.store, &path, record, &record.nonce).await? == Created::Ours {
+            return Ok(Committed::Done);
+        }
+    }
+    commit(&*context.store, record).await
+}
+
+/// Brings what a dead receiver has left on its disk into the archive, under an id of its own.
+pub(crate) async fn adopt(context: Context, disk: Rc<RefCell<Disk>>) {
+    let receiver = disk.borrow().receiver.clone();
+    if !context.has(Planted::AdoptedTwice) {
+        let found = loop {
+            context.pause().await;
+            if let Ok(found) = next_sequence(&*context.store, &receiver).await {
+                break found;
+            }
+        };
+        if let Some(record) = &found.newest_record {
+            disk.borrow_mut().trim(&context, record);
+        }
+    }
+    if disk.borrow().log.is_empty() {
+        return;
+    }
+    // Whoever ends before this begins anew; after it, the directory is that of any receiver.
+    context.pause().await;
+    disk.borrow_mut().receiver = format!("a{}", context.fresh());
+    run(context.clone(), disk, Life::Last).await;
+    context.model.borrow_mut().seen.adopted += 1;
 }
 
 fn accept(context: &Context, disk: &Rc<RefCell<Disk>>) {
@@ -147,25 +196,26 @@ fn accept(context: &Context, disk: &Rc<RefCell<Disk>>) {
 }
 
 /// A record of all that is in the log, or of its beginning, in one part or two.
-fn flush(context: &Context, disk: &Disk, epoch: u64, seq: u64) -> (CommitRecord, Vec<(PartEntry, Vec<Sample>)>) {
+fn flush(context: &Context, disk: &Disk, epoch: u64, seq: u64) -> (CommitRecord, Vec<Made>) {
     let count = 1 + context.random.borrow_mut().index(disk.log.len());
     let (first, second) = disk.log[..count].split_at(count.div_ceil(2));
     let halves = [first, second].into_iter().filter(|half| !half.is_empty());
-    let files = halves.map(|half| (flushed(context.ulid(), &disk.receiver, seq, half), half.to_vec()));
-    let files: Vec<_> = files.collect();
+    let wal = WalRange {
+        id: disk.wal.clone(),
+        from: disk.from,
+        to: disk.from + count as u64,
+    };
+    let parts = halves.map(|half| flushed(context.files, context.ulid(), &disk.receiver, (seq, &wal), half));
+    let parts: Vec<_> = parts.collect();
     let record = CommitRecord {
         nonce: context.nonce(),
         receiver: disk.receiver.clone(),
         epoch,
         seq,
-        wal: WalRange {
-            id: disk.wal.clone(),
-            from: disk.from,
-            to: disk.from + count as u64,
-        },
+        wal,
         committed_at: context.now(),
         newest_arrival: context.now(),
-        parts: files.iter().map(|(entry, _)| entry.clone()).collect(),
+        parts: parts.iter().map(|part| part.entry.clone()).collect(),
     };
-    (record, files)
+    (record, parts)
 }

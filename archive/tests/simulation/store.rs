@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use emberkeep_archive::{CondemnedList, Removal, names, open_envelope, seal_envelope};
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -22,6 +23,8 @@ use object_store::{
 };
 use parking_lot::Mutex;
 
+use crate::planted::Lie;
+
 /// What an actor wants.
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
@@ -32,9 +35,18 @@ pub(crate) enum Request {
     },
     Get(Path),
     Delete(Path),
-    List(Path),
+    /// A page of a listing: what comes after the first so many names.
+    List(Path, After),
     /// Nothing but to go on later.
     Pause,
+}
+
+/// Where a page of a listing begins.
+#[derive(Debug, Clone)]
+pub(crate) enum After {
+    Nothing,
+    /// The last name of the page before, and when that object was made.
+    Name(Path, u64),
 }
 
 /// What the store says.
@@ -42,7 +54,8 @@ pub(crate) enum Request {
 pub(crate) enum Reply {
     Done,
     Object(ObjectMeta, Bytes),
-    Listed(Vec<ObjectMeta>),
+    /// A page, and where the next one begins.
+    Listed(Vec<ObjectMeta>, Option<After>),
 }
 
 /// A request that waits.
@@ -77,14 +90,22 @@ pub(crate) struct World {
     pub(crate) actor: usize,
     pub(crate) pending: Vec<Pending>,
     pub(crate) events: Vec<Event>,
+    /// Names on a page of a listing; what changes between two pages is seen on one and not on the other.
+    pub(crate) page: usize,
     objects: BTreeMap<Path, Stored>,
+    /// How large each object was that ever was there.
+    sizes: BTreeMap<Path, u64>,
     births: u64,
 }
 
 impl World {
     /// An empty world at a moment.
     pub(crate) fn at(now: i64) -> Self {
-        Self { now, ..Self::default() }
+        Self {
+            now,
+            page: 1000,
+            ..Self::default()
+        }
     }
 
     /// Lets a request happen.
@@ -99,6 +120,7 @@ impl World {
                     at: self.now,
                     born: self.births,
                 };
+                self.sizes.insert(path.clone(), bytes.len() as u64);
                 self.objects.insert(path.clone(), stored);
                 self.events.push(Event::Created(path.clone(), bytes.clone()));
                 Ok(Reply::Done)
@@ -113,17 +135,38 @@ impl World {
                 }
                 Ok(Reply::Done)
             }
-            Request::List(prefix) => {
+            Request::List(prefix, after) => {
                 let below = self.objects.iter().filter(|(path, _)| path.prefix_matches(prefix));
                 let mut found: Vec<_> = below.collect();
                 let is_by_name = ["_archive/roots", "_archive/log"].contains(&prefix.as_ref());
                 if !is_by_name {
                     found.sort_by_key(|(_, stored)| stored.born);
                 }
+                found.retain(|(path, stored)| match after {
+                    After::Nothing => true,
+                    After::Name(name, _) if is_by_name => *path > name,
+                    After::Name(_, born) => stored.born > *born,
+                });
+                let next = found.get(self.page - 1).filter(|_| found.len() > self.page);
+                let next = next.map(|(path, stored)| After::Name((*path).clone(), stored.born));
+                let page = found.into_iter().take(self.page);
                 Ok(Reply::Listed(
-                    found.into_iter().map(|(path, stored)| meta(path, stored)).collect(),
+                    page.map(|(path, stored)| meta(path, stored)).collect(),
+                    next,
                 ))
             }
+        }
+    }
+
+    /// An accident, of which the model hears nothing: the object is gone.
+    pub(crate) fn lose(&mut self, path: &Path) {
+        self.objects.remove(path);
+    }
+
+    /// An accident: the object holds something else.
+    pub(crate) fn damage(&mut self, path: &Path) {
+        if let Some(stored) = self.objects.get_mut(path) {
+            stored.bytes = Bytes::from_static(b"damaged");
         }
     }
 
@@ -144,13 +187,26 @@ pub(crate) struct SimStore {
     world: Arc<Mutex<World>>,
     /// Whether requests happen at once and for sure: so looks the model.
     is_oracle: bool,
+    lie: Option<Lie>,
+    /// What whoever lies must remember.
+    memory: Arc<Mutex<Memory>>,
+}
+
+/// What whoever lies must remember.
+#[derive(Debug, Default)]
+struct Memory {
+    listed: Option<Vec<ObjectMeta>>,
+    /// The root that was created last.
+    root: Option<u64>,
 }
 
 impl SimStore {
-    pub(crate) fn for_actors(world: &Arc<Mutex<World>>) -> Self {
+    pub(crate) fn for_actors(world: &Arc<Mutex<World>>, lie: Option<Lie>) -> Self {
         Self {
             world: Arc::clone(world),
             is_oracle: false,
+            lie,
+            memory: Arc::default(),
         }
     }
 
@@ -158,6 +214,8 @@ impl SimStore {
         Self {
             world: Arc::clone(world),
             is_oracle: true,
+            lie: None,
+            memory: Arc::default(),
         }
     }
 
@@ -178,6 +236,99 @@ impl SimStore {
         };
         asked.boxed()
     }
+}
+
+impl SimStore {
+    async fn object(&self, location: &Path, is_head: bool) -> Result<(ObjectMeta, Bytes)> {
+        if self.lie == Some(Lie::NoNextRoot) {
+            let mut memory = self.memory.lock();
+            if memory.root.is_some_and(|n| names::root(n + 1) == *location) {
+                memory.root = None;
+                return Err(not_found(location));
+            }
+        }
+        let found = match self.ask(Request::Get(location.clone())).await {
+            Ok(Reply::Object(meta, bytes)) => (meta, bytes),
+            Err(Error::NotFound { .. }) if is_head && self.lie == Some(Lie::FilesAreThere) => {
+                let size = self.world.lock().sizes.get(location).copied();
+                let size = size.ok_or_else(|| not_found(location))?;
+                let stored = Stored {
+                    bytes: Bytes::new(),
+                    at: 0,
+                    born: 0,
+                };
+                let told = ObjectMeta {
+                    size,
+                    ..meta(location, &stored)
+                };
+                (told, Bytes::new())
+            }
+            Err(error) => return Err(error),
+            Ok(_) => return Err(lost()),
+        };
+        Ok(self.list_as_told(location, found))
+    }
+
+    /// A list of condemned files, as whoever is lied to sees it.
+    fn list_as_told(&self, location: &Path, (meta, bytes): (ObjectMeta, Bytes)) -> (ObjectMeta, Bytes) {
+        let is_list = location.prefix_matches(&names::condemned_lists());
+        let list = open_envelope::<CondemnedList>(location.as_ref(), &bytes)
+            .ok()
+            .filter(|_| is_list);
+        let told = match (self.lie, list) {
+            (Some(Lie::NothingCondemned), Some(list)) if list.why == Removal::Orphan => CondemnedList {
+                paths: Vec::new(),
+                ..list
+            },
+            // Whatever is there is all that came in the place of what was removed.
+            (Some(Lie::NothingInPlace), Some(list)) if !list.by.is_empty() => {
+                let is_there = |ulid: &&String| {
+                    self.world
+                        .lock()
+                        .objects
+                        .keys()
+                        .any(|path| path.as_ref().contains(*ulid))
+                };
+                CondemnedList {
+                    by: list.by.iter().filter(is_there).cloned().collect(),
+                    ..list
+                }
+            }
+            _ => return (meta, bytes),
+        };
+        let bytes = seal_envelope(&told).expect("it was one");
+        let size = bytes.len() as u64;
+        (ObjectMeta { size, ..meta }, bytes)
+    }
+
+    /// A page of a listing, as whoever is lied to sees it.
+    fn as_told(&self, prefix: &Path, page: Vec<ObjectMeta>) -> Vec<ObjectMeta> {
+        let mut memory = self.memory.lock();
+        match self.lie {
+            Some(Lie::FirstPins) if *prefix == names::pins() => memory.listed.get_or_insert(page).clone(),
+            Some(Lie::FirstLog) if *prefix == names::log() => memory.listed.get_or_insert(page).clone(),
+            Some(Lie::NoRoots) if *prefix == names::roots() => Vec::new(),
+            Some(Lie::NoLocks) if *prefix == names::locks() => Vec::new(),
+            Some(Lie::OldLists) if [names::manifests(), names::condemned_lists()].contains(prefix) => {
+                let old = |object: ObjectMeta| ObjectMeta {
+                    last_modified: SystemTime::UNIX_EPOCH.into(),
+                    ..object
+                };
+                page.into_iter().map(old).collect()
+            }
+            Some(Lie::NoGreaterRoot) if *prefix == names::roots() => {
+                let created = memory.root.take().unwrap_or(u64::MAX);
+                let is_greater = |object: &ObjectMeta| names::parse_root(&object.location).is_some_and(|n| n > created);
+                page.into_iter().filter(|object| !is_greater(object)).collect()
+            }
+            _ => page,
+        }
+    }
+}
+
+fn slice(bytes: &Bytes, range: &Range<u64>) -> Bytes {
+    let at = |n: u64| usize::try_from(n).expect("files are small").min(bytes.len());
+    bytes.slice(at(range.start)..at(range.end))
 }
 
 impl fmt::Display for SimStore {
@@ -229,7 +380,11 @@ impl ObjectStore for SimStore {
             create: opts.mode == PutMode::Create,
         };
         let asked = self.ask(request);
-        asked.await?;
+        match asked.await {
+            Err(Error::AlreadyExists { .. }) if self.lie == Some(Lie::Created) => {}
+            put => drop(put?),
+        }
+        self.memory.lock().root = names::parse_root(location);
         Ok(PutResult {
             e_tag: None,
             version: None,
@@ -246,12 +401,15 @@ impl ObjectStore for SimStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let asked = self.ask(Request::Get(location.clone()));
-        let Reply::Object(meta, bytes) = asked.await? else {
-            return Err(lost());
+        let (meta, bytes) = self.object(location, options.head).await?;
+        let whole = 0..meta.size;
+        let range = match options.range.filter(|_| !options.head) {
+            Some(range) => range.as_range(meta.size).map_err(|_| lost())?,
+            None => whole,
         };
+        let bytes = if options.head { bytes } else { slice(&bytes, &range) };
         Ok(GetResult {
-            range: 0..meta.size,
+            range,
             meta,
             payload: GetResultPayload::Stream(futures::stream::iter([Ok(bytes)]).boxed()),
             attributes: Attributes::default(),
@@ -259,8 +417,9 @@ impl ObjectStore for SimStore {
         })
     }
 
-    async fn get_ranges(&self, _location: &Path, _ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        unreachable!("the catalog reads whole objects")
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let (_, bytes) = self.object(location, false).await?;
+        Ok(ranges.iter().map(|range| slice(&bytes, range)).collect())
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -273,13 +432,19 @@ impl ObjectStore for SimStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let asked = self.ask(Request::List(prefix.cloned().unwrap_or_default()));
-        let listed = asked.map(|reply| match reply {
-            Ok(Reply::Listed(found)) => found.into_iter().map(Ok).collect(),
-            Ok(_) => vec![Err(lost())],
-            Err(error) => vec![Err(error)],
+        let (store, prefix) = (self.clone(), prefix.cloned().unwrap_or_default());
+        let pages = futures::stream::try_unfold(Some(After::Nothing), move |after| {
+            let (store, prefix) = (store.clone(), prefix.clone());
+            async move {
+                let Some(after) = after else { return Ok(None) };
+                let Reply::Listed(page, next) = store.ask(Request::List(prefix.clone(), after)).await? else {
+                    return Err(lost());
+                };
+                let page = store.as_told(&prefix, page);
+                Ok(Some((futures::stream::iter(page.into_iter().map(Ok)), next)))
+            }
         });
-        listed.map(futures::stream::iter).into_stream().flatten().boxed()
+        pages.try_flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, _prefix: Option<&Path>) -> Result<ListResult> {

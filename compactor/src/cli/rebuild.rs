@@ -31,10 +31,10 @@ pub(super) async fn run(args: RebuildArgs) -> anyhow::Result<Outcome> {
     let mut lines = report(&found);
     if !args.dry_run {
         let root = rebuild::rebuild(&kept.catalog, found, Consent::from(args.yes), kept.now_ms).await?;
-        lines.push(format!(
-            "root {} holds all that; older roots can be read no more",
-            root.n
-        ));
+        lines.push(match root.floor == root.n {
+            true => format!("root {} holds all that; older roots can be read no more", root.n),
+            false => format!("root {} holds all that", root.n),
+        });
     }
     say(&lines)?;
     Ok(Outcome::Done)
@@ -54,6 +54,12 @@ fn report(found: &Rebuild) -> Vec<String> {
             "files that are left out are orphans: copy them away before a collection of orphans deletes them"
                 .to_owned(),
         );
+    }
+    if !found.missed.is_empty() {
+        lines.push(format!(
+            "{} parts are committed and not live: an earlier rebuild ended too early, the next one makes them live",
+            found.missed.len()
+        ));
     }
     for part in &found.doubtful {
         lines.push(format!(

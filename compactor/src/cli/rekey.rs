@@ -64,7 +64,7 @@ fn told(done: &Rekeyed) -> Vec<String> {
     )];
     if done.denied > 0 {
         lines.push(format!(
-            "{} objects stay as they are: the store does not let this program write them (see docs/encryption.md)",
+            "{} objects stay as they are: the store does not let this program write them (deploy/iam/rekey.json is the policy that does)",
             done.denied
         ));
     }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod kills;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -134,6 +134,7 @@ async fn what_is_live_is_never_deleted_whatever_a_list_says() {
         why: Removal::Orphan,
         parts: vec![kept.clone()],
         paths: vec!["samples/else.parquet".to_owned()],
+        by: vec![],
     };
     let name = Ulid(99).to_string();
     put_create(&*store, &names::condemned(&name), &list, "x").await.unwrap();

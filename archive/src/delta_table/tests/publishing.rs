@@ -8,6 +8,8 @@ use futures::StreamExt;
 use super::faults::{FaultyStore, PutFault};
 use super::*;
 use crate::delta_table::Publication;
+use crate::delta_table::cleaning::clean;
+use std::time::Duration;
 
 const ALL: [FileKind; 5] = FileKind::ALL;
 
@@ -211,6 +213,20 @@ async fn checkpoints_are_written_and_read() {
             .is_ok()
     );
     assert!(most < 250, "{most} requests");
+    let commit = |n: u32| Path::from(format!("samples/_delta_log/{n:020}.json"));
+    assert_eq!(
+        clean(&*store, FileKind::Samples, Duration::from_secs(60))
+            .await
+            .unwrap(),
+        0,
+        "all is young"
+    );
+    assert!(store.head(&commit(0)).await.is_ok());
+    // What no version needs that is not too old.
+    let cleaned = clean(&*store, FileKind::Samples, Duration::ZERO).await.unwrap();
+    assert!(cleaned > 40, "{cleaned} objects went");
+    assert!(store.head(&commit(0)).await.is_err());
+    assert_tables(&store, &[58, 59, 60], 60).await;
     faulty.take_requests();
     let same: Vec<PartEntry> = (58..=60)
         .map(|i| floats(i, 5 + i32::try_from(i).unwrap(), (0, 2)))
