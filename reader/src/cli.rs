@@ -216,6 +216,7 @@ async fn view(flags: &ViewFlags) -> anyhow::Result<Outcome> {
     let file = flags.archive.prepare()?;
     let config = flags.archive.store_config(&file)?;
     let sources = Sources::new(flags.archive.open(&file)?, Vec::new());
+    sources.must_hold_something().await?;
     sql_view::write(flags.engine.into(), &config, &sources, &mut io::stdout()).await?;
     Ok(Outcome::Done)
 }

@@ -107,9 +107,7 @@ impl Diff {
         (report, bar): (&mut DiffReport, &ProgressBar),
     ) -> Result<(), DiffError> {
         if look.view.parts.is_empty() && look.view.committed.is_empty() && look.heads.is_empty() {
-            // A wrong path is the usual reason, and everything would be listed as missing.
-            let why = "nothing was ever committed to this archive: see --objstore.config-file and --storage.path";
-            return Err(ReaderError::Bad(why.to_owned()).into());
+            return Err(ReaderError::nothing_committed().into());
         }
         let of_tenant = look
             .view

@@ -60,6 +60,13 @@ impl ReaderError {
         excerpt(self, ERROR_BYTES_MAX)
     }
 
+    /// Nothing lies where the archive should be. A wrong path is the usual reason, and an empty answer would look like a good one.
+    pub(crate) fn nothing_committed() -> Self {
+        Self::Bad(
+            "nothing was ever committed to this archive: see --objstore.config-file and --storage.path".to_owned(),
+        )
+    }
+
     pub(crate) fn output(path: impl Into<PathBuf>, why: impl Into<String>) -> Self {
         Self::Output {
             path: path.into(),

@@ -167,10 +167,7 @@ impl Export {
         console: &mut Console<'_>,
     ) -> Result<ExportSummary, ReaderError> {
         if look.view.parts.is_empty() && look.view.committed.is_empty() && look.heads.is_empty() {
-            // A wrong path is the usual reason, and an empty export of it would look like a success.
-            return Err(ReaderError::Bad(
-                "nothing was ever committed to this archive: see --objstore.config-file and --storage.path".to_owned(),
-            ));
+            return Err(ReaderError::nothing_committed());
         }
         let windows = windows_with_data(sources.store(), &look, &query, HeadKinds::Samples).await?;
         let longest = self.longest(&windows, begun.as_ref())?;

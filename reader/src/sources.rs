@@ -165,6 +165,21 @@ impl Sources {
         Ok(view)
     }
 
+    /// Fails where nothing was ever committed and no head is asked either: for those whose answer would be empty and look like a good one.
+    ///
+    /// # Errors
+    /// [`ReaderError::Bad`] with the flags that say where the archive is; or the catalog or the list of heads cannot be read.
+    pub(crate) async fn must_hold_something(&self) -> Result<(), ReaderError> {
+        let view = self.view().await?;
+        if !view.parts.is_empty() || !view.committed.is_empty() {
+            return Ok(());
+        }
+        match self.is_of_the_past() || self.heads.listed().await?.is_empty() {
+            true => Err(ReaderError::nothing_committed()),
+            false => Ok(()),
+        }
+    }
+
     /// The view of before, when a look failed for a reason that passes and the view is young enough.
     fn last_view(&self, error: ArchiveError) -> Result<Arc<CatalogView>, ReaderError> {
         self.metrics.look_failed();

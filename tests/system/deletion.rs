@@ -5,7 +5,9 @@ use anyhow::{Context, Result, ensure};
 use emberkeep_proto::messages::prometheus as v1;
 use prost::Message;
 
+use crate::blocks::Blocks;
 use crate::process::{Process, emberkeep, eventually, free_port, output};
+use crate::requests::now_ms;
 use crate::wire::{self, V1_TYPE};
 
 /// A midnight long ago: its windows have ended.
@@ -65,11 +67,12 @@ async fn what_is_deleted_is_not_shown_wherever_it_lies() -> Result<()> {
         Ok(())
     };
     // Samples of each instance, in the order of their names.
-    let counts = async || -> Result<Vec<usize>> {
-        let url = format!("http://127.0.0.1:{read_port}/api/v1/read");
+    let answered = async |parameters: &str| -> Result<Vec<usize>> {
+        let url = format!("http://127.0.0.1:{read_port}/api/v1/read{parameters}");
         let found = wire::read_samples(&client, &url, START, START + 86_400_000, wire::everything()).await?;
         Ok(found.values().map(|samples| samples.len()).collect())
     };
+    let counts = async || answered("").await;
     let compactor = |arguments: &[&str]| output(emberkeep(["compactor"]).args(arguments).arg(&objstore));
     for instance in ["a", "b", "c"] {
         send(instance, 0, 60).await?;
@@ -82,6 +85,9 @@ async fn what_is_deleted_is_not_shown_wherever_it_lies() -> Result<()> {
     .await?;
     compactor(&["run", "--once", "--compact.settle=10d"])?;
     ensure!(counts().await? == [60, 60, 60]);
+
+    let then = now_ms()?;
+    let then = format!("{}.{:03}", then / 1000, then % 1000);
 
     // Half an hour of one series, at once, and taken back.
     let delete = |selector: &str, from: i64, to: i64| {
@@ -100,6 +106,29 @@ async fn what_is_deleted_is_not_shown_wherever_it_lies() -> Result<()> {
     delete("{instance=\"b\"}", 0, 30)?;
     delete("{instance=\"c\"}", -1, 10_000)?;
     ensure!(counts().await? == [60, 30]);
+    // The root that was live before answers as it did, one request and an export.
+    ensure!(answered(&format!("?as_of={then}")).await? == [60, 60, 60]);
+    let long_ago = answered("?as_of=2001-01-01T00:00:00Z")
+        .await
+        .map_err(|error| format!("{error:#}"));
+    ensure!(
+        long_ago
+            .as_ref()
+            .is_err_and(|said| said.contains("400") && said.contains("is root")),
+        "{long_ago:?}"
+    );
+    for (as_of, samples) in [(Some(&then), 180), (None, 90)] {
+        let blocks = tempfile::tempdir()?;
+        let mut export = emberkeep(["reader", "export-tsdb"]);
+        export
+            .arg(&objstore)
+            .arg(format!("--from={}", START / 1000))
+            .arg("--output")
+            .arg(blocks.path());
+        output(export.args(as_of.map(|then| format!("--as-of={then}"))))?;
+        let found = Blocks::read(blocks.path())?.samples().count();
+        ensure!(found == samples, "{found} of {samples} samples as of {as_of:?}");
+    }
     let url = format!("http://127.0.0.1:{read_port}/api/v1/label/instance/values");
     let text = client.get(url).send().await?.text().await?;
     ensure!(text.contains(r#""data":["a","b"]"#), "{text}");

@@ -10,24 +10,26 @@ use serde_json::Value;
 
 use crate::compaction::{HOUR, MIDNIGHT, batch};
 use crate::corpus::{drain, time_span};
+use crate::encryption::Site;
 use crate::gauges::Gauges;
-use crate::peers::{CURRENT, Prometheus};
+use crate::peers::{CURRENT, OLD, Prometheus};
 use crate::process::{Emberkeep, Process, emberkeep, eventually, output, peer};
 use crate::wire::{self, Samples, V2_TYPE, client, post};
 
 /// Three days of some series, in the archive and nowhere else.
-async fn archive(data: &Path) -> Result<()> {
-    let server = Emberkeep::start(data, &["--flush.interval=1h"])?;
+async fn archive(data: &Path, flags: &[&str]) -> Result<()> {
+    let server = Emberkeep::start(data, &[&["--flush.interval=1h"][..], flags].concat())?;
     for number in 0..24 {
         let (status, _, text) = post(&client(), &server.url("/api/v1/write"), V2_TYPE, batch(number)?).await?;
         ensure!(status == 204, "{status} {text}");
     }
     drain(server)?;
-    upkeep(data)
+    upkeep(data, flags)
 }
 
-fn upkeep(data: &Path) -> Result<()> {
-    output(emberkeep(["compactor", "run", "--once", "--storage.path"]).arg(data)).map(drop)
+fn upkeep(data: &Path, flags: &[&str]) -> Result<()> {
+    let mut command = emberkeep(["compactor", "run", "--once", "--storage.path"]);
+    output(command.arg(data).args(flags)).map(drop)
 }
 
 /// `compactor drill` with its code and what it printed.
@@ -85,7 +87,7 @@ fn flip_samples(directory: &Path) -> Result<()> {
 async fn a_drill_proves_a_restore_with_prometheus_and_finds_damage() -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let data = scratch.path().join("emberkeep");
-    archive(&data).await?;
+    archive(&data, &[]).await?;
     // A source that holds the same data.
     let source_data = scratch.path().join("source/data");
     output(
@@ -149,7 +151,7 @@ async fn a_drill_proves_a_restore_with_prometheus_and_finds_damage() -> Result<(
     let (status, _, text) = post(&client(), &with_more.url("/api/v1/write"), V2_TYPE, batch(0)?).await?;
     ensure!(status == 204, "{status} {text}");
     drain(with_more)?;
-    upkeep(&other)?;
+    upkeep(&other, &[])?;
     let first_day = ["--from=2025-06-16T00:00:00Z", "--to=2025-06-17T00:00:00Z"];
     ensure!(MIDNIGHT == 1_750_032_000_000 && HOUR == 3_600_000);
     let (code, report, _) = drill(&other, &[&first_day[..], &["--source", &url]].concat())?;
@@ -224,7 +226,7 @@ async fn histograms_and_all_else_that_senders_sent_is_proven_without_a_false_ala
         ensure!(status == 204, "{status} {text}");
     }
     drain(server)?;
-    upkeep(&data)?;
+    upkeep(&data, &[])?;
     let (first, last) = time_span(&sent).context("the corpus has samples")?;
     let prometheus = peer(&format!("{CURRENT}/prometheus"))?.display().to_string();
     let moment = |ms: i64| format!("{}.{:03}", ms.div_euclid(1000), ms.rem_euclid(1000));
@@ -247,10 +249,41 @@ async fn histograms_and_all_else_that_senders_sent_is_proven_without_a_false_ala
 }
 
 #[tokio::test]
+async fn an_encrypted_archive_is_drilled_with_the_oldest_prometheus() -> Result<()> {
+    let site = Site::new()?;
+    let key = site.keys(Some("k-1"), &["k-1"])?;
+    archive(&site.data, &[&key]).await?;
+    let prometheus = peer(&format!("{OLD}/prometheus"))?.display().to_string();
+    for seed in ["1", "2", "3"] {
+        let (code, report, said) = drill(&site.data, &[&key, "--prometheus", &prometheus, "--seed", seed])?;
+        ensure!(code == 0 && report["outcome"] == "proven", "{code}: {report} {said}");
+        let of = &report["prometheus"];
+        ensure!(
+            of["version"].as_str().is_some_and(|v| v.starts_with("2.42")),
+            "{report}"
+        );
+        ensure!(
+            of["rows"].as_u64() > Some(0) && of["rows"] == report["rows"],
+            "{report}"
+        );
+        // The blocks were clear while they were tried, and are gone.
+        let scratch = site.data.join("compactor/drill");
+        ensure!(files(&scratch) == [scratch.join("lock")], "{:?}", files(&scratch));
+    }
+    // Without the key it is no proof, and no difference either.
+    let (code, report, said) = drill(&site.data, &["--prometheus", &prometheus])?;
+    ensure!(
+        code == 1 && said.contains("key `k-1` is needed"),
+        "{code}: {report} {said}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_server_drills_on_its_own_and_goes_on_after_a_restart() -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let data = scratch.path().join("emberkeep");
-    archive(&data).await?;
+    archive(&data, &[]).await?;
     let config = scratch.path().join("config.yml");
     let prometheus = peer(&format!("{CURRENT}/prometheus"))?;
     let text = |interval: &str| {
@@ -294,7 +327,7 @@ async fn a_server_drills_on_its_own_and_goes_on_after_a_restart() -> Result<()> 
 async fn a_killed_drill_leaves_nothing_behind() -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let data = scratch.path().join("emberkeep");
-    archive(&data).await?;
+    archive(&data, &[]).await?;
     let pid_file = scratch.path().join("pid");
     let text = format!(
         "#!/bin/sh\nfor word in \"$@\"; do last=\"$word\"; done\nmkdir -p \"$last\"\necho half > \"$last/block.tmp\"\necho $$ > {0}.tmp; mv {0}.tmp {0}\nexec sleep 600\n",

@@ -17,13 +17,13 @@ use crate::wire::{self, Samples, V2_TYPE};
 const CANARY_BYTES: usize = 12;
 
 /// A place for data, and for configurations with different keys.
-struct Site {
+pub(crate) struct Site {
     scratch: tempfile::TempDir,
-    data: PathBuf,
+    pub(crate) data: PathBuf,
 }
 
 impl Site {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let scratch = tempfile::tempdir()?;
         let data = scratch.path().join("emberkeep");
         Ok(Self { scratch, data })
@@ -34,7 +34,7 @@ impl Site {
     }
 
     /// The flag for a configuration with some keys, of which one is written with. A key is `id` or `id=secret`.
-    fn keys(&self, write: Option<&str>, keys: &[&str]) -> Result<String> {
+    pub(crate) fn keys(&self, write: Option<&str>, keys: &[&str]) -> Result<String> {
         let mut yaml = String::from("encryption:\n");
         if let Some(write) = write {
             yaml.push_str(&format!("  write_key: {write}\n"));

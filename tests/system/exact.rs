@@ -149,7 +149,7 @@ async fn send_everything(trip: &Trip, scratch: &Path, client: &reqwest::Client) 
 }
 
 /// Blocks of all that the source has, made by itself.
-async fn snapshot(source: &Prometheus, directory: &Path, client: &reqwest::Client) -> Result<PathBuf> {
+pub(crate) async fn snapshot(source: &Prometheus, directory: &Path, client: &reqwest::Client) -> Result<PathBuf> {
     let url = format!("http://127.0.0.1:{}/api/v1/admin/tsdb/snapshot", source.port);
     let answer: Value = serde_json::from_str(&client.post(url).send().await?.text().await?)?;
     let name = answer["data"]["name"]
@@ -258,7 +258,7 @@ async fn same_answers(
 }
 
 /// Opens every block with the promtool of a version.
-fn promtool_reads(version: &str, blocks: &Path) -> Result<()> {
+pub(crate) fn promtool_reads(version: &str, blocks: &Path) -> Result<()> {
     let promtool = peer(&format!("{version}/promtool"))?;
     let listed = output(Command::new(&promtool).args(["tsdb", "list"]).arg(blocks))?;
     let ulids = listed.lines().filter_map(|line| line.split_whitespace().next());

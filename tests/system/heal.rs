@@ -13,8 +13,11 @@ use crate::requests::now_ms;
 use crate::seed::{DAY, SERIES, STEP, begin, blocks, diff, history, run};
 use crate::wire;
 
+/// Samples that the sender was given, by itself.
+pub(crate) const SCRAPED: &str = "prometheus_remote_storage_samples_in_total";
+
 /// Samples of the history, which nobody sends.
-const HISTORY: i64 = SERIES * 2 * DAY / STEP;
+pub(crate) const HISTORY: i64 = SERIES * 2 * DAY / STEP;
 
 /// A Prometheus with history that sends what it scrapes, but not `go_*`, and gives up what is older than two seconds.
 fn source(scratch: &Path, target: &Emberkeep) -> Result<Prometheus> {
@@ -39,12 +42,12 @@ fn source(scratch: &Path, target: &Emberkeep) -> Result<Prometheus> {
     )
 }
 
-fn url(source: &Prometheus) -> String {
+pub(crate) fn url(source: &Prometheus) -> String {
     format!("http://127.0.0.1:{}", source.port)
 }
 
 /// Waits until the sender has sent that many more samples.
-async fn sends(client: &Client, source: &Prometheus, more: f64) -> Result<()> {
+pub(crate) async fn sends(client: &Client, source: &Prometheus, more: f64) -> Result<()> {
     const SENT: &str = "prometheus_remote_storage_samples_total";
     let before = source.own(client, SENT).await?;
     eventually(|| async {
@@ -57,7 +60,6 @@ async fn sends(client: &Client, source: &Prometheus, more: f64) -> Result<()> {
 
 /// Keeps the archive away for some scrapes.
 async fn outage(client: &Client, source: &Prometheus, target: Emberkeep) -> Result<Killed> {
-    const SCRAPED: &str = "prometheus_remote_storage_samples_in_total";
     sends(client, source, 1000.0).await?;
     let killed = target.kill()?;
     let before = source.own(client, SCRAPED).await?;
@@ -70,8 +72,8 @@ async fn outage(client: &Client, source: &Prometheus, target: Emberkeep) -> Resu
     Ok(killed)
 }
 
-/// Waits until the sender has given up what it could not send in time, and sends again.
-async fn gives_up(client: &Client, source: &Prometheus) -> Result<()> {
+/// Waits until the sender has given up so many samples that it could not send in time, and sends again.
+pub(crate) async fn gives_up(client: &Client, source: &Prometheus, least: f64) -> Result<()> {
     let page = format!("{}/metrics", url(source));
     eventually(|| async {
         let page = client.get(&page).send().await?.text().await?;
@@ -81,7 +83,7 @@ async fn gives_up(client: &Client, source: &Prometheus) -> Result<()> {
         let dropped = line
             .and_then(|line| line.rsplit(' ').next())
             .context("no sample is dropped")?;
-        ensure!(dropped.parse::<f64>()? > 5_000.0, "{dropped} samples are dropped");
+        ensure!(dropped.parse::<f64>()? > least, "{dropped} samples are dropped");
         Ok(())
     })
     .await?;
@@ -89,7 +91,7 @@ async fn gives_up(client: &Client, source: &Prometheus) -> Result<()> {
 }
 
 /// The exit code, the report and what was said of a pass.
-fn heal(archive: &Path, source: &str, more: &[&str]) -> Result<(Option<i32>, Value, String)> {
+pub(crate) fn heal(archive: &Path, source: &str, more: &[&str]) -> Result<(Option<i32>, Value, String)> {
     let mut command = emberkeep(["compactor", "heal", "-o", "json", "--settle=0s", "--source", source]);
     command.args(["--samples-per-second=100000000", "--storage.path"]);
     let output = run(command.arg(archive).args(more))?;
@@ -98,7 +100,7 @@ fn heal(archive: &Path, source: &str, more: &[&str]) -> Result<(Option<i32>, Val
     Ok((output.status.code(), report, said))
 }
 
-fn count(report: &Value, field: &str) -> i64 {
+pub(crate) fn count(report: &Value, field: &str) -> i64 {
     match &report[field] {
         Value::Array(list) => i64::try_from(list.len()).unwrap_or(i64::MAX),
         number => number.as_i64().unwrap_or(-1),
@@ -114,7 +116,7 @@ async fn what_was_lost_is_healed_once_and_what_is_intended_stays_out() -> Result
     let source = source(scratch.path(), &target)?;
     let started = now_ms()?;
     let target = outage(&client, &source, target).await?.restart()?;
-    gives_up(&client, &source).await?;
+    gives_up(&client, &source, 5_000.0).await?;
     let to = (now_ms()? / 1000).to_string();
     let until = ["--to", to.as_str()];
     let source_url = url(&source);
@@ -226,7 +228,7 @@ async fn the_loop_heals_by_itself_and_outlives_its_source() -> Result<()> {
         ),
     )?;
     let target = killed.restart()?;
-    gives_up(&client, &source).await?;
+    gives_up(&client, &source, 5_000.0).await?;
     let to = (now_ms()? / 1000).to_string();
     let of_source = |metric: &str| format!("heal_{metric}{{source=\"{source_url}\",tenant=\"anonymous\"}}");
     eventually(|| async {

@@ -164,11 +164,16 @@ pub(crate) fn sorted(data: &Value) -> Vec<String> {
 /// Fails with what only one of two answers has, shortened.
 pub(crate) fn same(expected: &Value, found: &Value, what: &str) -> Result<()> {
     let (expected, found) = (sorted(expected), sorted(found));
-    let only = |these: &[String], those: &[String]| {
-        let row = these.iter().find(|row| !those.contains(row));
-        row.map(|row| row.chars().take(1500).collect::<String>())
-    };
+    let only = |these: &[String], those: &[String]| these.iter().find(|row| !those.contains(row)).cloned();
     let (missing, extra) = (only(&expected, &found), only(&found, &expected));
+    // From a little before the place at which the two begin to differ.
+    let (one, other) = (
+        missing.iter().flat_map(|row| row.chars()),
+        extra.iter().flat_map(|row| row.chars()),
+    );
+    let alike = one.zip(other).take_while(|(a, b)| a == b).count().saturating_sub(500);
+    let short = |row: Option<String>| row.map(|row| row.chars().skip(alike).take(1500).collect::<String>());
+    let (missing, extra) = (short(missing), short(extra));
     ensure!(
         missing.is_none() && extra.is_none() && expected.len() == found.len(),
         "{what}: of {} and {} series\nexpected {missing:?}\nfound    {extra:?}",

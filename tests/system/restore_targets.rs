@@ -1,14 +1,17 @@
 //! Restores into a real Prometheus, of today and of years ago: running, while it goes on scraping; and each way in which one goes wrong, which
 //! must be refused before anything is written.
 
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use emberkeep_proto::messages::prometheus as v1;
 use prost::Message;
+use serde_json::Value;
 
 use crate::corpus::drain;
+use crate::exact::promtool_reads;
 use crate::peers::{CURRENT, OLD, Prometheus, sorted};
 use crate::process::{Emberkeep, emberkeep, eventually, output, peer};
 use crate::requests::now_ms;
@@ -106,14 +109,23 @@ async fn into_a_running_server(version: &str) -> Result<()> {
 
     let home = scratch.path().join("server");
     let data: PathBuf = home.join("data");
-    // With the default retention the restore would be deleted as soon as it is loaded.
-    let forgetful = Prometheus::start_version(version, "forgetful", &home, CONFIG, &[])?;
-    let url = format!("http://127.0.0.1:{}", forgetful.port);
     let restore = |url: &str, into: &Path| {
         let mut command = export(&kept, end - DAY, end + DAY);
         command.arg("--into").arg(into).args(["--target", url]);
         command
     };
+    // A bound on bytes takes the oldest blocks, which are the restored ones.
+    let small = ["--storage.tsdb.retention.size=1KB"];
+    let small = Prometheus::start_version(version, "small", &home, CONFIG, &small)?;
+    let said = refusal(&mut restore(&format!("http://127.0.0.1:{}", small.port), &data))?;
+    ensure!(
+        said.contains("set --storage.tsdb.retention.size to more") && said.contains("--ignore retention"),
+        "{said}"
+    );
+    small.process.terminate()?;
+    // With the default retention the restore would be deleted as soon as it is loaded.
+    let forgetful = Prometheus::start_version(version, "forgetful", &home, CONFIG, &[])?;
+    let url = format!("http://127.0.0.1:{}", forgetful.port);
     let said = refusal(&mut restore(&url, &data))?;
     ensure!(
         said.contains("retention.time=") && said.contains("--ignore retention"),
@@ -197,6 +209,73 @@ async fn into_a_running_server(version: &str) -> Result<()> {
     .await?;
     let found = again.instant(&client, "count(restored_metric)", time).await?;
     ensure!(found["result"][0]["value"][1] == "3", "{found}");
+
+    // Blocks that are longer than those of a head are as good.
+    let long = scratch.path().join("long");
+    let mut longer = export(&kept, end - DAY, end + DAY);
+    output(longer.arg("--block-duration=18h").arg("--output").arg(&long))?;
+    let lengths: Result<Vec<i64>> = blocks(&long)?.iter().map(|ulid| length(&long.join(ulid))).collect();
+    let lengths = lengths?;
+    ensure!(lengths.iter().any(|length| *length > 120 * MINUTE), "{lengths:?}");
+    promtool_reads(version, &long)
+}
+
+/// What a block says of its length, milliseconds.
+fn length(block: &Path) -> Result<i64> {
+    let meta: Value = serde_json::from_slice(&std::fs::read(block.join("meta.json"))?)?;
+    let time = |name: &str| meta[name].as_i64().with_context(|| format!("no {name}"));
+    Ok(time("maxTime")? - time("minTime")?)
+}
+
+/// Whoever runs the server must be able to merge and delete what it was given.
+#[tokio::test]
+async fn blocks_belong_to_whom_the_directory_belongs() -> Result<()> {
+    const NOBODY: u32 = 65_534;
+    let scratch = tempfile::tempdir()?;
+    let kept = scratch.path().join("emberkeep");
+    let end = (now_ms()? - 40 * DAY) / MINUTE * MINUTE;
+    archive(&kept, &[end]).await?;
+    let data = scratch.path().join("data");
+    std::fs::create_dir_all(data.join("wal"))?;
+    let own = std::fs::metadata(&data)?.uid();
+    if chown(&data, Some(NOBODY), Some(NOBODY)).is_err() {
+        // Without the rights of root nothing can be given away, and what is somebody else's is refused.
+        let mut into = export(&kept, end - DAY, end + DAY);
+        let said = refusal(into.args(["--into", "/", "--ignore", "directory"]))?;
+        ensure!(
+            said.contains(&format!("this runs as {own}")) && said.contains("--ignore owner"),
+            "{said}"
+        );
+        return Ok(());
+    }
+    output(export(&kept, end - DAY, end + DAY).arg("--into").arg(&data))?;
+    let owner = |path: &Path| std::fs::metadata(path).map(|found| (found.uid(), found.gid()));
+    let mut seen = 0;
+    for block in blocks(&data)? {
+        let block = data.join(block);
+        let inside = [
+            block.clone(),
+            block.join("meta.json"),
+            block.join("index"),
+            block.join("chunks"),
+        ];
+        let chunks = names(&block.join("chunks"))?;
+        let chunks = chunks.iter().map(|name| block.join("chunks").join(name));
+        for path in inside.into_iter().chain(chunks) {
+            ensure!(
+                owner(&path)? == (NOBODY, NOBODY),
+                "{}: {:?}",
+                path.display(),
+                owner(&path)?
+            );
+            seen += 1;
+        }
+    }
+    ensure!(seen > 10, "{seen} files and folders");
+    ensure!(
+        owner(&data.join("wal"))?.0 == own,
+        "what was there before was given away, too"
+    );
     Ok(())
 }
 

@@ -123,11 +123,11 @@ pub(crate) fn run(command: &mut Command) -> Result<Output> {
 }
 
 /// The report of a seed that must succeed.
-fn seeded(archive: &Path, arguments: &[&str]) -> Result<Value> {
+pub(crate) fn seeded(archive: &Path, arguments: &[&str]) -> Result<Value> {
     Ok(serde_json::from_str(&output(&mut seed(archive, arguments))?)?)
 }
 
-fn sum(report: &Value, field: &str) -> u64 {
+pub(crate) fn sum(report: &Value, field: &str) -> u64 {
     let windows = report["windows"].as_array().map_or(&[][..], Vec::as_slice);
     windows.iter().filter_map(|window| window[field].as_u64()).sum()
 }

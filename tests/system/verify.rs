@@ -87,6 +87,43 @@ fn flip(path: &Path) -> Result<()> {
     Ok(fs::write(path, bytes)?)
 }
 
+/// A wrong path must never look like an archive in good order.
+#[test]
+fn every_command_says_that_a_place_holds_no_archive() -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let nowhere = scratch.path().join("nowhere");
+    let (blocks, made) = (scratch.path().join("blocks"), scratch.path().join("made"));
+    fs::create_dir(&blocks)?;
+    crate::seed::blocks("# TYPE up gauge\nup 1 1750032000\n# EOF\n", &blocks)?;
+    let text = |path: &Path| path.display().to_string();
+    let (blocks, made, state) = (text(&blocks), text(&made), text(&scratch.path().join("state")));
+    for arguments in [
+        &["export-tsdb", "--from=-1h", "--output", &made][..],
+        &["export-tsdb", "--from=-1h", "--output", &made, "--dry-run"],
+        &["export-tsdb", "--from=-1h", "--output", &made, "--as-of=now"],
+        &["verify"],
+        &["verify", "--as-of=-1h"],
+        &["verify", "--exported", &blocks],
+        &["coverage"],
+        &["coverage", "--as-of=now", "-o", "json"],
+        &["replay", "--from=-1h", "--to=http://127.0.0.1:9/", "--state", &state],
+        &["diff", "--from=-1h", "--source=http://127.0.0.1:9"],
+        &["view"],
+        &["serve", "--as-of=now", "--web.listen-address=127.0.0.1:0"],
+    ] {
+        let done = reader(&nowhere, arguments).stdin(Stdio::null()).output()?;
+        let said = String::from_utf8(done.stderr)?;
+        ensure!(done.status.code() == Some(1), "{arguments:?}: {} {said}", done.status);
+        ensure!(done.stdout.is_empty(), "{arguments:?} answers from nothing");
+        ensure!(
+            said.contains("--objstore.config-file") && said.contains("--storage.path"),
+            "{arguments:?}: {said}"
+        );
+    }
+    ensure!(!Path::new(&made).exists(), "an export of nothing leaves something");
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_archive_of_prometheus_is_proven_and_its_gaps_are_shown() -> Result<()> {
     let scratch = tempfile::tempdir()?;

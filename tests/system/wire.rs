@@ -13,7 +13,7 @@ pub(crate) type LabelSet = Vec<(String, String)>;
 /// Samples by label set and timestamp: value bits and start timestamp.
 pub(crate) type Samples = BTreeMap<LabelSet, BTreeMap<i64, (u64, i64)>>;
 
-const STALE: u64 = 0x7ff0_0000_0000_0002;
+pub(crate) const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 /// Adds a sample as the total order of the design wants it: stale least, then larger bits, then larger start timestamp.
 pub(crate) fn add(samples: &mut Samples, labels: &LabelSet, timestamp: i64, bits: u64, start: i64) {

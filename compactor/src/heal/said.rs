@@ -110,10 +110,11 @@ fn retention_of(flags: &BTreeMap<String, String>) -> Option<i64> {
     i64::try_from(time.as_millis()).ok()
 }
 
-/// A page that other servers with a remote read may not have.
+/// A page that other servers with a remote read may not have. Missing rights are no answer: all else would be taken for a source that
+/// knows nothing.
 fn optional<T: Default>(answer: Result<T, SourceError>, page: &str, notes: &mut Vec<String>) -> Result<T, SourceError> {
     match answer {
-        Err(SourceError::Refused { status, .. }) => {
+        Err(SourceError::Refused { status, .. }) if !matches!(status, 401 | 403) => {
             notes.push(format!(
                 "the source answers {status} to `{page}`, what it would say there is not known"
             ));

@@ -99,6 +99,10 @@ pub(super) async fn run(flags: CoverageFlags) -> anyhow::Result<Outcome> {
     let sources = Sources::new(flags.archive.open(&file)?, flags.heads.roster()?).as_of(flags.as_of.resolve()?);
     sources.tell_moment().await?;
     let report = coverage.run(&sources, usize::MAX).await?;
+    if report.sources.is_empty() {
+        // No source has no gap either.
+        sources.must_hold_something().await?;
+    }
     flags.form.print(&report, |out| report.write_text(out))?;
     Ok(report.outcome())
 }

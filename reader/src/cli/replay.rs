@@ -95,6 +95,7 @@ pub(super) async fn run(flags: ReplayFlags) -> anyhow::Result<Outcome> {
         slice_ms: i64::try_from(flags.slice.as_millis()).context("--slice")?,
     };
     let sources = Sources::new(flags.archive.open(&file)?, flags.heads.roster()?);
+    sources.must_hold_something().await?;
     replay.run(&sources, &mut io::stderr(), &progress()).await?;
     Ok(Outcome::Done)
 }

@@ -1,8 +1,12 @@
 //! One row as it is compared: floats by their bits, histograms by what they say.
 //!
-//! The sign of zero is left out: Prometheus' remote write does not carry it (`docs/compatibility.md`).
+//! What Prometheus' remote write does not carry is left out: the sign of zero, and of a stale marker whether its series is one of
+//! histograms (`docs/compatibility.md`).
 
-use emberkeep_model::{Histogram, SeriesRuns, is_stale_marker};
+use emberkeep_model::{
+    Histogram, HistogramRun, STALE_MARKER_BITS, Sample, SeriesRuns, UNSET_START_TIMESTAMP, canonical_is_stale,
+    is_stale_marker,
+};
 
 use crate::verify::observations;
 
@@ -15,14 +19,31 @@ pub(super) enum Value {
     Histogram(Vec<u8>),
 }
 
-/// Makes every -0 a 0, which is all that is lost on the way of a sample that was sent.
-pub(super) fn forget_sign_of_zero(runs: &mut SeriesRuns) {
+/// Makes every -0 a 0, and every stale histogram the stale float as which it is sent: all that is lost on the way of a sample.
+pub(super) fn forget_what_is_not_sent(runs: &mut SeriesRuns) {
     for value in &mut runs.samples.values {
         // Not by comparing: that would touch no NaN either, but the bits say it plainly.
         if value.to_bits() == (-0.0_f64).to_bits() {
             *value = 0.0;
         }
     }
+    if !runs.histograms.iter().any(|row| canonical_is_stale(row.canonical)) {
+        return;
+    }
+    let mut kept = HistogramRun::default();
+    for row in runs.histograms.iter() {
+        if canonical_is_stale(row.canonical) {
+            runs.samples.push(Sample {
+                timestamp: row.timestamp,
+                value: f64::from_bits(STALE_MARKER_BITS),
+                start_timestamp: UNSET_START_TIMESTAMP,
+            });
+        } else {
+            kept.push_row(row);
+        }
+    }
+    runs.histograms = kept;
+    runs.settle();
 }
 
 /// The rows of a settled series in order of time.

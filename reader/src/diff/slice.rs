@@ -12,7 +12,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::compare::{Example, join};
 use super::report::{Counts, DiffReport, Kind, WindowDiff};
-use super::row::{Value, forget_sign_of_zero, rows};
+use super::row::{Value, forget_what_is_not_sent, rows};
 use super::{Diff, DiffError, Extra};
 use crate::scan::{Ground, Opened, Scan, SomeSeries};
 use crate::sources::Look;
@@ -132,7 +132,7 @@ impl Slice<'_> {
         while let Some(labels) = scan.next_series().await? {
             let sides = sides.entry(self.key(&labels)).or_default();
             while scan.next_piece(&mut piece).await? {
-                forget_sign_of_zero(&mut piece);
+                forget_what_is_not_sent(&mut piece);
                 sides.archive.add(&piece, &mut form, &mut digests);
             }
         }
@@ -160,7 +160,7 @@ impl Slice<'_> {
             if runs.is_empty() {
                 continue;
             }
-            forget_sign_of_zero(&mut runs);
+            forget_what_is_not_sent(&mut runs);
             match sides.get_mut(&key) {
                 Some(sides) => {
                     sides.is_left_out = is_left_out;
@@ -222,7 +222,7 @@ impl Slice<'_> {
             let key = self.key(&labels);
             let (mut count, mut first) = (0, None);
             while scan.next_piece(&mut piece).await? {
-                forget_sign_of_zero(&mut piece);
+                forget_what_is_not_sent(&mut piece);
                 let rows = rows(&piece);
                 count += rows.len() as u64;
                 if wanted.different.contains(&key) {
@@ -263,7 +263,7 @@ impl Slice<'_> {
             let key = self.key(&labels);
             if wanted.different.contains(&key) {
                 self.hide(&labels, &mut runs);
-                forget_sign_of_zero(&mut runs);
+                forget_what_is_not_sent(&mut runs);
                 source.entry(key).or_default().extend(rows(&runs));
             }
         }

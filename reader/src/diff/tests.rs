@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use emberkeep_model::{Histogram, STALE_MARKER_BITS, Sample, SeriesRuns};
 use proptest::prelude::*;
 
 use super::compare::join;
-use super::row::Value;
+use super::row::{Value, forget_what_is_not_sent};
 use super::*;
 
 fn side() -> impl Strategy<Value = BTreeMap<i64, u64>> {
@@ -14,6 +15,39 @@ fn side() -> impl Strategy<Value = BTreeMap<i64, u64>> {
 
 fn rows(side: &BTreeMap<i64, u64>) -> Vec<(i64, Value)> {
     side.iter().map(|(&time, &bits)| (time, Value::Float(bits))).collect()
+}
+
+#[test]
+fn a_stale_marker_is_one_whatever_the_series_holds() {
+    let stale = f64::from_bits(STALE_MARKER_BITS);
+    let of_sum = |sum: f64| Histogram {
+        sum,
+        ..Histogram::default()
+    };
+    let mut kept = SeriesRuns::default();
+    kept.histograms.push(1, 0, &of_sum(2.0));
+    kept.histograms.push(2, 0, &of_sum(stale));
+    kept.histograms.push(4, 0, &of_sum(3.0));
+    kept.samples.push(Sample {
+        timestamp: 3,
+        value: -0.0,
+        start_timestamp: 0,
+    });
+    let mut sent = SeriesRuns::default();
+    sent.histograms.push(1, 0, &of_sum(2.0));
+    sent.histograms.push(4, 0, &of_sum(3.0));
+    for (timestamp, value) in [(2, stale), (3, 0.0)] {
+        sent.samples.push(Sample {
+            timestamp,
+            value,
+            start_timestamp: 0,
+        });
+    }
+    assert_ne!(kept, sent);
+    forget_what_is_not_sent(&mut kept);
+    assert_eq!(kept, sent);
+    forget_what_is_not_sent(&mut kept);
+    assert_eq!(kept, sent);
 }
 
 proptest! {

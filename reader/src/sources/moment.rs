@@ -78,7 +78,10 @@ impl Sources {
                 oldest.n,
                 format_rfc3339(oldest.stored_at)
             ),
-            None => format!("no root of {asked} is retained: nothing was folded into a root yet"),
+            None => format!(
+                "no root of {asked} is retained: nothing was folded into a root yet; if this is not where the archive is, see \
+                 --objstore.config-file and --storage.path"
+            ),
         }))
     }
 }

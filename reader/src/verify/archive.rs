@@ -35,10 +35,7 @@ impl Verify {
         let mut checked = Checked::default();
         let Salvage { view, damage } = self.salvage(sources).await?;
         if view.root_n == 0 && view.parts.is_empty() && view.committed.is_empty() && damage.is_empty() {
-            // A wrong path is the usual reason, and an empty proof of it would look like a success.
-            return Err(ReaderError::Bad(
-                "nothing was ever committed to this archive: see --objstore.config-file and --storage.path".to_owned(),
-            ));
+            return Err(ReaderError::nothing_committed());
         }
         let look = Look {
             heads: Vec::new(),

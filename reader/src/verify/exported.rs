@@ -53,6 +53,7 @@ impl Verify {
         }
         let tenant = self.tenant.clone().unwrap_or_default();
         let query = self.query(tenant, self.compared_range(&blocks));
+        sources.must_hold_something().await?;
         let who = format!("verification of `{}`", directory.display());
         let pinned = sources.pinned_look(&query, HeadKinds::Samples, &who).await?;
         let (root, created_at) = (pinned.look.view.root_n, pinned.look.view.root_created_at);

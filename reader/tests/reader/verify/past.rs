@@ -86,3 +86,13 @@ async fn a_moment_before_the_oldest_root_is_refused_and_the_oldest_named() {
     };
     assert!(text.contains("the oldest that can be read is root 1 of 20"), "{text}");
 }
+
+#[tokio::test]
+async fn where_no_root_is_the_path_is_asked_for() {
+    let archive = archive().await;
+    let sources = Sources::new(Arc::clone(&archive.store), Vec::new());
+    let text = sources.look_as_of(SystemClock.now_ms()).await.unwrap_err().to_string();
+    for said in ["nothing was folded", "--objstore.config-file", "--storage.path"] {
+        assert!(text.contains(said), "{text}");
+    }
+}
