@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use crc_fast::{CrcAlgorithm, Digest};
+use emberkeep_disk::File;
 
 /// CRC-32C (Castagnoli) of the bytes.
 #[must_use]
@@ -64,6 +65,21 @@ impl<W: Write> Write for Checksummed<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+/// Bytes of a file that are read at a time: few enough to be in the cache when the checksum goes over them.
+const READ_BYTES: usize = 128 << 10;
+
+/// Length and CRC-32C of all bytes of a file.
+pub(crate) fn checksum_of(file: &dyn File) -> io::Result<(u64, u32)> {
+    let mut checksum = Checksummed::new(io::sink());
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        match file.read_at(&mut buffer, checksum.bytes())? {
+            0 => return Ok((checksum.bytes(), checksum.crc32c())),
+            count => checksum.write_all(&buffer[..count])?,
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use object_store::{
 use emberkeep_disk::FileSystem;
 
 use crate::ArchiveError;
+use crate::local_file::{LocalFile, LocalSource};
 
 mod files;
 mod listing;
@@ -88,14 +89,14 @@ impl ObjectStore for DirectoryStore {
         .await
     }
 
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        _opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         let location = location.clone();
         let target = location.clone();
-        let temporary = self.run(move |files| files.begin(&target)).await?;
+        let begin = move |files: &Files| match LocalSource::offered(&opts) {
+            Some(source) => files.begin_with(&target, &source),
+            None => files.begin(&target),
+        };
+        let temporary = self.run(begin).await?;
         let upload = DirectoryUpload::new(self.clone(), location, temporary);
         Ok(Box::new(upload) as Box<dyn MultipartUpload>)
     }
@@ -106,6 +107,7 @@ impl ObjectStore for DirectoryStore {
             .run(move |files| {
                 let (meta, file) = files.open_object(&path)?;
                 options.check_preconditions(&meta)?;
+                LocalFile::answer(&options, files.path_of(&path)?);
                 let range = match &options.range {
                     Some(range) => range.as_range(meta.size).map_err(files::generic)?,
                     None => 0..meta.size,

@@ -18,6 +18,7 @@ mod drill;
 mod envelope;
 mod error;
 mod keys;
+mod local_file;
 pub mod names;
 mod newest;
 pub mod part;
@@ -53,12 +54,12 @@ pub use names::FileKind;
 pub use object_store::ObjectStore;
 pub use object_store::path::Path as ObjectPath;
 pub use part::{
-    Compaction, DescribedFile, FamilyCursor, FamilyMetadata, FileSummary, MetadataCursor, PartInfo, PartOrigin,
-    PartReader, PartScan, PartSettings, PartSummary, PartWriter, RunSlice, ScanKinds, ScanQuery, SeriesMetadata,
-    SeriesRows, TenantSummary, TimeSpan, file_stamp, part_number,
+    Compaction, DescribedFile, FamilyCursor, FamilyMetadata, FileSummary, LabelTranslation, MetadataCursor, PartInfo,
+    PartOrigin, PartReader, PartScan, PartSettings, PartSummary, PartWriter, RunSlice, ScanKinds, ScanQuery,
+    SeriesMetadata, SeriesRows, TenantSummary, TimeSpan, file_stamp, part_number,
 };
 pub use scrub::{ScrubState, check_file};
 pub use store::StoreConfig;
 pub use store_check::{StoreCheckError, StoreFinding, check_store};
 pub use ulid::Ulid;
-pub use upload::upload;
+pub use upload::{upload, upload_file};

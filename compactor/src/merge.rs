@@ -196,9 +196,8 @@ pub async fn check_part(
 /// Uploads an output and reads it back.
 async fn deliver(store: &Arc<dyn ObjectStore>, scratch: &Scratch, output: &Finished) -> Result<(), MergeError> {
     for file in &output.entry.files {
-        let local = scratch.open(&output.path(file.kind))?;
-        let uploaded = emberkeep_archive::upload(&**store, file, local).await;
-        uploaded.map_err(|error| scratch.of_transfer(error))?;
+        let sent = scratch.send(&**store, file, &output.path(file.kind)).await;
+        sent.map_err(|error| scratch.of_transfer(error))?;
         scratch.remove(&output.path(file.kind));
     }
     verify::verify(store, scratch, &output.entry).await

@@ -13,6 +13,8 @@ use ulid::Ulid;
 
 use emberkeep_disk::{Entry, File, FileSystem, create_dir_all_durable};
 
+use crate::local_file::LocalSource;
+
 /// Files that have no name yet; below the root, so that a link or a rename stays inside one file system.
 pub(super) const TEMPORARY: &str = ".tmp";
 
@@ -31,6 +33,8 @@ pub(super) struct Files {
 pub(super) struct Temporary {
     path: PathBuf,
     pub(super) file: Box<dyn File>,
+    /// It has another name somewhere, so nothing may be written into it.
+    pub(super) is_linked: bool,
 }
 
 impl Files {
@@ -90,7 +94,34 @@ impl Files {
         self.path_of(location)?;
         let path = self.root.join(TEMPORARY).join(Ulid::generate().to_string());
         let file = self.fs.create_new(&path).map_err(error_of(location))?;
-        Ok(Temporary { path, file })
+        Ok(Temporary {
+            path,
+            file,
+            is_linked: false,
+        })
+    }
+
+    /// As [`Self::begin`], of a file that has all its bytes already, where it can be given a second name.
+    pub(super) fn begin_with(&self, location: &Path, source: &LocalSource) -> Result<Temporary> {
+        self.path_of(location)?;
+        let path = self.root.join(TEMPORARY).join(Ulid::generate().to_string());
+        if self.fs.hard_link(source.path(), &path).is_err() {
+            return self.begin(location);
+        }
+        match self.fs.open(&path) {
+            Ok(file) => {
+                source.take();
+                Ok(Temporary {
+                    path,
+                    file,
+                    is_linked: true,
+                })
+            }
+            Err(error) => {
+                let _ = self.fs.remove_file(&path);
+                Err(error_of(location)(error))
+            }
+        }
     }
 
     fn write(&self, location: &Path, temporary: &Temporary, payload: &PutPayload) -> Result<()> {

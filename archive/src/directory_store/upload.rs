@@ -44,6 +44,9 @@ impl MultipartUpload for DirectoryUpload {
         let (store, location, temporary) = (self.store.clone(), self.location.clone(), self.temporary.clone());
         Box::pin(async move {
             let temporary = temporary.ok_or_else(|| generic("the upload has ended already"))?;
+            if temporary.is_linked {
+                return Err(generic("the upload has all its bytes already"));
+            }
             let write = move |_: &super::Files| {
                 for bytes in &data {
                     temporary

@@ -16,7 +16,10 @@ const POWERS: [f64; MAX_SCALE as usize + 1] = [
 ];
 
 /// Values that are looked at together.
-const BLOCK: usize = 8;
+pub(super) const BLOCK: usize = 8;
+
+/// The largest magnitude of an integer of [`all_unscaled`].
+pub(super) const MOST_IN_BLOCK: u64 = 1 << 51;
 
 /// 1.5 * 2^52: a float of up to 2^51 that is added to it loses its fraction, and the sum's bits count up with the integer.
 const ROUNDING: f64 = 6_755_399_441_055_744.0;
@@ -117,7 +120,7 @@ pub(super) fn split(values: &[f64], scale: u8, integers: &mut Vec<i64>, mut plac
 /// The integers of up to a block of values when all have one at this scale and none is large. Says what [`unscaled`] says of each, in
 /// instructions that the compiler can make of several at once.
 #[inline]
-fn all_unscaled(values: &[f64], scale: u8) -> Option<[i64; BLOCK]> {
+pub(super) fn all_unscaled(values: &[f64], scale: u8) -> Option<[i64; BLOCK]> {
     let mut block = [0.0; BLOCK];
     block[..values.len()].copy_from_slice(values);
     let mut integers = [0; BLOCK];
@@ -129,7 +132,7 @@ fn all_unscaled(values: &[f64], scale: u8) -> Option<[i64; BLOCK]> {
             *integer = sum.to_bits().wrapping_sub(ROUNDING.to_bits()).cast_signed();
             wrong |= divide(sum - ROUNDING).to_bits() ^ value.to_bits();
             // What is too large, and NaN, which comes out of every computation as it went in.
-            let is_small = shifted.abs() <= 2_251_799_813_685_248.0;
+            let is_small = shifted.abs() <= MOST_IN_BLOCK as f64;
             wrong |= u64::from(!is_small);
         }
     };
@@ -147,7 +150,7 @@ fn all_unscaled(values: &[f64], scale: u8) -> Option<[i64; BLOCK]> {
 ///
 /// A scale that is exact stays exact with more digits as long as the integer fits. So a look at the two largest scales that fit
 /// refuses a value without a decimal in two steps; two, because at the largest the rounding of the product may hide one.
-fn smallest_scale(value: f64) -> Option<u8> {
+pub(super) fn smallest_scale(value: f64) -> Option<u8> {
     if !value.is_finite() {
         return None;
     }

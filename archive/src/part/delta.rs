@@ -214,6 +214,12 @@ fn take_step(bytes: &[u8], width: u8, count: usize, [mut last, least]: [i64; 2],
                     .map(|word| next(u64::from(u16::from_le_bytes(*word)))),
             );
         }
+        24 => take_bytes::<3>(bytes, count, next, out),
+        32 => take_bytes::<4>(bytes, count, next, out),
+        40 => take_bytes::<5>(bytes, count, next, out),
+        48 => take_bytes::<6>(bytes, count, next, out),
+        56 => take_bytes::<7>(bytes, count, next, out),
+        64 => take_bytes::<8>(bytes, count, next, out),
         _ => {
             // Each is read with what is behind it, so there must be something behind the last one.
             let mut padded = [0_u8; STEP * 8 + 16];
@@ -232,6 +238,17 @@ fn take_step(bytes: &[u8], width: u8, count: usize, [mut last, least]: [i64; 2],
         }
     }
     last
+}
+
+/// Values of whole bytes, of which there are enough.
+#[inline]
+fn take_bytes<const BYTES: usize>(bytes: &[u8], count: usize, mut next: impl FnMut(u64) -> i64, out: &mut Vec<i64>) {
+    let (excesses, _) = bytes.as_chunks::<BYTES>();
+    out.extend(excesses[..count].iter().map(|excess| {
+        let mut word = [0; 8];
+        word[..BYTES].copy_from_slice(excess);
+        next(u64::from_le_bytes(word))
+    }));
 }
 
 #[cfg(test)]

@@ -273,6 +273,30 @@ impl Bits {
         self.bytes[i / 8] >> (i % 8) & 1 == 1
     }
 
+    /// A level, and how many from it on are the same: at least one, at most `most`, which must be there.
+    pub(super) fn stretch(&self, from: usize, most: usize) -> (bool, usize) {
+        let is_one = self.is_one(from);
+        if self.is_full() {
+            return (is_one, most);
+        }
+        let mut length = 0;
+        while length < most {
+            let (byte, bit) = ((from + length) / 8, (from + length) % 8);
+            let bytes = &self.bytes[byte..];
+            let word = match bytes.first_chunk() {
+                Some(word) => u64::from_le_bytes(*word),
+                None => bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+            };
+            let others = if is_one { !word } else { word } >> bit;
+            let same = (others.trailing_zeros() as usize).min(64 - bit);
+            length += same;
+            if same < 64 - bit {
+                break;
+            }
+        }
+        (is_one, length.min(most))
+    }
+
     /// Appends the positions of levels that are 0.
     pub(super) fn zeros(&self, out: &mut Vec<u32>) {
         let (words, rest) = self.bytes.as_chunks::<8>();

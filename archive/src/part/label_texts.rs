@@ -62,6 +62,14 @@ impl Texts {
             .truncate(self.texts.last().map_or(0, |text| text.end as usize));
     }
 
+    /// Whether a text is the same as one of others; false when one is not there.
+    pub(super) fn is_same(&self, own: u32, others: &Self, other: u32) -> bool {
+        match (self.text(own), others.text(other)) {
+            (Some(own), Some(other)) => self.content(own) == others.content(other),
+            _ => false,
+        }
+    }
+
     /// Bytes held on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         self.bytes.capacity() + self.texts.capacity() * size_of::<Text>()
@@ -164,10 +172,7 @@ impl LabelSets {
             }
             own.push(self.bytes.len());
             if of_names != last_names {
-                let content = |number: u32| Some(name_texts.content(name_texts.text(number)?));
-                for pair in of_names.windows(2) {
-                    (content(pair[0])? < content(pair[1])?).then_some(())?;
-                }
+                names_rise(name_texts, of_names)?;
             }
             let order = order([name_texts, value_texts], [names, values], [&last, &labels])?;
             self.rises.push(i > 0 && order == Ordering::Less);
@@ -177,6 +182,49 @@ impl LabelSets {
         }
         Some(())
     }
+}
+
+/// Looks at the sets of a page without putting them together: what [`LabelSets::add`] would refuse gives `None`. Appends whether each comes
+/// after the one before it.
+pub(super) fn check(texts: [&Texts; 2], numbers: [&[u32]; 2], starts: &[u32], rises: &mut Vec<bool>) -> Option<()> {
+    let [names, values] = numbers;
+    (names.len() == values.len()).then_some(())?;
+    for (texts, numbers) in texts.into_iter().zip(numbers) {
+        let greatest = numbers.iter().copied().fold(0, u32::max);
+        (numbers.is_empty() || (greatest as usize) < texts.len()).then_some(())?;
+    }
+    let mut last = 0..0;
+    for (i, &start) in starts.iter().enumerate() {
+        let end = starts.get(i + 1).map_or(names.len(), |&end| end as usize);
+        let labels = start as usize..end;
+        let of_names = names.get(labels.clone())?;
+        if *of_names != names[last.clone()] {
+            names_rise(texts[0], of_names)?;
+        }
+        let order = order(texts, numbers, [&last, &labels])?;
+        rises.push(i > 0 && order == Ordering::Less);
+        last = labels;
+    }
+    Some(())
+}
+
+/// Appends the canonical bytes of a set whose numbers were checked.
+pub(super) fn put([name_texts, value_texts]: [&Texts; 2], [names, values]: [&[u32]; 2], out: &mut Vec<u8>) {
+    for (&name, &value) in names.iter().zip(values) {
+        for (texts, number) in [(name_texts, name), (value_texts, value)] {
+            let text = texts.text(number).expect("it was checked");
+            out.extend_from_slice(texts.coded(text));
+        }
+    }
+}
+
+/// Names of a label set come in their order, each once.
+fn names_rise(texts: &Texts, names: &[u32]) -> Option<()> {
+    let content = |number: u32| Some(texts.content(texts.text(number)?));
+    for pair in names.windows(2) {
+        (content(pair[0])? < content(pair[1])?).then_some(())?;
+    }
+    Some(())
 }
 
 /// The order of two sets.
@@ -253,9 +301,17 @@ mod tests {
             found.push(b"").unwrap();
             found.add([&texts(&names), &texts(&values)], [&of_names, &of_values], &starts).unwrap();
             prop_assert_eq!(found.len(), 1 + expected.len());
+            let mut rises = Vec::new();
+            check([&texts(&names), &texts(&values)], [&of_names, &of_values], &starts, &mut rises).unwrap();
+            prop_assert_eq!(&rises[..], &(1..found.len()).map(|i| found.rises(i)).collect::<Vec<_>>()[..]);
             for (i, labels) in expected.iter().enumerate() {
                 prop_assert_eq!(found.set(i + 1), labels.as_bytes());
                 prop_assert_eq!(found.rises(i + 1), i > 0 && expected[i - 1] < *labels);
+                let rows = starts[i] as usize..starts.get(i + 1).map_or(of_names.len(), |&end| end as usize);
+                let mut put_together = Vec::new();
+                let numbers = [&of_names[rows.clone()], &of_values[rows]];
+                put([&texts(&names), &texts(&values)], numbers, &mut put_together);
+                prop_assert_eq!(&put_together[..], labels.as_bytes());
             }
         }
     }
@@ -270,7 +326,10 @@ mod tests {
         assert!(Texts::default().add(&[255, 255, 255, 255, 1], 1).is_none());
         let (names, values) = (texts(&["a", "b"]), texts(&["x"]));
         let add = |of_names: &[u32], of_values: &[u32]| {
-            LabelSets::default().add([&names, &values], [of_names, of_values], &[0])
+            let added = LabelSets::default().add([&names, &values], [of_names, of_values], &[0]);
+            let checked = check([&names, &values], [of_names, of_values], &[0], &mut Vec::new());
+            assert_eq!(added, checked);
+            added
         };
         assert!(add(&[0, 1], &[0, 0]).is_some());
         assert!(add(&[1, 0], &[0, 0]).is_none(), "names do not rise");

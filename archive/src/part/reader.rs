@@ -85,7 +85,8 @@ impl PartReader {
     /// Begins a scan in label order. `window_rows` is how many rows of samples are fetched and kept at once (up to twice as many
     /// where a series is longer than that, so that pages are read once). It bounds what a scan holds between two calls: about
     /// 150 KB with labels of usual length, and 16 B for each row (24 B with start timestamps); of histograms and of exemplars, which
-    /// are larger, 64 B for each row of the window, at least 128 KB, and an eighth more or one row, whichever is larger.
+    /// are larger, 64 B for each row of the window, at least 128 KB, and an eighth more or one row, whichever is larger. A scan of everything
+    /// holds one page of decoded samples, and up to 8 B for each row of the window of pages as they lie in the file.
     #[must_use]
     pub fn scan(&self, query: ScanQuery, window_rows: usize) -> PartScan {
         PartScan::new(Arc::clone(&self.files), query, window_rows)

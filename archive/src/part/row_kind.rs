@@ -7,6 +7,7 @@ use arrow::record_batch::RecordBatch;
 
 use emberkeep_model::{ExemplarRun, HistogramRun, Run, TimeRange, UNSET_START_TIMESTAMP};
 
+use super::pages_ahead::PagesAhead;
 use super::part_file::{GroupRows, PartFile};
 use super::row_groups::RowGroup;
 use super::{exemplar_batch, histogram_batch, sample_batch, sample_pages, schema};
@@ -37,6 +38,21 @@ pub(super) trait RowKind: Debug + Default {
         _out: &mut Self,
     ) -> impl Future<Output = Result<bool, ArchiveError>> + Send {
         std::future::ready(Ok(false))
+    }
+    /// Fetches pages of which each is decoded by [`Self::decode_page`], from one on, as many as have so many bytes; none for kinds and pages
+    /// of which that is not to be had.
+    fn fetch_ahead(
+        _file: &PartFile,
+        _row_group: usize,
+        _group: &RowGroup,
+        _page: usize,
+        _most_bytes: u64,
+    ) -> impl Future<Output = Result<Option<PagesAhead>, ArchiveError>> + Send {
+        std::future::ready(Ok(None))
+    }
+    /// Appends all rows of a page that was fetched. `None` when it has to be read in another way; what was appended then means nothing.
+    fn decode_page(_file: &PartFile, _pages: &PagesAhead, _rows: &Range<usize>, _out: &mut Self) -> Option<()> {
+        None
     }
     /// Appends all rows of a batch, which may be of several series. `number` gives the row of the file for a row of the batch.
     fn decode(
@@ -86,6 +102,20 @@ impl RowKind for Run {
         out: &mut Self,
     ) -> Result<bool, ArchiveError> {
         sample_pages::read(file, group, rows, out).await
+    }
+
+    async fn fetch_ahead(
+        file: &PartFile,
+        row_group: usize,
+        group: &RowGroup,
+        page: usize,
+        most_bytes: u64,
+    ) -> Result<Option<PagesAhead>, ArchiveError> {
+        PagesAhead::fetch(file, row_group, group, page, most_bytes).await
+    }
+
+    fn decode_page(file: &PartFile, pages: &PagesAhead, rows: &Range<usize>, out: &mut Self) -> Option<()> {
+        pages.decode(file, rows, out)
     }
 
     fn append_range(&mut self, other: &Self, rows: Range<usize>, range: TimeRange) {

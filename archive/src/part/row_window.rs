@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use emberkeep_model::TimeRange;
 
+use super::pages_ahead::PagesAhead;
 use super::part_file::{GroupRows, PartFile};
 use super::row_groups::{RowGroup, RowGroups, bytes_of};
 use super::row_kind::RowKind;
@@ -49,6 +50,18 @@ pub(super) struct RowWindow<K> {
     at: usize,
     /// Row that may be read next.
     position: u64,
+    reading: Reading,
+    /// Pages that are not decoded yet.
+    ahead: Option<PagesAhead>,
+}
+
+/// Which rows will be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Those that the caller says.
+    Chosen,
+    /// All of them.
+    Every,
 }
 
 impl<K: RowKind> RowWindow<K> {
@@ -63,6 +76,16 @@ impl<K: RowKind> RowWindow<K> {
             decoded: K::default(),
             at: 0,
             position: 0,
+            reading: Reading::Chosen,
+            ahead: None,
+        }
+    }
+
+    /// For somebody who reads all rows: pages are fetched ahead, and decoded one at a time.
+    pub(super) fn of_all_rows(window_rows: usize) -> Self {
+        Self {
+            reading: Reading::Every,
+            ..Self::new(window_rows)
         }
     }
 
@@ -161,6 +184,12 @@ impl<K: RowKind> RowWindow<K> {
         let most_rows = usize::try_from(fitting)
             .unwrap_or(usize::MAX)
             .clamp(1, self.window_rows);
+        if self.reading == Reading::Every {
+            if self.open_page(file, number, group, rows.start, most_rows).await? {
+                return Ok(());
+            }
+            self.decoded.forget();
+        }
         let mut rows = GroupRows {
             row_group: number,
             row_count: group.rows,
@@ -202,6 +231,39 @@ impl<K: RowKind> RowWindow<K> {
         }
         self.selected = held(rows.take(self.decoded.count()));
         Ok(())
+    }
+
+    /// Decodes the page that has a row, fetched before or now with those behind it. False when it is too large to be held as a whole, or
+    /// none that can be decoded so.
+    async fn open_page(
+        &mut self,
+        file: &PartFile,
+        number: usize,
+        group: &RowGroup,
+        row: u64,
+        most_rows: usize,
+    ) -> Result<bool, ArchiveError> {
+        let local = usize::try_from(row - group.start).unwrap_or(usize::MAX);
+        let page = group.page_at(local);
+        let Some((rows, _)) = group.pages.get(page).filter(|(rows, _)| rows.len() <= 2 * most_rows) else {
+            return Ok(false);
+        };
+        if self.ahead.as_ref().is_none_or(|ahead| !ahead.holds(number, rows)) {
+            self.ahead = None;
+            let most_bytes = (self.window_rows as u64).saturating_mul(WINDOW_BYTES_PER_ROW);
+            self.ahead = K::fetch_ahead(file, number, group, page, most_bytes).await?;
+        }
+        let decode = |ahead: &PagesAhead| K::decode_page(file, ahead, rows, &mut self.decoded);
+        let is_decoded = self.ahead.as_ref().and_then(decode).is_some();
+        if !is_decoded || self.decoded.count() != rows.len() || local >= rows.end {
+            // Whatever is the matter with this page: the others are left to who can read it.
+            self.reading = Reading::Chosen;
+            self.ahead = None;
+            return Ok(false);
+        }
+        self.at = local - rows.start;
+        self.selected.push_back(row..group.start + rows.end as u64);
+        Ok(true)
     }
 
     /// Rows of the group for one window: the first ones of `rows`, and upcoming ones as far as there is room.

@@ -14,7 +14,8 @@ use super::chunk_file::Chunks;
 use super::encoding::ID_DICTIONARY_BYTES;
 use super::hybrid::Levels;
 use super::run_column::RunColumn;
-use super::{RunSlice, decimal, delta, schema};
+use super::scaling::Scaling;
+use super::{RunSlice, delta, schema};
 
 /// A series with at most so many rows is never cut by the end of a page.
 const WHOLE_ROWS: usize = 4096;
@@ -96,13 +97,13 @@ impl SampleColumns {
         from..run.len().min(from + self.page_rows - self.page.timestamps.len())
     }
 
-    /// Adds rows of a run whose scale is known, and ends the page when it is full; true then.
+    /// Adds rows of a run that was looked at, and ends the page when it is full; true then.
     pub(super) fn push(
         &mut self,
         tenant: &[u8],
         part: i64,
         series_id: i64,
-        scale: u8,
+        scaling: &Scaling,
         run: RunSlice<'_>,
         rows: Range<usize>,
     ) -> Result<bool, ParquetError> {
@@ -112,11 +113,11 @@ impl SampleColumns {
         }
         self.parts.push_number(part, count);
         self.series_ids.push_new_number(series_id, count);
-        self.scales.push_number(i64::from(scale), count);
+        self.scales.push_number(i64::from(scaling.scale()), count);
         self.push_starts(run.start_timestamps, &rows);
         let page = &mut self.page;
         page.timestamps.extend_from_slice(&run.timestamps[rows.clone()]);
-        decimal::split(&run.values[rows], scale, &mut page.unscaled, |exact, raw| {
+        scaling.split(run.values, rows, &mut page.unscaled, |exact, raw| {
             page.has_unscaled.push_many(true, exact);
             if let Some(raw) = raw {
                 page.has_unscaled.push(false);

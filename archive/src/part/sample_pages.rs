@@ -3,6 +3,7 @@
 //! A scale is looked at once for each run of it, and values without a decimal where there are some. Must give what
 //! [`sample_batch`](super::sample_batch) gives of the same rows; what it does not know is left to that.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use emberkeep_model::{Run, TimeRange, UNSET_START_TIMESTAMP};
@@ -15,6 +16,13 @@ use super::row_groups::RowGroup;
 use super::row_kind::RowKind;
 use super::{decimal, delta, schema};
 use crate::ArchiveError;
+
+/// Buffers for more numbers are given back.
+const KEPT_NUMBERS: usize = 256 << 10;
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
+}
 
 /// Appends the rows of a selection; false when its pages are none that can be read here. What was appended then means nothing.
 pub(super) async fn read(
@@ -30,20 +38,15 @@ pub(super) async fn read(
     let Some(of_pages) = group.pages.get(from..=to).filter(|pages| !pages.is_empty()) else {
         return Ok(false);
     };
-    let mut names = vec![schema::TIMESTAMP, schema::UNSCALED, schema::SCALE, schema::RAW_VALUE];
-    if group.has_start_timestamps {
-        names.push(schema::START_TIMESTAMP);
-    }
-    let leaves: Option<Vec<usize>> = names.iter().map(|name| file.leaves_of(name).next()).collect();
-    let Some(leaves) = leaves else {
+    let Some(leaves) = leaves(file, group) else {
         return Ok(false);
     };
     let stretch = of_pages[0].0.start..of_pages[of_pages.len() - 1].0.end;
     let Some(pages) = raw_pages::fetch(file, rows.row_group, stretch, &leaves).await? else {
         return Ok(false);
     };
-    let decoded = with_unpacker(|unpacker| {
-        let mut columns = Columns::new(file, rows.row_group, &leaves, &pages, unpacker)?;
+    let decoded = with_unpacker_and_buffers(|unpacker, buffers| {
+        let mut columns = Columns::new(file, rows.row_group, &leaves, &pages, unpacker, buffers)?;
         let mut whole = Run::default();
         let mut wanted = rows.rows.iter().cloned().peekable();
         for (page, _) in of_pages {
@@ -74,6 +77,49 @@ pub(super) async fn read(
     Ok(decoded.is_some())
 }
 
+/// Positions of the columns that are read; none when some are not there.
+pub(super) fn leaves(file: &PartFile, group: &RowGroup) -> Option<Vec<usize>> {
+    let starts = group.has_start_timestamps.then_some(schema::START_TIMESTAMP);
+    let names = [schema::TIMESTAMP, schema::UNSCALED, schema::SCALE, schema::RAW_VALUE];
+    let names = names.into_iter().chain(starts);
+    names.map(|name| file.leaves_of(name).next()).collect()
+}
+
+/// Appends all rows of one page. `None` when it is none that can be read here. What was appended then means nothing.
+pub(super) fn decode_page(
+    file: &PartFile,
+    row_group: usize,
+    leaves: &[usize],
+    pages: &Pages,
+    rows: &Range<usize>,
+    out: &mut Run,
+) -> Option<()> {
+    with_unpacker_and_buffers(|unpacker, buffers| {
+        Columns::new(file, row_group, leaves, pages, unpacker, buffers)?.decode(rows, unpacker, out)
+    })
+}
+
+fn with_unpacker_and_buffers<T>(work: impl FnOnce(&mut Unpacker, &mut Buffers) -> T) -> T {
+    BUFFERS.with(|buffers| {
+        let mut buffers = buffers.borrow_mut();
+        let done = with_unpacker(|unpacker| work(unpacker, &mut buffers));
+        if buffers.integers.capacity() + buffers.raw.capacity() > KEPT_NUMBERS {
+            *buffers = Buffers::default();
+        }
+        done
+    })
+}
+
+/// What decoding a page takes, once for each thread: it is larger than what most parts are read for.
+#[derive(Default)]
+struct Buffers {
+    has_unscaled: Bits,
+    is_there: Bits,
+    integers: Vec<i64>,
+    raw: Vec<f64>,
+    indices: Vec<u32>,
+}
+
 /// The columns of a row group, and what decoding a page takes.
 struct Columns<'a> {
     timestamps: RawColumn<'a>,
@@ -82,10 +128,7 @@ struct Columns<'a> {
     scale_dictionary: Vec<i64>,
     raw_values: RawColumn<'a>,
     starts: Option<RawColumn<'a>>,
-    has_unscaled: Bits,
-    is_there: Bits,
-    integers: Vec<i64>,
-    indices: Vec<u32>,
+    buffers: &'a mut Buffers,
 }
 
 impl<'a> Columns<'a> {
@@ -95,6 +138,7 @@ impl<'a> Columns<'a> {
         leaves: &[usize],
         pages: &'a Pages,
         unpacker: &mut Unpacker,
+        buffers: &'a mut Buffers,
     ) -> Option<Self> {
         let column = |i: usize| RawColumn::new(file, row_group, *leaves.get(i)?, pages);
         let scales = column(2)?;
@@ -108,16 +152,20 @@ impl<'a> Columns<'a> {
                 Some(_) => Some(column(4)?),
                 None => None,
             },
-            has_unscaled: Bits::default(),
-            is_there: Bits::default(),
-            integers: Vec::new(),
-            indices: Vec::new(),
+            buffers,
         })
     }
 
     /// Appends all rows of a page.
     fn decode(&mut self, rows: &Range<usize>, unpacker: &mut Unpacker, out: &mut Run) -> Option<()> {
         let (count, before) = (rows.len(), out.len());
+        let Buffers {
+            has_unscaled,
+            is_there,
+            integers,
+            raw,
+            ..
+        } = &mut *self.buffers;
         let bytes = self.timestamps.page_bytes(rows)?;
         let page = self.timestamps.page(unpacker, &bytes)?;
         (page.values == count && page.encoding == PageEncoding::Delta).then_some(())?;
@@ -127,51 +175,50 @@ impl<'a> Columns<'a> {
         let page = self.unscaled.page(unpacker, &bytes)?;
         (page.values == count && page.encoding == PageEncoding::Delta).then_some(())?;
         let mut content = page.content;
-        self.has_unscaled.take(&mut content, count)?;
-        self.integers.clear();
-        delta::take(content, self.has_unscaled.ones(), &mut self.integers)?;
+        has_unscaled.take(&mut content, count)?;
+        integers.clear();
+        delta::take(content, has_unscaled.ones(), integers)?;
 
         // Read before the scales, because both cannot lie in one buffer; there are few or none.
         let bytes = self.raw_values.page_bytes(rows)?;
         let page = self.raw_values.page(unpacker, &bytes)?;
         (page.values == count && page.encoding == PageEncoding::Plain).then_some(())?;
         let mut content = page.content;
-        self.is_there.take(&mut content, count)?;
-        self.is_there.is_opposite_of(&self.has_unscaled).then_some(())?;
-        (content.len() == 8 * self.is_there.ones()).then_some(())?;
-        let raw: Vec<f64> = content
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .map(|word| f64::from_le_bytes(*word))
-            .collect();
+        is_there.take(&mut content, count)?;
+        is_there.is_opposite_of(has_unscaled).then_some(())?;
+        (content.len() == 8 * is_there.ones()).then_some(())?;
+        let words = content.as_chunks::<8>().0.iter();
+        raw.clear();
+        raw.extend(words.map(|word| f64::from_le_bytes(*word)));
 
         let bytes = self.scales.page_bytes(rows)?;
         let page = self.scales.page(unpacker, &bytes)?;
         (page.values == count && page.encoding == PageEncoding::Indices).then_some(())?;
-        let (mut row, mut integers, mut raw) = (0, self.integers.iter(), raw.iter());
-        let (dictionary, has_unscaled) = (&self.scale_dictionary, &self.has_unscaled);
+        let (mut row, mut integers, mut raw) = (0, integers.as_slice(), raw.as_slice());
+        let dictionary = &self.scale_dictionary;
         out.values.reserve(count);
         index_runs(page.content, count, |index, count| {
             let scale = *dictionary.get(usize::try_from(index).ok()?)?;
             let power = decimal::power(i8::try_from(scale).ok()?)?;
-            if has_unscaled.is_full() {
-                let (of_run, rest) = integers.as_slice().split_at_checked(count)?;
-                integers = rest.iter();
-                if scale == 0 {
-                    out.values.extend(of_run.iter().map(|&integer| integer as f64));
+            let end = row + count;
+            while row < end {
+                let (has_integers, same) = has_unscaled.stretch(row, end - row);
+                row += same;
+                if has_integers {
+                    let (of_stretch, rest) = integers.split_at_checked(same)?;
+                    integers = rest;
+                    if scale == 0 {
+                        out.values.extend(of_stretch.iter().map(|&integer| integer as f64));
+                    } else {
+                        out.values
+                            .extend(of_stretch.iter().map(|&integer| integer as f64 / power));
+                    }
                 } else {
-                    out.values.extend(of_run.iter().map(|&integer| integer as f64 / power));
-                }
-            } else {
-                for row in row..row + count {
-                    out.values.push(match has_unscaled.is_one(row) {
-                        true => *integers.next()? as f64 / power,
-                        false => *raw.next()?,
-                    });
+                    let (of_stretch, rest) = raw.split_at_checked(same)?;
+                    raw = rest;
+                    out.values.extend_from_slice(of_stretch);
                 }
             }
-            row += count;
             Some(())
         })?;
         (out.values.len() == out.timestamps.len()).then_some(())?;
@@ -187,6 +234,12 @@ impl<'a> Columns<'a> {
         out: &mut Run,
     ) -> Option<()> {
         let count = rows.len();
+        let Buffers {
+            is_there,
+            integers,
+            indices,
+            ..
+        } = &mut *self.buffers;
         let Some(starts) = &self.starts else {
             if !out.start_timestamps.is_empty() {
                 out.start_timestamps.resize(before + count, UNSET_START_TIMESTAMP);
@@ -198,35 +251,35 @@ impl<'a> Columns<'a> {
         let page = starts.page(unpacker, &bytes)?;
         (page.values == count).then_some(())?;
         let mut content = page.content;
-        self.is_there.take(&mut content, count)?;
-        let ones = self.is_there.ones();
+        is_there.take(&mut content, count)?;
+        let ones = is_there.ones();
         if ones == 0 {
             if !out.start_timestamps.is_empty() {
                 out.start_timestamps.resize(before + count, UNSET_START_TIMESTAMP);
             }
             return Some(());
         }
-        self.integers.clear();
+        integers.clear();
         match page.encoding {
             PageEncoding::Indices => {
                 let dictionary = dictionary?;
-                self.indices.clear();
-                take_indices(content, ones, &mut self.indices)?;
-                for &index in &self.indices {
-                    self.integers.push(*dictionary.get(usize::try_from(index).ok()?)?);
+                indices.clear();
+                take_indices(content, ones, indices)?;
+                for &index in &*indices {
+                    integers.push(*dictionary.get(usize::try_from(index).ok()?)?);
                 }
             }
             PageEncoding::Plain => {
                 (content.len() == 8 * ones).then_some(())?;
                 let words = content.as_chunks::<8>().0.iter();
-                self.integers.extend(words.map(|word| i64::from_le_bytes(*word)));
+                integers.extend(words.map(|word| i64::from_le_bytes(*word)));
             }
             PageEncoding::Delta => return None,
         }
         out.start_timestamps.resize(before, UNSET_START_TIMESTAMP);
-        let mut integers = self.integers.iter();
+        let mut integers = integers.iter();
         for row in 0..count {
-            out.start_timestamps.push(match self.is_there.is_one(row) {
+            out.start_timestamps.push(match is_there.is_one(row) {
                 true => *integers.next()?,
                 false => UNSET_START_TIMESTAMP,
             });

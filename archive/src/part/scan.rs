@@ -10,13 +10,14 @@ use emberkeep_model::{
     canonical_value_of,
 };
 
+use super::label_translation::LabelTranslation;
 use super::part_file::{GroupRows, Pages, PartFile};
 use super::raw_pages;
 use super::reader::OpenFiles;
 use super::row_window::RowWindow;
 use super::schema;
 use super::series_pages::windows;
-use super::series_slice::{Dictionaries, Digesting, SeriesLeaves, SeriesSlice};
+use super::series_slice::{Dictionaries, Digesting, Labelling, SeriesLeaves, SeriesSlice};
 use crate::digest::Digests;
 use crate::{ArchiveError, FileKind};
 
@@ -108,6 +109,7 @@ pub struct PartScan {
     slice: SeriesSlice,
     /// Whether pages are read by [`SeriesSlice::read_page`]; none when the file has to be read by the parquet crate.
     leaves: Option<SeriesLeaves>,
+    labelling: Labelling,
     dictionaries: Dictionaries,
     queue: VecDeque<Place>,
     /// The series that was given last.
@@ -152,6 +154,13 @@ impl fmt::Debug for PartScan {
 impl PartScan {
     pub(super) fn new(files: Arc<OpenFiles>, query: ScanQuery, window_rows: usize) -> Self {
         let window_bytes = (window_rows as u64).saturating_mul(8).clamp(16 << 10, 1 << 20);
+        let (labelling, samples) = match query.kinds {
+            // Whoever reads everything needs all rows once, and the labels of a series only when they are not those of a sibling.
+            ScanKinds::All | ScanKinds::AllWithDigests if query.matchers.is_empty() => {
+                (Labelling::Lazy, RowWindow::of_all_rows(window_rows))
+            }
+            _ => (Labelling::Eager, RowWindow::new(window_rows)),
+        };
         Self {
             files,
             query,
@@ -166,12 +175,13 @@ impl PartScan {
             slice_series: (window_rows / ROWS_PER_SERIES).clamp(LEAST_SERIES, MOST_SERIES),
             slice: SeriesSlice::default(),
             leaves: None,
+            labelling,
             dictionaries: Dictionaries::default(),
             queue: VecDeque::new(),
             current: None,
             last: None,
             next_rows: NextRows::default(),
-            samples: RowWindow::new(window_rows),
+            samples,
             histograms: RowWindow::new(window_rows),
             exemplars: RowWindow::new(window_rows),
         }
@@ -189,7 +199,7 @@ impl PartScan {
         let Some(place) = self.current.clone() else {
             return Ok(None);
         };
-        let labels = self.slice.labels.set(place.local);
+        let labels = self.slice.show_labels(place.local, &self.dictionaries);
         let labels = match Labels::from_canonical(labels) {
             Ok(labels) => labels,
             Err(error) => return Err(file.corrupt(error)),
@@ -227,10 +237,31 @@ impl PartScan {
 
     /// Canonical bytes of the labels of the series that the scan stands at; none before the first and behind the last.
     #[must_use]
-    pub fn labels(&self) -> &[u8] {
-        self.current
-            .as_ref()
-            .map_or(&[], |place| self.slice.labels.set(place.local))
+    pub fn labels(&mut self) -> &[u8] {
+        match &self.current {
+            Some(place) => self.slice.show_labels(place.local, &self.dictionaries),
+            None => &[],
+        }
+    }
+
+    /// What [`PartScan::labels`] said last, as long as the scan stands where it stood then; otherwise perhaps nothing.
+    #[must_use]
+    pub fn shown_labels(&self) -> Option<&[u8]> {
+        self.slice.shown_labels(self.current.as_ref()?.local)
+    }
+
+    /// Whether another scan stands at the same series, without putting labels together. False also when that cannot be said: then the labels
+    /// are to be compared. A translation is for one scan of one part; the fewer others it is compared with, the faster.
+    #[must_use]
+    pub fn is_at_same(&self, other: &Self, translation: &mut LabelTranslation) -> bool {
+        let (Some(own), Some(others)) = (self.label_numbers(), other.label_numbers()) else {
+            return false;
+        };
+        translation.is_same((&self.dictionaries, own), (&other.dictionaries, others))
+    }
+
+    fn label_numbers(&self) -> Option<[&[u32]; 2]> {
+        self.slice.label_numbers(self.current.as_ref()?.local)
     }
 
     /// Row in the series table of the series that the scan stands at.
@@ -345,7 +376,7 @@ impl PartScan {
         if let Some(place) = self.current.take() {
             let last = self.last.get_or_insert_default();
             last.clear();
-            last.extend_from_slice(self.slice.labels.set(place.local));
+            last.extend_from_slice(self.slice.show_labels(place.local, &self.dictionaries));
         }
         if self.windows.is_none() {
             self.windows = Some(windows(file, &self.query, self.window_bytes)?.into());
@@ -363,14 +394,15 @@ impl PartScan {
                 .window
                 .take(self.window.rows.first().map_or(0, ExactSizeIterator::len));
             let place = (file, page.row_group);
-            let (dictionaries, tenant) = (&mut self.dictionaries, &self.query.tenant);
-            let read = page
-                .rows
-                .first()
-                .and_then(|rows| (self.slice).read_page(place, rows, leaves, &self.pages, dictionaries, tenant));
             if self.dictionaries.heap_bytes() as u64 > self.window_bytes / 4 {
                 self.dictionaries = Dictionaries::default();
             }
+            let dictionaries = &mut self.dictionaries;
+            let of = (&self.query.tenant, self.labelling);
+            let read = page
+                .rows
+                .first()
+                .and_then(|rows| (self.slice).read_page(place, rows, leaves, &self.pages, dictionaries, of));
             if read.is_some() {
                 let mut numbers = file.numbers(&page);
                 self.enqueue(&mut numbers)?;
@@ -438,7 +470,7 @@ impl PartScan {
     /// Queues the rows of the slice that match. `numbers` are its rows and those behind it, counted from the start of the file.
     fn enqueue(&mut self, numbers: &mut impl Iterator<Item = u64>) -> Result<(), ArchiveError> {
         let files = &self.files;
-        let (file, slice) = (&files.series, &self.slice);
+        let (file, slice, dictionaries) = (&files.series, &self.slice, &self.dictionaries);
         let first = match numbers.next() {
             Some(first) => first,
             None if slice.rows() == 0 => return Ok(()),
@@ -452,6 +484,7 @@ impl PartScan {
             return Err(file.corrupt("it has more rows than it says"));
         }
         let mut before: Option<usize> = None;
+        let (mut own, mut other) = (Vec::new(), Vec::new());
         for row in slice.of_tenant().iter().cloned().flatten() {
             let rows = [0, 1, 2].map(|kind| slice.rows_of(kind, row));
             let has_rows = |kind: usize| rows[kind].as_ref().is_none_or(|rows: &Range<u64>| !rows.is_empty());
@@ -466,25 +499,27 @@ impl PartScan {
             if !is_wanted {
                 continue;
             }
-            let labels = slice.labels.set(row);
-            let value = |name: &str| {
-                let value = canonical_value_of(labels, name.as_bytes()).unwrap_or_default();
-                std::str::from_utf8(value).unwrap_or_default()
-            };
-            if !self
-                .query
-                .matchers
-                .iter()
-                .all(|matcher: &Matcher| matcher.matches(value(matcher.name())))
-            {
-                continue;
+            if !self.query.matchers.is_empty() {
+                let labels = slice.labels(row, dictionaries, &mut own);
+                let value = |name: &str| {
+                    let value = canonical_value_of(labels, name.as_bytes()).unwrap_or_default();
+                    std::str::from_utf8(value).unwrap_or_default()
+                };
+                let matches = |matcher: &Matcher| matcher.matches(value(matcher.name()));
+                if !self.query.matchers.iter().all(matches) {
+                    continue;
+                }
             }
-            let shown =
-                || Labels::from_canonical(labels).map_or_else(|error| error.to_string(), |labels| labels.to_string());
-            let is_known_to_rise = before.is_some_and(|before| before + 1 == row) && slice.labels.rises(row);
+            let shown = || {
+                let mut labels = Vec::new();
+                let labels = Labels::from_canonical(slice.labels(row, dictionaries, &mut labels));
+                labels.map_or_else(|error| error.to_string(), |labels| labels.to_string())
+            };
+            let is_known_to_rise = before.is_some_and(|before| before + 1 == row) && slice.rises(row);
             if !is_known_to_rise {
+                let labels = slice.labels(row, dictionaries, &mut own);
                 let last = match before {
-                    Some(before) => Some(slice.labels.set(before)),
+                    Some(before) => Some(slice.labels(before, dictionaries, &mut other)),
                     None => self.last.as_deref(),
                 };
                 if last.is_some_and(|last| canonical_order(last, labels).is_ge()) {

@@ -4,13 +4,14 @@
 //! the same, and one that cannot be decoded here is never refused here.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::record_batch::RecordBatch;
 use emberkeep_model::TenantId;
 
 use super::delta;
 use super::hybrid::{Bits, index_runs, take_indices};
-use super::label_texts::{LabelSets, Texts};
+use super::label_texts::{self, LabelSets, Texts};
 use super::page_header::PageEncoding;
 use super::part_file::{Pages, PartFile};
 use super::raw_pages::{RawColumn, Unpacker, with_unpacker};
@@ -31,10 +32,26 @@ pub(super) const NUMBERS: [&str; 8] = [
     schema::EXEMPLARS_ROW_COUNT,
 ];
 
+/// When canonical bytes of labels are put together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Labelling {
+    /// Those of all rows at once, each from the one before it.
+    #[default]
+    Eager,
+    /// Those of a row when somebody asks for them.
+    Lazy,
+}
+
 /// Decoded rows.
 #[derive(Debug, Default)]
 pub(super) struct SeriesSlice {
-    pub(super) labels: LabelSets,
+    labelling: Labelling,
+    /// Empty when labels are put together on demand.
+    labels: LabelSets,
+    /// Of those, whether each row comes after the one before it.
+    rises: Vec<bool>,
+    /// The row whose labels were put together last, and they.
+    shown: (Option<usize>, Vec<u8>),
     /// Empty for kinds that the version did not have.
     numbers: [Vec<i64>; 8],
     /// Rows of the tenant that was asked for, in order.
@@ -54,15 +71,57 @@ struct Column {
     places: Vec<Range<u32>>,
 }
 
-/// Dictionaries of a row group that are kept from page to page.
+/// Dictionaries of a row group that are kept from page to page, and behind them the texts of a page that are not in them.
 #[derive(Debug, Default)]
 pub(super) struct Dictionaries {
     row_group: Option<usize>,
-    names: Texts,
-    values: Texts,
+    /// No other dictionaries of this process have the same; 0 when there are none yet.
+    number: u64,
+    /// Texts without those of a page.
+    counts: [usize; 2],
+    pub(super) names: Texts,
+    pub(super) values: Texts,
 }
 
+/// Number of the next dictionaries.
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
+
 impl Dictionaries {
+    /// By which they are told from all others.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Names and values without those of a page.
+    pub(super) fn counts(&self) -> [usize; 2] {
+        self.counts
+    }
+
+    /// Reads those of a row group, unless they are here; texts of the last page go.
+    fn read(
+        &mut self,
+        row_group: usize,
+        [of_names, of_values]: &[RawColumn<'_>; 2],
+        unpacker: &mut Unpacker,
+    ) -> Option<()> {
+        if self.row_group == Some(row_group) {
+            self.names.truncate(self.counts[0]);
+            self.values.truncate(self.counts[1]);
+            return Some(());
+        }
+        *self = Self::default();
+        for (column, texts) in [(of_names, &mut self.names), (of_values, &mut self.values)] {
+            if let Some(bytes) = column.dictionary_bytes() {
+                let page = column.dictionary(unpacker, &bytes)?;
+                texts.add(page.content, page.values)?;
+            }
+        }
+        self.row_group = Some(row_group);
+        self.number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        self.counts = [self.names.len(), self.values.len()];
+        Some(())
+    }
+
     /// Bytes held on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         self.names.heap_bytes() + self.values.heap_bytes()
@@ -124,7 +183,59 @@ pub(super) enum Digesting {
 impl SeriesSlice {
     /// Number of rows.
     pub(super) fn rows(&self) -> usize {
-        self.labels.len()
+        match self.labelling {
+            Labelling::Eager => self.labels.len(),
+            Labelling::Lazy => self.rises.len(),
+        }
+    }
+
+    /// Canonical bytes of the labels of a row, in the buffer unless they lie somewhere.
+    pub(super) fn labels<'a>(&'a self, row: usize, of: &Dictionaries, buffer: &'a mut Vec<u8>) -> &'a [u8] {
+        match self.labelling {
+            Labelling::Eager => self.labels.set(row),
+            Labelling::Lazy => {
+                buffer.clear();
+                label_texts::put([&of.names, &of.values], self.numbers_of_labels(row), buffer);
+                buffer
+            }
+        }
+    }
+
+    /// As [`Self::labels`], kept for [`Self::shown_labels`].
+    pub(super) fn show_labels(&mut self, row: usize, of: &Dictionaries) -> &[u8] {
+        if self.labelling == Labelling::Lazy && self.shown.0 != Some(row) {
+            let (mut buffer, shown) = (std::mem::take(&mut self.shown.1), Some(row));
+            self.labels(row, of, &mut buffer);
+            self.shown = (shown, buffer);
+        }
+        self.shown_labels(row).unwrap_or_default()
+    }
+
+    /// The labels of a row that were put together last; none when they are those of another.
+    pub(super) fn shown_labels(&self, row: usize) -> Option<&[u8]> {
+        match self.labelling {
+            Labelling::Eager => Some(self.labels.set(row)),
+            Labelling::Lazy => (self.shown.0 == Some(row)).then_some(&self.shown.1),
+        }
+    }
+
+    /// Numbers of the names and values of a row; none where labels were put together at once.
+    pub(super) fn label_numbers(&self, row: usize) -> Option<[&[u32]; 2]> {
+        (self.labelling == Labelling::Lazy).then(|| self.numbers_of_labels(row))
+    }
+
+    fn numbers_of_labels(&self, row: usize) -> [&[u32]; 2] {
+        let start = self.starts[row] as usize;
+        let end = self.starts.get(row + 1).map_or(self.names.len(), |&end| end as usize);
+        [&self.names[start..end], &self.values[start..end]]
+    }
+
+    /// Whether a row is known to come after the one before it.
+    pub(super) fn rises(&self, row: usize) -> bool {
+        match self.labelling {
+            Labelling::Eager => self.labels.rises(row),
+            Labelling::Lazy => self.rises[row],
+        }
     }
 
     /// Rows of the tenant, in order.
@@ -161,7 +272,10 @@ impl SeriesSlice {
 
     /// Forgets all, keeps the memory.
     fn clear(&mut self) {
+        self.labelling = Labelling::Eager;
         self.labels.clear();
+        self.rises.clear();
+        self.shown.0 = None;
         self.numbers.iter_mut().for_each(Vec::clear);
         self.of_tenant.clear();
         for column in &mut self.digests {
@@ -179,9 +293,10 @@ impl SeriesSlice {
         leaves: &SeriesLeaves,
         pages: &Pages,
         dictionaries: &mut Dictionaries,
-        tenant: &TenantId,
+        (tenant, labelling): (&TenantId, Labelling),
     ) -> Option<()> {
         self.clear();
+        self.labelling = labelling;
         let column = |leaf| RawColumn::new(file, row_group, leaf, pages);
         with_unpacker(|unpacker| {
             match leaves.tenant {
@@ -243,26 +358,14 @@ impl SeriesSlice {
 
     fn read_labels(
         &mut self,
-        [of_names, of_values]: &[RawColumn<'_>; 2],
+        columns: &[RawColumn<'_>; 2],
         rows: &Range<usize>,
         row_group: usize,
         dictionaries: &mut Dictionaries,
         unpacker: &mut Unpacker,
     ) -> Option<()> {
-        if dictionaries.row_group != Some(row_group) {
-            *dictionaries = Dictionaries::default();
-            for (column, texts) in [
-                (of_names, &mut dictionaries.names),
-                (of_values, &mut dictionaries.values),
-            ] {
-                if let Some(bytes) = column.dictionary_bytes() {
-                    let page = column.dictionary(unpacker, &bytes)?;
-                    texts.add(page.content, page.values)?;
-                }
-            }
-            dictionaries.row_group = Some(row_group);
-        }
-        let kept = [dictionaries.names.len(), dictionaries.values.len()];
+        dictionaries.read(row_group, columns, unpacker)?;
+        let [of_names, of_values] = columns;
         let bytes = of_names.page_bytes(rows)?;
         let page = of_names.page(unpacker, &bytes)?;
         let (count, mut content) = (page.values, page.content);
@@ -293,9 +396,12 @@ impl SeriesSlice {
             &mut self.values,
         )?;
         let texts = [&dictionaries.names, &dictionaries.values];
-        self.labels.add(texts, [&self.names, &self.values], of_names)?;
-        dictionaries.names.truncate(kept[0]);
-        dictionaries.values.truncate(kept[1]);
+        let numbers = [self.names.as_slice(), self.values.as_slice()];
+        match self.labelling {
+            Labelling::Eager => self.labels.add(texts, numbers, of_names)?,
+            Labelling::Lazy => label_texts::check(texts, numbers, of_names, &mut self.rises)?,
+        }
+        self.starts.truncate(starts_of_values);
         Some(())
     }
 

@@ -12,6 +12,7 @@ mod layout;
 mod metadata;
 mod raw;
 mod round_trip;
+mod same_series;
 mod sealed;
 mod times;
 mod windows;

@@ -16,11 +16,12 @@ use super::footer::Footer;
 use super::histogram_columns::HistogramColumns;
 use super::metadata_rows::MetadataRows;
 use super::sample_columns::SampleColumns;
+use super::scaling::Scaling;
 use super::schema::Form;
 use super::series_columns::{RowsByKind, SeriesColumns};
 use super::series_ids::SeriesIds;
 use super::{
-    Compaction, PartInfo, PartOrigin, PartSettings, PartSummary, RunSlice, TenantSummary, TimeSpan, decimal, encoding,
+    Compaction, PartInfo, PartOrigin, PartSettings, PartSummary, RunSlice, TenantSummary, TimeSpan, encoding,
     part_number,
 };
 use crate::digest::Digests;
@@ -43,6 +44,7 @@ pub struct PartWriter<'a, W: Write + Send> {
     part: i64,
     files: Files<W>,
     samples: SampleColumns,
+    scaling: Scaling,
     series: SeriesColumns,
     histograms: HistogramColumns,
     exemplars: ExemplarColumns,
@@ -128,6 +130,7 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
                 metadata: FileWriter::new(FileKind::Metadata, form),
             },
             samples: samples.map_err(invalid)?,
+            scaling: Scaling::default(),
             series: series.map_err(invalid)?,
             histograms: HistogramColumns::default(),
             exemplars: ExemplarColumns::default(),
@@ -380,7 +383,7 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
     }
 
     fn push_samples(&mut self, tenant: &TenantId, id: i64, run: RunSlice<'_>) -> Result<(), ArchiveError> {
-        let scale = decimal::scale_of(run.values);
+        self.scaling.look(run.values);
         let mut from = 0;
         while from < run.len() {
             let rows = self.samples.fitting(run, from);
@@ -391,7 +394,7 @@ impl<'a, W: Write + Send> PartWriter<'a, W> {
             from = rows.end;
             let pushed = self
                 .samples
-                .push(tenant.as_str().as_bytes(), self.part, id, scale, run, rows);
+                .push(tenant.as_str().as_bytes(), self.part, id, &self.scaling, run, rows);
             if pushed.map_err(write_error)? && self.samples.bytes() > self.settings.group_bytes {
                 self.end_samples_group()?;
             }

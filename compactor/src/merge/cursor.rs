@@ -1,6 +1,6 @@
 //! One input on its way through the series of a tenant.
 
-use emberkeep_archive::{PartScan, ScanKinds, ScanQuery, SeriesMetadata};
+use emberkeep_archive::{LabelTranslation, PartScan, ScanKinds, ScanQuery, SeriesMetadata};
 use emberkeep_model::{SeenMetadata, SeriesRuns, TenantId, TimeRange};
 
 use super::MergeError;
@@ -12,6 +12,7 @@ pub(super) struct Cursor<'a> {
     input: &'a Input,
     scan: PartScan,
     metadata: SeriesMetadata,
+    translation: LabelTranslation,
 }
 
 impl<'a> Cursor<'a> {
@@ -33,12 +34,23 @@ impl<'a> Cursor<'a> {
             input,
             scan,
             metadata: input.reader.series_metadata(tenant),
+            translation: LabelTranslation::default(),
         }))
     }
 
     /// Canonical bytes of the labels of the series.
-    pub(super) fn labels(&self) -> &[u8] {
+    pub(super) fn labels(&mut self) -> &[u8] {
         self.scan.labels()
+    }
+
+    /// The same, when they were asked for since it stands there.
+    pub(super) fn shown_labels(&self) -> &[u8] {
+        self.scan.shown_labels().unwrap_or_default()
+    }
+
+    /// Whether another cursor is known to stand at the same series; when it is not, the labels are to be compared.
+    pub(super) fn is_at_same(&mut self, other: &Self) -> bool {
+        self.scan.is_at_same(&other.scan, &mut self.translation)
     }
 
     /// The oldest time of the series in this input.

@@ -16,6 +16,18 @@ pub(super) struct Groups {
 }
 
 impl Groups {
+    /// The cursor whose labels stand for those of the group that comes first.
+    pub(super) fn leader(&self) -> Option<usize> {
+        self.groups.last()?.first().copied()
+    }
+
+    /// Adds a cursor that stands at the same labels as the leader.
+    pub(super) fn join_leader(&mut self, cursor: usize) {
+        if let Some(first) = self.groups.last_mut() {
+            first.push(cursor);
+        }
+    }
+
     /// Adds a cursor that was not there, or was taken. `labels` gives the canonical bytes that a cursor stands at; of those that are there
     /// they have not changed.
     pub(super) fn add<'l>(&mut self, cursor: usize, labels: impl Fn(usize) -> &'l [u8]) {
@@ -39,7 +51,7 @@ impl Groups {
         }
     }
 
-    /// Takes the cursors that stand at the least labels; false when there are none.
+    /// Takes the cursors that stand at the least labels, the one whose labels were compared before the others; false when there are none.
     pub(super) fn take_first(&mut self, out: &mut Vec<usize>) -> bool {
         out.clear();
         let Some(mut group) = self.groups.pop() else {

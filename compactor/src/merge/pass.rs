@@ -52,6 +52,18 @@ pub(super) trait Sink {
     fn family(&mut self, tenant: &TenantId, family: &str, seen: SeenMetadata) -> Result<(), MergeError>;
 }
 
+/// Puts a cursor where it belongs. The labels of one that has no siblings yet are put together, and those of others need not be.
+fn place(i: usize, cursors: &mut [Cursor<'_>], groups: &mut Groups) {
+    if let Some(leader) = groups.leader()
+        && let Ok([cursor, leader]) = cursors.get_disjoint_mut([i, leader])
+        && cursor.is_at_same(leader)
+    {
+        return groups.join_leader(i);
+    }
+    cursors[i].labels();
+    groups.add(i, |i| cursors[i].shown_labels());
+}
+
 /// Merges everything that the inputs have of a tenant.
 pub(super) async fn run(inputs: &Inputs, tenant: &TenantId, sink: &mut impl Sink) -> Result<(), MergeError> {
     let mut cursors = Vec::new();
@@ -60,7 +72,7 @@ pub(super) async fn run(inputs: &Inputs, tenant: &TenantId, sink: &mut impl Sink
     }
     let mut groups = Groups::default();
     for i in 0..cursors.len() {
-        groups.add(i, |i| cursors[i].labels());
+        place(i, &mut cursors, &mut groups);
     }
     let (mut runs, mut seen, mut group) = (SeriesRuns::default(), Vec::new(), Vec::new());
     while groups.take_first(&mut group) {
@@ -71,7 +83,7 @@ pub(super) async fn run(inputs: &Inputs, tenant: &TenantId, sink: &mut impl Sink
         seen.clear();
         for &i in &group {
             if cursors[i].take(&mut runs, &mut seen).await? {
-                groups.add(i, |i| cursors[i].labels());
+                place(i, &mut cursors, &mut groups);
             }
         }
         let before = runs.len() as u64;

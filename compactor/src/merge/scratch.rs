@@ -4,7 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use emberkeep_archive::{ArchiveError, DirectoryStore, KeyedStore, Keys, ObjectStore, PartEntry, Ulid, download};
+use emberkeep_archive::{
+    ArchiveError, DirectoryStore, FileEntry, KeyedStore, Keys, ObjectStore, PartEntry, Ulid, download, upload_file,
+};
 use emberkeep_disk::{File, FileSystem, create_dir_all_durable, remove_dir_all};
 
 use super::MergeError;
@@ -52,10 +54,14 @@ impl Scratch {
             .map_err(|error| self.failed(error))
     }
 
-    /// Opens a file that was made.
-    pub(super) fn open(&self, name: &str) -> Result<Arc<dyn File>, MergeError> {
-        let opened = self.fs.open(&self.root.join(name));
-        opened.map(Arc::from).map_err(|error| self.failed(error))
+    /// Uploads a file that was made, and is not written any more.
+    pub(super) async fn send(
+        &self,
+        store: &dyn ObjectStore,
+        entry: &FileEntry,
+        name: &str,
+    ) -> Result<(), ArchiveError> {
+        upload_file(store, entry, &self.fs, &self.root.join(name)).await
     }
 
     /// Removes a file that is not needed any more; when that fails it goes with the directory.
@@ -75,8 +81,8 @@ impl Scratch {
         for file in &entry.files {
             // An entry comes from the bucket; what it calls a path must not lead out of the directory.
             let path = self.root.join(file.location()?.as_ref());
-            let local = self.parent(&path).and_then(|()| self.fs.create_new(&path));
-            download(store, file, Arc::from(local.map_err(ArchiveError::Write)?)).await?;
+            self.parent(&path).map_err(ArchiveError::Write)?;
+            download(store, file, &self.fs, &path).await?;
         }
         Ok(())
     }

@@ -8,12 +8,12 @@ use proptest::prelude::*;
 use super::super::part_file::{GroupRows, PartFile};
 use super::super::raw_pages;
 use super::super::row_kind::RowKind;
-use super::super::series_slice::{Dictionaries, Digesting, SeriesLeaves, SeriesSlice};
+use super::super::series_slice::{Dictionaries, Digesting, Labelling, SeriesLeaves, SeriesSlice};
 use super::super::{PartReader, sample_pages, schema, series_pages};
 use super::{Content, opened, run_async, small};
 
 /// Series of two tenants whose values come in every kind: integers, decimals, all digits, none at all.
-fn content(seed: u64) -> Content {
+pub(super) fn content(seed: u64) -> Content {
     let mut random = seed | 1;
     let mut next = move |below: u64| {
         random = random
@@ -56,7 +56,7 @@ fn content(seed: u64) -> Content {
 }
 
 /// Values that no dictionary has room for, so that pages are PLAIN from some on.
-fn long_labels(content: Content) -> Content {
+pub(super) fn long_labels(content: Content) -> Content {
     let longer = |((tenant, labels), run): ((TenantId, Labels), Run)| {
         let long = labels.value_of("pod").repeat(60);
         let pairs = labels.iter().map(|(name, value)| match name {
@@ -77,7 +77,7 @@ fn group_rows(file: &PartFile, row_group: usize, rows: Vec<Range<usize>>) -> Gro
     }
 }
 
-async fn check_series(part: &PartReader, tenant: &str) {
+async fn check_series(part: &PartReader, tenant: &str, labelling: Labelling) {
     let (file, tenant) = (&part.files.series, TenantId::parse(tenant).unwrap());
     let leaves = SeriesLeaves::new(file, Digesting::Unasked).unwrap();
     let (mut slice, mut other, mut dictionaries) =
@@ -98,7 +98,14 @@ async fn check_series(part: &PartReader, tenant: &str) {
                 .unwrap()
                 .unwrap();
             slice
-                .read_page((file, group), &page, &leaves, &pages, &mut dictionaries, &tenant)
+                .read_page(
+                    (file, group),
+                    &page,
+                    &leaves,
+                    &pages,
+                    &mut dictionaries,
+                    (&tenant, labelling),
+                )
                 .expect("what we write is read here");
             let rows = group_rows(file, group, vec![page.clone()]);
             let mut reader = file.read(&rows, &file.projection(&names), 4096).await.unwrap();
@@ -108,7 +115,11 @@ async fn check_series(part: &PartReader, tenant: &str) {
             let ours = |slice: &SeriesSlice| slice.of_tenant().iter().cloned().flatten().collect::<Vec<_>>();
             assert_eq!(ours(&slice), ours(&other));
             for row in ours(&slice) {
-                assert_eq!(slice.labels.set(row), other.labels.set(row));
+                let (mut a, mut b) = (Vec::new(), Vec::new());
+                let expected = other.labels(row, &dictionaries, &mut a);
+                assert_eq!(slice.labels(row, &dictionaries, &mut b), expected);
+                assert_eq!(slice.show_labels(row, &dictionaries), expected);
+                assert_eq!(slice.shown_labels(row), Some(expected));
                 assert_eq!(slice.times(row), other.times(row));
                 for kind in 0..3 {
                     assert_eq!(slice.rows_of(kind, row), other.rows_of(kind, row));
@@ -164,7 +175,8 @@ proptest! {
         run_async(async {
             let part = opened(&content, small()).await;
             for tenant in ["a", "b", "c"] {
-                check_series(&part, tenant).await;
+                check_series(&part, tenant, Labelling::Eager).await;
+                check_series(&part, tenant, Labelling::Lazy).await;
             }
             check_samples(&part, &cuts).await;
         });
