@@ -1,47 +1,54 @@
-//! Export: a scan of one window of two hours into a TSDB block on disk, index and syncs included; 2,000 series of 480 samples.
-//!
-//! Reading the block back and comparing it, as `export-tsdb` does, is in its own bench.
+//! Export as `export-tsdb` does it: two windows of two hours into TSDB blocks on disk, index and syncs included, with and without
+//! reading them back and comparing them; 2,000 series of 960 samples in one part, and in four.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use emberkeep_archive::Ulid;
 use emberkeep_benches::{Parts, Workload};
-use emberkeep_model::TenantId;
-use emberkeep_reader::{Query, Scan, Selection};
-use emberkeep_tsdb::{BLOCK_DURATION_MS, BlockReader, BlockWriter};
+use emberkeep_reader::export::{
+    Console, Export, ExportArguments, ExportOptions, Target, TargetFacts, Verification, progress,
+};
+use emberkeep_reader::{Selection, Sources};
+use emberkeep_tsdb::BLOCK_DURATION_MS;
 
 const SERIES: usize = 2_000;
-const STEPS: u64 = 480;
+const STEPS: u64 = 960;
 const SAMPLES: u64 = SERIES as u64 * STEPS;
 
-/// Writes the block of everything in `parts`; the temporary directory that it lies in goes with the return value.
-async fn export(parts: &Parts) -> Result<tempfile::TempDir> {
+/// Exports everything in `parts`; the temporary directory that the blocks lie in goes with the return value.
+async fn export(parts: &Parts, verification: Verification) -> Result<tempfile::TempDir> {
     let output = tempfile::tempdir()?;
-    let query = Query {
-        tenant: TenantId::default(),
+    let export = Export {
+        arguments: ExportArguments {
+            from: "everything".to_owned(),
+            block_duration: Some("2h".to_owned()),
+            ..ExportArguments::default()
+        },
         range: parts.range(),
         selection: Selection::all(),
+        output: output.path().to_owned(),
+        now_ms: 0,
+        options: ExportOptions {
+            parallel: 1,
+            verification,
+            ..ExportOptions::default()
+        },
+        target: Target::default(),
+        facts: TargetFacts::default(),
     };
-    let mut scan = Scan::open(parts.store(), parts.entries(), &[], &query, 100).await?;
-    let mut block = BlockWriter::create(output.path(), Ulid(1), parts.range())?;
-    while let Some(series) = scan.next().await? {
-        block.push(&series.labels, &series.runs)?;
-    }
-    let meta = block.finish()?.context("there are samples")?;
-    anyhow::ensure!(
-        meta.stats.num_samples == SAMPLES,
-        "{} samples were exported",
-        meta.stats.num_samples
-    );
+    let sources = Sources::new(Arc::clone(parts.store()), Vec::new());
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut console = Console {
+        out: &mut out,
+        err: &mut err,
+        bar: progress(),
+    };
+    let summary = export.run(&sources, &mut console).await?;
+    let samples: u64 = summary.blocks.iter().map(|block| block.stats.num_samples).sum();
+    anyhow::ensure!(samples == SAMPLES, "{samples} samples were exported");
     Ok(output)
-}
-
-/// Reads the block back, every chunk and every sum.
-fn verify(output: &tempfile::TempDir) -> Result<u64> {
-    let mut block = BlockReader::open(&output.path().join(Ulid(1).to_string()))?;
-    Ok(block.verify(|_labels, _run| {})?.num_samples)
 }
 
 fn benches(criterion: &mut Criterion) {
@@ -52,18 +59,18 @@ fn benches(criterion: &mut Criterion) {
         .enable_all()
         .build()
         .expect("a runtime");
-    let parts = runtime
-        .block_on(Parts::write(&workload, &[0..240, 240..480]))
-        .expect("an archive");
     let mut group = criterion.benchmark_group("export");
     group.throughput(Throughput::Elements(SAMPLES));
-    group.bench_function("write_block", |bencher| {
-        bencher.iter_with_large_drop(|| runtime.block_on(export(&parts)).expect("a block"));
-    });
-    let output = runtime.block_on(export(&parts)).expect("a block");
-    group.bench_function("verify_block", |bencher| {
-        bencher.iter(|| assert_eq!(verify(&output).expect("a whole block"), SAMPLES));
-    });
+    let one = 0..STEPS;
+    let four = [0..240, 240..480, 480..720, 720..960];
+    for (name, slices) in [("1_part", std::slice::from_ref(&one)), ("4_parts", &four)] {
+        let parts = runtime.block_on(Parts::write(&workload, slices)).expect("an archive");
+        for (how, verification) in [("written", Verification::LeftOut), ("verified", Verification::Full)] {
+            group.bench_function(format!("{name}_{how}"), |bencher| {
+                bencher.iter_with_large_drop(|| runtime.block_on(export(&parts, verification)).expect("blocks"));
+            });
+        }
+    }
     group.finish();
 }
 

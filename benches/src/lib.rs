@@ -10,6 +10,7 @@ pub mod parts;
 mod random;
 mod request;
 mod server;
+mod streamed;
 pub mod workload;
 
 pub use http::{Connection, Url};
@@ -17,4 +18,5 @@ pub use no_sync::NoSyncFs;
 pub use parts::Parts;
 pub use request::{Protocol, Requests};
 pub use server::Server;
+pub use streamed::Streamed;
 pub use workload::{Values, Workload};

@@ -18,13 +18,29 @@ pub struct Workload {
     seed: u64,
     series: usize,
     start_ms: i64,
+    /// Series of one target.
+    metrics: usize,
 }
 
 impl Workload {
     /// `series` series whose first scrapes lie in the interval that begins at `start_ms`, milliseconds since 1970.
     #[must_use]
     pub fn new(seed: u64, series: usize, start_ms: i64) -> Self {
-        Self { seed, series, start_ms }
+        Self {
+            seed,
+            series,
+            start_ms,
+            metrics: METRICS,
+        }
+    }
+
+    /// The same with so many metrics of each target, at least one, instead of 100.
+    #[must_use]
+    pub fn with_metrics(self, metrics: usize) -> Self {
+        Self {
+            metrics: metrics.max(1),
+            ..self
+        }
     }
 
     /// Number of series.
@@ -36,7 +52,7 @@ impl Workload {
     /// The labels of a series, sorted by name.
     #[must_use]
     pub fn labels(&self, series: usize) -> [(&'static str, String); 10] {
-        let (target, metric) = (series / METRICS, series % METRICS);
+        let (target, metric) = (series / self.metrics, series % self.metrics);
         let mut random = Random::new(self.seed ^ (target as u64) << 20);
         let (replica_set, pod) = (random.next() & 0xff_ffff_ffff, random.next() & 0xf_ffff);
         [
@@ -59,7 +75,7 @@ impl Workload {
     /// When a series is scraped for the `step`-th time, milliseconds since 1970. Each target has its own moment in the interval.
     #[must_use]
     pub fn timestamp(&self, series: usize, step: u64) -> i64 {
-        let offset = Random::new(!self.seed ^ (series / METRICS) as u64).below(INTERVAL_MS as u64);
+        let offset = Random::new(!self.seed ^ (series / self.metrics) as u64).below(INTERVAL_MS as u64);
         self.start_ms + step as i64 * INTERVAL_MS + offset as i64
     }
 
@@ -73,7 +89,7 @@ impl Workload {
     #[must_use]
     pub fn values(&self, series: usize) -> Values {
         let mut random = Random::new(self.seed.wrapping_mul(31) ^ (series as u64) << 1);
-        let kind = match series % METRICS % 8 {
+        let kind = match series % self.metrics % 8 {
             0..=3 => Kind::Counter {
                 rate: 10_u64.pow(1 + (random.next() % 4) as u32),
             },

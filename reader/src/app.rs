@@ -1,13 +1,13 @@
 //! The reader as a service: what the handlers share, and their routes.
 //!
-//! It has no background work and no state that a restart could lose. Health, metrics and the listener belong to whoever
+//! It has no background work and no state that a restart could lose; parts stay open between queries, within a bound. Health, metrics and the listener belong to whoever
 //! merges the router: `reader` alone, or the process that runs receiver and compactor, too.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::post;
-use emberkeep_archive::ObjectStore;
+use emberkeep_archive::{KeptParts, ObjectStore};
 use emberkeep_model::head::HeadKinds;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
@@ -27,6 +27,7 @@ pub struct Reader {
     metrics: ReaderMetrics,
     conflicts: ConflictLog,
     gate: Arc<Semaphore>,
+    kept: KeptParts,
 }
 
 impl Reader {
@@ -42,6 +43,7 @@ impl Reader {
         metrics.bound(settings.concurrency.max(1));
         Self {
             sources: Sources::with_settings(store, heads, settings.look.clone(), metrics.clone()),
+            kept: KeptParts::new(settings.kept_bytes),
             settings,
             metrics,
             conflicts: ConflictLog::default(),
@@ -146,7 +148,10 @@ impl Reader {
             Some(moment) => self.sources.look_as_of(moment).await?,
             None => self.sources.look(query, kinds).await?,
         };
-        let ground = Ground::of(self.sources.store(), &look);
+        let ground = Ground {
+            kept: Some(&self.kept),
+            ..Ground::of(self.sources.store(), &look)
+        };
         let opened = Opened::open(ground, query, kinds, self.settings.part_limit).await?;
         self.metrics.query(opened.parts());
         Ok((look, opened))

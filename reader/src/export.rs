@@ -14,6 +14,7 @@ mod exemplars;
 mod job;
 mod json;
 mod lengths;
+mod making;
 mod memory;
 mod metadata;
 mod options;
@@ -41,8 +42,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) use self::census::windows_with_data;
 pub use self::content::Content;
 use self::crew::Crew;
-use self::job::{MadeBlock, Work};
+use self::job::Work;
 pub use self::lengths::BlockLengths;
+use self::making::MadeBlock;
 pub use self::options::{BlockFormat, ExportOptions, MEMORY_DEFAULT, MEMORY_MIN, Order, RunKind, Verification};
 pub use self::output::Output;
 use self::plan::{Holdings, PlannedBlock};
@@ -176,8 +178,13 @@ impl Export {
         let share = self.options.memory / self.options.workers() as u64;
         let finished: Vec<TimeRange> = begun.iter().flat_map(ExportState::finished).collect();
         let mut blocks = plan::plan(&windows, &finished, &lengths, &holdings, share);
+        let mut passes = match self.arguments.strip.is_empty() {
+            true => plan::passes(&blocks, &holdings, share, self.options.workers()),
+            false => blocks.iter().map(|block| vec![block.window]).collect(),
+        };
         if self.options.order == Order::Newest {
             blocks.reverse();
+            passes.reverse();
         }
         if self.options.run == RunKind::Dry {
             table::write_plan(console.out, &blocks).map_err(ReaderError::file("standard output"))?;
@@ -202,7 +209,7 @@ impl Export {
         let mut summary = keep_finished(&output, console)?;
         let work = self.work(sources, &look, &query)?;
         let mut crew = Crew::new(work, &mut output, &lengths, &windows, &self.options);
-        crew.start(blocks.iter().map(|block| block.window));
+        crew.start(passes);
         while let Some((window, block)) = crew.next().await? {
             console.bar.set_message(format_rfc3339(window.start));
             let inside = |data: &&TimeRange| window.start <= data.start && data.end <= window.end;

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use emberkeep_archive::{ObjectStore, PartEntry};
 use emberkeep_model::head::{HeadAnswer, HeadKinds};
 use emberkeep_model::{Labels, SeriesRuns, TenantId, TimeRange};
+use futures::{StreamExt, TryStreamExt};
 
 pub(crate) use self::entries::{MetadataPasses, Said};
 pub(crate) use self::families::read_families;
@@ -115,6 +116,7 @@ impl Scan {
             parts,
             heads,
             masks: &[],
+            kept: None,
         };
         let opened = Opened::open(ground, query, HeadKinds::Samples, part_limit).await?;
         opened.scan().await
@@ -140,10 +142,21 @@ impl Scan {
             conflicts: Conflicts::default(),
             parts,
         };
-        for index in 0..scan.sources.len() {
-            scan.advance(index).await?;
-        }
+        // At the same time, or a store would be waited for as often as there are parts.
+        let advances: Vec<_> = scan.sources.iter_mut().map(Source::advance).collect();
+        let first: Vec<_> = futures::stream::iter(advances)
+            .buffered(OPENINGS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let standing = first.into_iter().enumerate();
+        let standing = standing.filter_map(|(index, labels)| labels.map(|labels| Reverse((labels, index))));
+        scan.heap.extend(standing);
         Ok(scan)
+    }
+
+    /// Ends every piece at these times, which rise; before the first series. Whoever sorts rows by windows never has to split a piece.
+    pub(crate) fn cut_at(&mut self, edges: impl Into<Arc<[i64]>>) {
+        self.merge.cut_at(edges.into());
     }
 
     /// Goes on to the next series that has a row in the range; [`Self::next_piece`] then gives its rows.
@@ -228,6 +241,11 @@ impl Scan {
     #[must_use]
     pub fn conflicts(&self) -> &Conflicts {
         &self.conflicts
+    }
+
+    /// Rows that lost against a different one, those of the series at work included.
+    pub(crate) fn conflicts_so_far(&self) -> u64 {
+        self.conflicts.rows + self.merge.conflicts()
     }
 
     /// Number of parts that are read.

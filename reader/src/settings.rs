@@ -19,6 +19,8 @@ pub struct ReaderSettings {
     pub sampled_bytes_max: u64,
     /// Bytes of a streamed answer.
     pub streamed_bytes_max: u64,
+    /// Bytes of what is remembered of parts between queries: footers, page indexes, and which label values their series tables have where.
+    pub kept_bytes: usize,
     /// Requests answered at the same time, remote reads and the API together; others wait.
     pub concurrency: usize,
     /// Time that one request may take: a remote read from its arrival to its last byte, one of the API until its answer is whole.
@@ -39,6 +41,7 @@ impl Default for ReaderSettings {
             part_limit: 4_096,
             sampled_bytes_max: 1 << 30,
             streamed_bytes_max: 64 << 30,
+            kept_bytes: 128 << 20,
             concurrency: 10,
             timeout: Duration::from_secs(5 * 60),
             replica_labels: ReplicaLabels::default(),

@@ -75,6 +75,17 @@ impl Texts {
         self.bytes.capacity() + self.texts.capacity() * size_of::<Text>()
     }
 
+    /// The number of a text; none when it is not there.
+    pub(super) fn find(&self, text: &[u8]) -> Option<u32> {
+        let found = self.texts.iter().position(|&place| self.content(place) == text);
+        found.and_then(|number| u32::try_from(number).ok())
+    }
+
+    /// The text of a number; none when there is no such.
+    pub(super) fn get(&self, number: u32) -> Option<&[u8]> {
+        self.text(number).map(|text| self.content(text))
+    }
+
     /// With its length.
     fn coded(&self, text: Text) -> &[u8] {
         &self.bytes[text.start as usize..text.end as usize]

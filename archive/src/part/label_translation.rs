@@ -31,7 +31,8 @@ impl LabelTranslation {
         if own_labels[0].len() != other_labels[0].len() {
             return false;
         }
-        let (names, values) = ([&own.names, &other.names], [&own.values, &other.values]);
+        let ([own_names, own_values], [other_names, other_values]) = (own.texts(), other.texts());
+        let (names, values) = ([own_names, other_names], [own_values, other_values]);
         if self.between != [own.number(), other.number()] {
             self.strange += 1;
             if self.between != [0, 0] && self.strange < STRANGE {

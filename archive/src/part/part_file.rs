@@ -108,6 +108,8 @@ pub(super) struct PartFile {
     info: PartInfo,
     form: Form,
     tenants: Option<BTreeMap<String, TenantSummary>>,
+    /// Dotted paths of the leaf columns.
+    leaves: Vec<String>,
 }
 
 impl fmt::Debug for PartFile {
@@ -158,11 +160,13 @@ impl PartFile {
                 field.name()
             )));
         }
+        let leaves = metadata.parquet_schema().columns();
         Ok(Self {
             store,
             location,
             bytes: entry.bytes,
             is_sealed,
+            leaves: leaves.iter().map(|column| column.path().string()).collect(),
             metadata,
             info,
             form: footer.form(),
@@ -237,8 +241,7 @@ impl PartFile {
 
     /// Position of a leaf column that need not be there.
     pub(super) fn find_leaf(&self, path: &str) -> Option<usize> {
-        let leaves = self.metadata.parquet_schema().columns();
-        leaves.iter().position(|column| column.path().string() == path)
+        self.leaves.iter().position(|leaf| leaf == path)
     }
 
     /// Positions of all leaf columns of a root column.

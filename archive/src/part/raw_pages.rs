@@ -148,25 +148,41 @@ impl<'a> RawColumn<'a> {
     }
 }
 
-/// Fetches the pages of some columns that have the rows of a row group from the first to the last, with their dictionaries. `None` when
-/// they are not cut as our writers cut them, or encrypted. `rows` begin with a page and end with one.
+/// Fetches the pages of some columns that have rows of a row group, with their dictionaries. `None` when they are not cut as our writers
+/// cut them, or encrypted. Each stretch of rows begins with a page and ends with one; no two touch.
 pub(super) async fn fetch(
     file: &PartFile,
     row_group: usize,
-    rows: Range<usize>,
+    stretches: &[Range<usize>],
     leaves: &[usize],
 ) -> Result<Option<Pages>, ArchiveError> {
-    let places = leaves.iter().map(|&leaf| places(file, row_group, leaf, &rows));
-    let Some(places) = places.collect::<Option<Vec<_>>>().filter(|_| !file.is_sealed()) else {
-        return Ok(None);
-    };
-    let ranges: Vec<Range<u64>> = places.into_iter().flatten().flatten().collect();
+    let mut ranges: Vec<Range<u64>> = Vec::with_capacity(leaves.len() * stretches.len());
+    for &leaf in leaves {
+        for (number, rows) in stretches.iter().enumerate() {
+            let Some((dictionary, pages)) = places(file, row_group, leaf, rows).filter(|_| !file.is_sealed()) else {
+                return Ok(None);
+            };
+            // The dictionary is fetched with the first pages, or before them.
+            match dictionary {
+                Some(dictionary) if number == 0 && dictionary.end == pages.start => {
+                    ranges.push(dictionary.start..pages.end)
+                }
+                Some(dictionary) if number == 0 => ranges.extend([dictionary, pages]),
+                _ => ranges.push(pages),
+            }
+        }
+    }
     let bytes = file.fetch(&ranges).await?;
     Ok(Some(Pages::new(&ranges, bytes)))
 }
 
 /// The dictionary and the pages of these rows.
-fn places(file: &PartFile, row_group: usize, leaf: usize, rows: &Range<usize>) -> Option<[Option<Range<u64>>; 2]> {
+fn places(
+    file: &PartFile,
+    row_group: usize,
+    leaf: usize,
+    rows: &Range<usize>,
+) -> Option<(Option<Range<u64>>, Range<u64>)> {
     let index = file.metadata().page_index_for_row_group(row_group);
     let locations = index.page_locations(leaf)?;
     let first = locations.partition_point(|page| page.first_row_index < rows.start as i64);
@@ -178,12 +194,7 @@ fn places(file: &PartFile, row_group: usize, leaf: usize, rows: &Range<usize>) -
         .ok()?
         .checked_add(u64::try_from(last.compressed_page_size).ok()?)?;
     (start < stop).then_some(())?;
-    let pages = start..stop;
-    let dictionary = dictionary_place(file, row_group, leaf);
-    Some(match dictionary {
-        Some(dictionary) if dictionary.end == pages.start => [Some(dictionary.start..pages.end), None],
-        dictionary => [dictionary, Some(pages)],
-    })
+    Some((dictionary_place(file, row_group, leaf), start..stop))
 }
 
 fn page_place(file: &PartFile, row_group: usize, leaf: usize, rows: &Range<usize>) -> Option<Range<u64>> {

@@ -12,6 +12,7 @@ use emberkeep_model::{ExemplarRun, HistogramRun, Run, TenantId};
 use super::family_cursor::FamilyCursor;
 use super::metadata_cursor::MetadataCursor;
 use super::metadata_pass::Asked;
+use super::page_filter::PageFilters;
 use super::part_file::PartFile;
 use super::row_window::RowFile;
 use super::scan::{PartScan, ScanQuery};
@@ -37,6 +38,8 @@ pub(super) struct OpenFiles {
     store: Arc<dyn ObjectStore>,
     entries: Vec<FileEntry>,
     part: i64,
+    /// Which label values the pages of the series table have; only of a part that is kept open.
+    pub(super) filters: Option<PageFilters>,
 }
 
 impl PartReader {
@@ -66,8 +69,22 @@ impl PartReader {
                 store,
                 entries: entry.files.clone(),
                 part: entry.part,
+                filters: None,
             }),
         })
+    }
+
+    /// The same part, which remembers what is in its pages. Nothing else has it open yet.
+    pub(super) fn with_filters(mut self, filters: PageFilters) -> Self {
+        if let Some(files) = Arc::get_mut(&mut self.files) {
+            files.filters = Some(filters);
+        }
+        self
+    }
+
+    /// Whether its files are encrypted.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.files.series.is_sealed()
     }
 
     /// Bytes that the footers and page indexes take in memory.

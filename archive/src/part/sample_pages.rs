@@ -42,7 +42,7 @@ pub(super) async fn read(
         return Ok(false);
     };
     let stretch = of_pages[0].0.start..of_pages[of_pages.len() - 1].0.end;
-    let Some(pages) = raw_pages::fetch(file, rows.row_group, stretch, &leaves).await? else {
+    let Some(pages) = raw_pages::fetch(file, rows.row_group, &[stretch], &leaves).await? else {
         return Ok(false);
     };
     let decoded = with_unpacker_and_buffers(|unpacker, buffers| {

@@ -11,13 +11,14 @@ use emberkeep_model::{
 };
 
 use super::label_translation::LabelTranslation;
+use super::needles::Needles;
 use super::part_file::{GroupRows, Pages, PartFile};
 use super::raw_pages;
 use super::reader::OpenFiles;
 use super::row_window::RowWindow;
 use super::schema;
 use super::series_pages::windows;
-use super::series_slice::{Dictionaries, Digesting, Labelling, SeriesLeaves, SeriesSlice};
+use super::series_slice::{Dictionaries, Digesting, Labelling, SeriesLeaves, SeriesSlice, Sought};
 use crate::digest::Digests;
 use crate::{ArchiveError, FileKind};
 
@@ -29,6 +30,9 @@ const LEAST_SERIES: usize = 256;
 
 /// Series that are decoded at once, at most.
 const MOST_SERIES: usize = 2048;
+
+/// Bytes of a dictionary that is kept from page to page while values are looked for, at least.
+const SOUGHT_DICTIONARY_BYTES: u64 = 128 << 10;
 
 /// The columns of the series table that a scan reads; those that version 1 did not have are left out there.
 const COLUMNS: [&str; 10] = [
@@ -111,6 +115,7 @@ pub struct PartScan {
     leaves: Option<SeriesLeaves>,
     labelling: Labelling,
     dictionaries: Dictionaries,
+    needles: Needles,
     queue: VecDeque<Place>,
     /// The series that was given last.
     current: Option<Place>,
@@ -161,6 +166,7 @@ impl PartScan {
             }
             _ => (Labelling::Eager, RowWindow::new(window_rows)),
         };
+        let needles = Needles::of(&query.matchers);
         Self {
             files,
             query,
@@ -177,6 +183,7 @@ impl PartScan {
             leaves: None,
             labelling,
             dictionaries: Dictionaries::default(),
+            needles,
             queue: VecDeque::new(),
             current: None,
             last: None,
@@ -379,7 +386,8 @@ impl PartScan {
             last.extend_from_slice(self.slice.show_labels(place.local, &self.dictionaries));
         }
         if self.windows.is_none() {
-            self.windows = Some(windows(file, &self.query, self.window_bytes)?.into());
+            let known = (&self.needles, files.filters.as_ref());
+            self.windows = Some(windows(file, &self.query, self.window_bytes, known)?.into());
         }
         if self.window.rows.is_empty() {
             self.pages = Pages::default();
@@ -394,15 +402,26 @@ impl PartScan {
                 .window
                 .take(self.window.rows.first().map_or(0, ExactSizeIterator::len));
             let place = (file, page.row_group);
-            if self.dictionaries.heap_bytes() as u64 > self.window_bytes / 4 {
+            // Who looks for a value looks at many pages of which little else is held.
+            let most = match self.needles.is_empty() {
+                true => self.window_bytes / 4,
+                false => (self.window_bytes / 4).max(SOUGHT_DICTIONARY_BYTES),
+            };
+            // Labels of the page that comes are put together out of them later.
+            if self.dictionaries.heap_bytes() as u64 > most {
                 self.dictionaries = Dictionaries::default();
             }
             let dictionaries = &mut self.dictionaries;
-            let of = (&self.query.tenant, self.labelling);
+            let mut sought = Sought {
+                tenant: &self.query.tenant,
+                labelling: self.labelling,
+                needles: &mut self.needles,
+                filters: files.filters.as_ref(),
+            };
             let read = page
                 .rows
                 .first()
-                .and_then(|rows| (self.slice).read_page(place, rows, leaves, &self.pages, dictionaries, of));
+                .and_then(|rows| (self.slice).read_page(place, rows, leaves, &self.pages, dictionaries, &mut sought));
             if read.is_some() {
                 let mut numbers = file.numbers(&page);
                 self.enqueue(&mut numbers)?;
@@ -432,11 +451,9 @@ impl PartScan {
             ScanKinds::Samples | ScanKinds::Exemplars | ScanKinds::All => Digesting::Unasked,
         };
         self.leaves = SeriesLeaves::new(file, digests);
-        let is_together = self.window.rows.windows(2).all(|pair| pair[0].end == pair[1].start);
-        if let (Some(leaves), true, [first, ..], [.., last]) =
-            (&self.leaves, is_together, &*self.window.rows, &*self.window.rows)
+        if let Some(leaves) = &self.leaves
             && let Some(pages) =
-                raw_pages::fetch(file, self.window.row_group, first.start..last.end, &leaves.all()).await?
+                raw_pages::fetch(file, self.window.row_group, &together(&self.window.rows), &leaves.all()).await?
         {
             self.pages = pages;
             return Ok(());
@@ -551,6 +568,13 @@ impl PartScan {
         }
         Ok(())
     }
+}
+
+/// Stretches of pages that lie one behind the other.
+fn together(pages: &[Range<usize>]) -> Vec<Range<usize>> {
+    let stretches = pages.chunk_by(|page, next| page.end == next.start);
+    let ends = stretches.filter_map(|stretch| Some(stretch.first()?.start..stretch.last()?.end));
+    ends.collect()
 }
 
 /// Rows that no series of this part has.

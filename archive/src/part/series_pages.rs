@@ -5,19 +5,34 @@
 use std::ops::Range;
 
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::page_index::offset_index::PageLocation;
 
 use emberkeep_model::{MatchOp, TenantId};
 
+use super::needles::Needles;
+use super::page_filter::PageFilters;
 use super::part_file::{GroupRows, PartFile};
 use super::scan::{ScanKinds, ScanQuery};
 use super::schema;
 use crate::ArchiveError;
 
-/// All windows of a query, in row order; pages are joined up to `window_bytes`.
-pub(super) fn windows(file: &PartFile, query: &ScanQuery, window_bytes: u64) -> Result<Vec<GroupRows>, ArchiveError> {
+/// All windows of a query, in row order; pages are joined up to `window_bytes`. What is remembered of pages leaves some of them out.
+pub(super) fn windows(
+    file: &PartFile,
+    query: &ScanQuery,
+    window_bytes: u64,
+    (needles, filters): (&Needles, Option<&PageFilters>),
+) -> Result<Vec<GroupRows>, ArchiveError> {
     let labels = file.leaf(&format!("{}.key_value.value", schema::LABELS))?;
+    let filters = filters.filter(|_| !needles.is_empty()).map(PageFilters::read);
+    let passes = |row_group: usize, rows: &Range<usize>| {
+        let filter = filters
+            .as_ref()
+            .and_then(|filters| filters.get(&(row_group, rows.start)));
+        filter.is_none_or(|filter| needles.pass(filter))
+    };
     windows_of(file, labels, window_bytes, |row_group, rows| {
-        may_match(file, query, row_group, rows)
+        Ok(passes(row_group, rows) && may_match(file, query, row_group, rows)?)
     })
 }
 
@@ -201,15 +216,14 @@ fn over_pages(
     if index.num_pages() != locations.len() as u64 {
         return Err(file.corrupt("its column index and offset index differ"));
     }
-    let row = |page: usize| {
-        locations
-            .get(page)
-            .map_or(usize::MAX, |l| usize::try_from(l.first_row_index).unwrap_or(0))
-    };
-    for page in 0..locations.len() {
-        if row(page) < rows.end && rows.start < row(page + 1) {
-            see(index, page);
-        }
+    let first_row = |page: &PageLocation| usize::try_from(page.first_row_index).unwrap_or(0);
+    if !locations.is_sorted_by_key(first_row) {
+        return Err(file.corrupt("its page index is out of order"));
+    }
+    let behind = locations.partition_point(|page| first_row(page) <= rows.start);
+    let end = locations.partition_point(|page| first_row(page) < rows.end);
+    for page in behind.saturating_sub(1)..end {
+        see(index, page);
     }
     Ok(true)
 }

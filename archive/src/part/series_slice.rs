@@ -12,7 +12,9 @@ use emberkeep_model::TenantId;
 use super::delta;
 use super::hybrid::{Bits, index_runs, take_indices};
 use super::label_texts::{self, LabelSets, Texts};
-use super::page_header::PageEncoding;
+use super::needles::{Filtering, Needles};
+use super::page_filter::PageFilters;
+use super::page_header::{PageEncoding, WrittenPage};
 use super::part_file::{Pages, PartFile};
 use super::raw_pages::{RawColumn, Unpacker, with_unpacker};
 use super::schema::{self, Form};
@@ -71,16 +73,21 @@ struct Column {
     places: Vec<Range<u32>>,
 }
 
-/// Dictionaries of a row group that are kept from page to page, and behind them the texts of a page that are not in them.
+/// Dictionaries that are kept from page to page, and behind them the texts of a page that are not in them.
 #[derive(Debug, Default)]
 pub(super) struct Dictionaries {
-    row_group: Option<usize>,
     /// No other dictionaries of this process have the same; 0 when there are none yet.
     number: u64,
+    names: Dictionary,
+    values: Dictionary,
+}
+
+#[derive(Debug, Default)]
+struct Dictionary {
+    row_group: Option<usize>,
     /// Texts without those of a page.
-    counts: [usize; 2],
-    pub(super) names: Texts,
-    pub(super) values: Texts,
+    count: usize,
+    texts: Texts,
 }
 
 /// Number of the next dictionaries.
@@ -94,38 +101,55 @@ impl Dictionaries {
 
     /// Names and values without those of a page.
     pub(super) fn counts(&self) -> [usize; 2] {
-        self.counts
+        [self.names.count, self.values.count]
     }
 
-    /// Reads those of a row group, unless they are here; texts of the last page go.
-    fn read(
-        &mut self,
-        row_group: usize,
-        [of_names, of_values]: &[RawColumn<'_>; 2],
-        unpacker: &mut Unpacker,
-    ) -> Option<()> {
-        if self.row_group == Some(row_group) {
-            self.names.truncate(self.counts[0]);
-            self.values.truncate(self.counts[1]);
-            return Some(());
-        }
-        *self = Self::default();
-        for (column, texts) in [(of_names, &mut self.names), (of_values, &mut self.values)] {
-            if let Some(bytes) = column.dictionary_bytes() {
-                let page = column.dictionary(unpacker, &bytes)?;
-                texts.add(page.content, page.values)?;
-            }
-        }
-        self.row_group = Some(row_group);
-        self.number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
-        self.counts = [self.names.len(), self.values.len()];
-        Some(())
+    /// Texts of names and values, those of a page included.
+    pub(super) fn texts(&self) -> [&Texts; 2] {
+        [&self.names.texts, &self.values.texts]
     }
 
     /// Bytes held on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.names.heap_bytes() + self.values.heap_bytes()
+        self.names.texts.heap_bytes() + self.values.texts.heap_bytes()
     }
+}
+
+impl Dictionary {
+    /// Makes it that of a row group, when the page refers to it: then `number` is a new one. Texts of the last page go.
+    fn open(
+        &mut self,
+        (column, row_group): (&RawColumn<'_>, usize),
+        page: &[u8],
+        unpacker: &mut Unpacker,
+        number: &mut u64,
+    ) -> Option<()> {
+        self.texts.truncate(self.count);
+        let encoding = WrittenPage::read(page)?.encoding;
+        if self.row_group == Some(row_group) || encoding != PageEncoding::Indices {
+            return Some(());
+        }
+        *self = Self::default();
+        *number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        let bytes = column.dictionary_bytes()?;
+        let page = column.dictionary(unpacker, &bytes)?;
+        self.texts.add(page.content, page.values)?;
+        self.row_group = Some(row_group);
+        self.count = self.texts.len();
+        Some(())
+    }
+}
+
+/// Which rows of a page are wanted.
+#[derive(Debug)]
+pub(super) struct Sought<'a> {
+    pub(super) tenant: &'a TenantId,
+    /// When their labels are put together; at once where values are looked for.
+    pub(super) labelling: Labelling,
+    /// Values that each of them has.
+    pub(super) needles: &'a mut Needles,
+    /// Where it is remembered what a page has.
+    pub(super) filters: Option<&'a PageFilters>,
 }
 
 /// Positions of the columns that are read, in a file.
@@ -195,7 +219,7 @@ impl SeriesSlice {
             Labelling::Eager => self.labels.set(row),
             Labelling::Lazy => {
                 buffer.clear();
-                label_texts::put([&of.names, &of.values], self.numbers_of_labels(row), buffer);
+                label_texts::put(of.texts(), self.numbers_of_labels(row), buffer);
                 buffer
             }
         }
@@ -285,7 +309,7 @@ impl SeriesSlice {
     }
 
     /// Decodes the page that has exactly these rows. `None` when it is none that can be read here; what is in the slice then means
-    /// nothing.
+    /// nothing. No rows are decoded when none of them has what is looked for.
     pub(super) fn read_page(
         &mut self,
         (file, row_group): (&PartFile, usize),
@@ -293,19 +317,27 @@ impl SeriesSlice {
         leaves: &SeriesLeaves,
         pages: &Pages,
         dictionaries: &mut Dictionaries,
-        (tenant, labelling): (&TenantId, Labelling),
+        sought: &mut Sought<'_>,
     ) -> Option<()> {
         self.clear();
-        self.labelling = labelling;
+        self.labelling = sought.labelling;
+        let tenant = sought.tenant;
         let column = |leaf| RawColumn::new(file, row_group, leaf, pages);
         with_unpacker(|unpacker| {
+            if !sought.needles.is_empty() {
+                let of_values = column(leaves.labels[1])?;
+                if !self.may_match(&of_values, rows, row_group, dictionaries, sought, unpacker)? {
+                    return Some(());
+                }
+            }
             match leaves.tenant {
                 Some(leaf) => self.read_tenants(&column(leaf)?, rows, tenant, unpacker)?,
                 None if file.may_hold(tenant) => self.of_tenant.push(0..rows.len()),
                 None => {}
             }
             let of_labels = [column(leaves.labels[0])?, column(leaves.labels[1])?];
-            self.read_labels(&of_labels, rows, row_group, dictionaries, unpacker)?;
+            let places = (!sought.needles.is_empty()).then(|| sought.needles.places());
+            self.read_labels(&of_labels, (rows, places), row_group, dictionaries, unpacker)?;
             for (numbers, &leaf) in self.numbers.iter_mut().zip(&leaves.numbers) {
                 let column = column(leaf)?;
                 let bytes = column.page_bytes(rows)?;
@@ -324,6 +356,39 @@ impl SeriesSlice {
             }
             Some(())
         })
+    }
+
+    /// Whether some row of a page may have all values that are looked for.
+    fn may_match(
+        &mut self,
+        of_values: &RawColumn<'_>,
+        rows: &Range<usize>,
+        row_group: usize,
+        dictionaries: &mut Dictionaries,
+        sought: &mut Sought<'_>,
+        unpacker: &mut Unpacker,
+    ) -> Option<bool> {
+        let bytes = of_values.page_bytes(rows)?;
+        let (number, values) = (&mut dictionaries.number, &mut dictionaries.values);
+        values.open((of_values, row_group), &bytes, unpacker, number)?;
+        let page = of_values.page(unpacker, &bytes)?;
+        let mut content = page.content;
+        self.bits.take(&mut content, page.values)?;
+        self.bits.take(&mut content, page.values)?;
+        // A series without labels is rare enough.
+        self.bits.is_full().then_some(())?;
+        let place = (row_group, rows.start);
+        let filtering = match sought.filters {
+            Some(filters) if filters.wants(place) => Filtering::Wanted,
+            _ => Filtering::Unwanted,
+        };
+        let page = (page.encoding, content, page.values);
+        let dictionary = (&dictionaries.values.texts, row_group);
+        let seen = sought.needles.look(page, dictionary, rows.len(), filtering)?;
+        if let (Some(filters), Some(filter)) = (sought.filters, seen.filter) {
+            filters.keep(place, filter);
+        }
+        Some(seen.may_match)
     }
 
     fn read_tenants(
@@ -358,15 +423,15 @@ impl SeriesSlice {
 
     fn read_labels(
         &mut self,
-        columns: &[RawColumn<'_>; 2],
-        rows: &Range<usize>,
+        [of_names, of_values]: &[RawColumn<'_>; 2],
+        (rows, places): (&Range<usize>, Option<&[u32]>),
         row_group: usize,
         dictionaries: &mut Dictionaries,
         unpacker: &mut Unpacker,
     ) -> Option<()> {
-        dictionaries.read(row_group, columns, unpacker)?;
-        let [of_names, of_values] = columns;
         let bytes = of_names.page_bytes(rows)?;
+        let (number, names) = (&mut dictionaries.number, &mut dictionaries.names);
+        names.open((of_names, row_group), &bytes, unpacker, number)?;
         let page = of_names.page(unpacker, &bytes)?;
         let (count, mut content) = (page.values, page.content);
         self.bits.take(&mut content, count)?;
@@ -376,9 +441,17 @@ impl SeriesSlice {
         self.bits.take(&mut content, count)?;
         // A series without labels is rare enough.
         self.bits.is_full().then_some(())?;
-        take_texts(page.encoding, content, count, &mut dictionaries.names, &mut self.names)?;
+        take_texts(
+            page.encoding,
+            content,
+            count,
+            &mut dictionaries.names.texts,
+            &mut self.names,
+        )?;
         let starts_of_values = self.starts.len();
         let bytes = of_values.page_bytes(rows)?;
+        let (number, values) = (&mut dictionaries.number, &mut dictionaries.values);
+        values.open((of_values, row_group), &bytes, unpacker, number)?;
         let page = of_values.page(unpacker, &bytes)?;
         let mut content = page.content;
         (page.values == count).then_some(())?;
@@ -392,14 +465,39 @@ impl SeriesSlice {
             page.encoding,
             content,
             count,
-            &mut dictionaries.values,
+            &mut dictionaries.values.texts,
             &mut self.values,
         )?;
-        let texts = [&dictionaries.names, &dictionaries.values];
-        let numbers = [self.names.as_slice(), self.values.as_slice()];
-        match self.labelling {
-            Labelling::Eager => self.labels.add(texts, numbers, of_names)?,
-            Labelling::Lazy => label_texts::check(texts, numbers, of_names, &mut self.rises)?,
+        let (texts, numbers) = (dictionaries.texts(), [self.names.as_slice(), self.values.as_slice()]);
+        match (places, self.labelling) {
+            (None, Labelling::Eager) => self.labels.add(texts, numbers, of_names)?,
+            (None, Labelling::Lazy) => label_texts::check(texts, numbers, of_names, &mut self.rises)?,
+            (Some(places), _) => {
+                // Of all others the labels are of no interest.
+                let mut wanted: Vec<usize> = places
+                    .iter()
+                    .map(|place| of_names.partition_point(|start| start <= place).saturating_sub(1))
+                    .collect();
+                wanted.dedup();
+                let mut next = wanted.iter().copied().peekable();
+                for row in 0..rows.len() {
+                    if next.next_if_eq(&row).is_none() {
+                        self.labels.push(&[])?;
+                        continue;
+                    }
+                    let end = of_names.get(row + 1).map_or(count, |&end| end as usize);
+                    let of_row = of_names[row] as usize..end;
+                    let of_row = [numbers[0].get(of_row.clone())?, numbers[1].get(of_row)?];
+                    self.labels.add(texts, of_row, &[0])?;
+                }
+                let of_tenant = std::mem::take(&mut self.of_tenant);
+                let is_of_tenant = |row: &usize| of_tenant.iter().any(|rows| rows.contains(row));
+                self.of_tenant = wanted
+                    .into_iter()
+                    .filter(is_of_tenant)
+                    .map(|row| row..row + 1)
+                    .collect();
+            }
         }
         self.starts.truncate(starts_of_values);
         Some(())

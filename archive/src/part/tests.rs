@@ -7,6 +7,7 @@ mod damage;
 mod fallback;
 mod golden;
 mod histograms;
+mod kept;
 mod kinds;
 mod layout;
 mod metadata;

@@ -27,6 +27,10 @@ pub struct LimitFlags {
     /// Size of a streamed answer [default: 64GB].
     #[arg(id = "read.streamed-size-limit", long = "read.streamed-size-limit", value_name = "SIZE", value_parser = size::parse)]
     pub streamed_size: Option<u64>,
+    /// Memory for what is remembered of parts between queries, beside what a query takes: where their rows lie, and which pages of their
+    /// series tables have which label values; 0 remembers nothing [default: 128MB].
+    #[arg(id = "read.cache-memory", long = "read.cache-memory", value_name = "SIZE", value_parser = size::parse)]
+    pub cache: Option<u64>,
     /// Remote reads and requests of the API, together, that are answered at the same time; others wait [default: 10].
     #[arg(id = "read.concurrency", long = "read.concurrency", value_name = "N")]
     pub concurrency: Option<usize>,
@@ -49,6 +53,9 @@ impl LimitFlags {
             part_limit: self.part_limit.unwrap_or(default.part_limit),
             sampled_bytes_max: self.sampled_size.unwrap_or(default.sampled_bytes_max),
             streamed_bytes_max: self.streamed_size.unwrap_or(default.streamed_bytes_max),
+            kept_bytes: self
+                .cache
+                .map_or(default.kept_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
             concurrency: self.concurrency.unwrap_or(default.concurrency),
             timeout: self.timeout.unwrap_or(default.timeout),
             replica_labels: self.answers.replica_labels(),
@@ -73,6 +80,7 @@ mod tests {
             part_limit,
             sampled_bytes_max,
             streamed_bytes_max,
+            kept_bytes,
             concurrency,
             timeout,
             ..
@@ -84,6 +92,7 @@ mod tests {
             part_limit.to_string(),
             gigabytes(sampled_bytes_max),
             gigabytes(streamed_bytes_max),
+            format!("{}MB", kept_bytes >> 20),
             concurrency.to_string(),
             duration::format(timeout),
         ] {

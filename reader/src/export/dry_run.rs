@@ -1,7 +1,7 @@
 //! What a run without writing says beside the plan: how much it would be, and how long it would take.
 //!
-//! Estimates from the catalog alone, so that they cost nothing: upper bounds of the samples, and cautious guesses of the
-//! speed of one core. It is for people and goes to standard error.
+//! Estimates from the catalog alone, so that they cost nothing: upper bounds of the samples, and what was measured of the speed of one
+//! core. It is for people and goes to standard error.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -11,9 +11,10 @@ use emberkeep_service::duration;
 use super::table::{moment, size};
 use super::{Export, PlannedBlock, Verification};
 
-/// Samples that one core is taken to write in a second, and to write and read back: about half of what the loops alone do in memory.
-const WRITTEN: u64 = 12_000_000;
-const VERIFIED: u64 = 6_000_000;
+/// Samples that one core is taken to write in a second, and to write and read back: what was measured of merged parts, and a little less
+/// (`benches/RESULTS.md`). Flushes that nobody has merged take three times as long.
+const WRITTEN: u64 = 24_000_000;
+const VERIFIED: u64 = 15_000_000;
 
 pub(super) fn write(err: &mut dyn Write, export: &Export, blocks: &[PlannedBlock]) -> io::Result<()> {
     let (Some(first), Some(last)) = (

@@ -1,25 +1,25 @@
-//! One block of an export, from the archive to disk and back: scanned, written, read back, compared.
+//! Blocks of an export, from the archive to disk and back: scanned, written, read back, compared.
 //!
-//! It owns all it needs, so that several run at the same time. It must never leave a block under its final name that is not what was
-//! meant, and never take more memory than it was given: then it gives up and says so.
+//! It owns all it needs, so that several run at the same time. Windows that follow one another and lie in the same parts are made in one
+//! pass, or each page of these parts would be decoded once for each of them. It must never take more memory than it was given: then it
+//! gives up and says so.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use emberkeep_archive::ObjectStore;
 use emberkeep_model::head::HeadKinds;
 use emberkeep_model::{Labels, SeriesRuns, TimeRange};
-use emberkeep_tsdb::{BlockMeta, BlockReader, BlockWriter, BucketLabels, PrometheusVersion};
+use emberkeep_tsdb::{BucketLabels, PrometheusVersion};
 use ulid::Ulid;
 
-use super::content::Content;
-use super::tally::Tally;
+use super::making::{MadeBlock, Making, Written};
 use super::throttle::Throttle;
 use super::{StartTimestamps, Verification, memory};
 use crate::replicas::{Doubles, MergedScan};
 use crate::scan::{Ground, Opened, Scan};
 use crate::sources::Look;
-use crate::{Conflicts, Query, ReaderError, ReplicaLabels};
+use crate::{Query, ReaderError, ReplicaLabels};
 
 /// What all blocks of an export have in common.
 #[derive(Debug)]
@@ -41,23 +41,12 @@ pub(super) struct Work {
     pub(super) throttle: Throttle,
 }
 
-/// What became of a block.
-#[derive(Debug)]
+/// What became of the blocks of a job.
 pub(super) enum Made {
-    /// There is nothing in the window.
-    Nothing,
-    /// The window needs more memory; nothing is left on disk. In bytes, as far as it is known.
+    /// The windows need more memory; nothing is left on disk. In bytes, as far as it is known.
     TooLarge(u64),
-    /// The block is on disk under its name.
-    Block(Box<MadeBlock>),
-}
-
-/// A block on disk.
-#[derive(Debug)]
-pub(super) struct MadeBlock {
-    pub(super) meta: BlockMeta,
-    pub(super) bytes: u64,
-    pub(super) content: Content,
+    /// The blocks on disk under their names, none for windows without anything; as many as windows, in their order.
+    Blocks(Vec<Option<MadeBlock>>),
 }
 
 /// The series of a window, as they are archived or without some labels.
@@ -91,10 +80,18 @@ impl Rows {
         }
     }
 
-    fn conflicts(&self) -> Conflicts {
+    /// Ends every piece at these times, of rows as they are archived; others are read for one block at a time.
+    fn cut_at(&mut self, edges: &[i64]) {
+        if let Self::Archived(scan) = self {
+            scan.cut_at(edges);
+        }
+    }
+
+    /// Rows that lost against a different one, of rows as they are archived.
+    fn conflicts_so_far(&self) -> u64 {
         match self {
-            Self::Archived(scan) => scan.conflicts().clone(),
-            Self::Stripped(scan) => scan.conflicts(),
+            Self::Archived(scan) => scan.conflicts_so_far(),
+            Self::Stripped(_) => 0,
         }
     }
 
@@ -108,143 +105,116 @@ impl Rows {
 }
 
 impl Work {
-    /// Makes the block of a window in at most so many bytes of memory.
+    /// Makes the blocks of windows that follow one another, in one pass over their rows and in at most so many bytes of memory.
     ///
     /// # Errors
-    /// When something cannot be read or written, or the block that was read back is not what was meant.
-    pub(super) async fn make(&self, window: TimeRange, ulid: Ulid, memory: u64) -> Result<Made, ReaderError> {
+    /// When something cannot be read or written, or a block that was read back is not what was meant.
+    pub(super) async fn make(&self, blocks: &[(TimeRange, Ulid)], memory: u64) -> Result<Made, ReaderError> {
+        let whole = |blocks: &[(TimeRange, Ulid)]| {
+            let (first, last) = (blocks.first()?.0, blocks.last()?.0);
+            Some(TimeRange {
+                start: first.start,
+                end: last.end,
+            })
+        };
+        let Some(whole) = whole(blocks) else {
+            return Ok(Made::Blocks(Vec::new()));
+        };
         let query = Query {
-            range: self.query.range.intersect(window),
+            range: self.query.range.intersect(whole),
             ..self.query.clone()
         };
         let ground = Ground::of(&self.store, &self.look);
         let opened = Opened::open(ground, &query, HeadKinds::Samples, usize::MAX).await?;
-        let mut rows = Rows::open(self, &opened, memory).await?;
-        let of_cursors = rows.memory(&opened, memory);
-        let Some(of_index) = memory.checked_sub(of_cursors) else {
-            return Ok(Made::TooLarge(of_cursors));
+        let memory_of_rows = memory.saturating_sub(memory::of_further_writers(blocks.len()));
+        let mut rows = Rows::open(self, &opened, memory_of_rows).await?;
+        let edges: Vec<i64> = blocks.iter().map(|(window, _)| window.end).collect();
+        rows.cut_at(&edges);
+        let of_rest = rows.memory(&opened, memory_of_rows) + memory::of_further_writers(blocks.len());
+        let Some(of_index) = memory.checked_sub(of_rest) else {
+            return Ok(Made::TooLarge(of_rest));
         };
-        let path = self.directory.join(ulid.to_string());
-        let failed = |error| ReaderError::output(&path, format!("{error}"));
-        let mut writer = self.writer(window, ulid).map_err(failed)?;
-        let mut meant = Tally::new(self.starts, self.verification);
-        let mut piece = SeriesRuns::default();
-        let mut paid = 0;
+        let begun = blocks.iter().map(|&(window, ulid)| Making::begin(self, window, ulid));
+        let mut makings = begun.collect::<Result<Vec<_>, _>>()?;
+        let (mut piece, mut counted, mut paid) = (SeriesRuns::default(), 0, 0);
         while let Some(labels) = rows.next_series().await? {
-            meant.begin(&labels);
-            let mut series = writer.series(&labels).map_err(failed)?;
-            while rows.next_piece(&mut piece).await? {
-                meant.add(&piece);
-                series.push(&piece.samples, &piece.histograms).map_err(failed)?;
+            take_series(&mut makings, &labels, &mut rows, &mut piece, &mut counted).await?;
+            if let Some(needed) = self.beyond(&makings, of_index, memory) {
+                return Ok(Made::TooLarge(needed.saturating_add(of_rest)));
             }
-            series.finish().map_err(failed)?;
-            if let Some(needed) = self.beyond(&writer, of_index, memory) {
-                return Ok(Made::TooLarge(needed.saturating_add(of_cursors)));
-            }
-            let written = writer.written();
+            let written: u64 = makings.iter().map(|making| making.writer.written()).sum();
             self.throttle.take(written - paid).await;
             paid = written;
         }
-        let conflicts = rows.conflicts();
+        if let (Rows::Stripped(scan), [making]) = (&rows, &mut *makings) {
+            making.set_conflicts(scan.conflicts());
+        }
         // Verification has the whole memory.
         drop((rows, opened));
-        let chunks = *writer.content();
-        if let (Some(target), Some(needed)) = (self.read_by, chunks.readable_since())
-            && needed > target
-        {
-            return Err(ReaderError::output(
-                &path,
-                format!(
-                    "the block would hold chunks that only Prometheus {needed} and newer read, and the target is {target}, which stops at \
-                     them: update it, or leave such series out with --match (--ignore version writes the block all the same)"
-                ),
-            ));
-        }
-        let Some(meta) = writer.finish().map_err(failed)? else {
-            return Ok(Made::Nothing);
-        };
-        let bytes = match self.check(&path, &meant) {
-            Ok(bytes) => bytes,
-            Err(why) => {
-                // A block that is not what was meant must not stay where a Prometheus would load it.
-                std::fs::remove_dir_all(&path).map_err(ReaderError::file(&path))?;
-                return Err(ReaderError::output(
-                    &path,
-                    format!("read back, the block is not what was written: {why}"),
-                ));
+        self.finish(makings).map(Made::Blocks)
+    }
+
+    /// Gives the blocks their names, and reads them back when all memory of writing is free.
+    fn finish(&self, makings: Vec<Making>) -> Result<Vec<Option<MadeBlock>>, ReaderError> {
+        let mut written = Vec::with_capacity(makings.len());
+        for making in makings {
+            match making.finish(self.read_by) {
+                Ok(block) => written.push(block),
+                Err(error) => {
+                    written.into_iter().flatten().for_each(Written::give_up);
+                    return Err(error);
+                }
             }
-        };
-        let mut content = meant.into_content();
-        content.set_chunks(&chunks);
-        content.set_conflicts(&conflicts);
-        Ok(Made::Block(Box::new(MadeBlock { meta, bytes, content })))
+        }
+        let (mut made, mut written) = (Vec::with_capacity(written.len()), written.into_iter());
+        while let Some(block) = written.next() {
+            match block.map(|block| block.check(self)).transpose() {
+                Ok(block) => made.push(block),
+                Err(error) => {
+                    written.flatten().for_each(Written::give_up);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(made)
     }
 
-    fn writer(&self, window: TimeRange, ulid: Ulid) -> Result<BlockWriter, emberkeep_tsdb::TsdbError> {
-        let mut writer = BlockWriter::create(&self.directory, ulid, window)?;
-        if self.starts == StartTimestamps::Kept {
-            writer = writer.with_start_timestamps();
-        }
-        if let Some(bucket) = &self.bucket {
-            writer = writer.for_bucket(bucket.clone());
-        }
-        Ok(writer)
-    }
-
-    /// The memory that the index has come to need, when that is too much.
-    fn beyond(&self, writer: &BlockWriter, of_index: u64, memory: u64) -> Option<u64> {
-        let writing = writer.memory();
+    /// The memory that the indexes have come to need, when that is too much.
+    fn beyond(&self, makings: &[Making], of_index: u64, memory: u64) -> Option<u64> {
+        let writing: u64 = makings.iter().map(|making| making.writer.memory()).sum();
+        let reading = makings.iter().map(|making| making.writer.memory_of_reading());
         let reading = match self.verification {
-            Verification::Full => writer.memory_of_reading(),
+            Verification::Full => reading.max().unwrap_or(0),
             Verification::LeftOut => 0,
         };
         (writing > of_index || reading > memory).then_some(writing.max(reading))
     }
+}
 
-    /// The size of a block, after it was read back and compared.
-    fn check(&self, path: &Path, meant: &Tally) -> Result<u64, String> {
-        match self.verification {
-            Verification::Full => read_back(path, meant, self.starts),
-            Verification::LeftOut => size_of(path).map_err(|error| error.to_string()),
+/// Takes all rows of a series, those of each window into its block. No piece lies in two windows.
+async fn take_series(
+    makings: &mut [Making],
+    labels: &Labels,
+    rows: &mut Rows,
+    piece: &mut SeriesRuns,
+    counted: &mut u64,
+) -> Result<(), ReaderError> {
+    let mut is_left = rows.next_piece(piece).await?;
+    for making in makings {
+        let end = making.window.end;
+        let is_inside = |piece: &SeriesRuns| piece.time_span().is_none_or(|(first, _)| first < end);
+        if !is_left || !is_inside(piece) {
+            continue;
         }
+        let mut series = making.series(labels)?;
+        let before = *counted;
+        while is_left && is_inside(piece) {
+            series.push(piece)?;
+            *counted = rows.conflicts_so_far();
+            is_left = rows.next_piece(piece).await?;
+        }
+        series.finish()?;
+        making.add_conflicts(*counted - before, labels);
     }
-}
-
-/// Reads a block with everything it is checked by, and compares it sample by sample with what was meant. Returns its size.
-fn read_back(path: &Path, meant: &Tally, starts: StartTimestamps) -> Result<u64, String> {
-    let mut reader = BlockReader::open(path).map_err(|error| error.to_string())?;
-    let mut found = Tally::new(starts, Verification::Full);
-    let stats = reader
-        .verify_chunks(|series, position, chunk| {
-            if position == 0 {
-                found.begin(&series.labels);
-            }
-            found.add(chunk);
-        })
-        .map_err(|error| error.to_string())?;
-    if (stats.num_series, stats.num_samples) != meant.counts() {
-        let (series, samples) = meant.counts();
-        return Err(format!(
-            "{} series with {} samples instead of {series} with {samples}",
-            stats.num_series, stats.num_samples
-        ));
-    }
-    if found.digest() != meant.digest() {
-        return Err("its samples differ".to_owned());
-    }
-    Ok(reader.bytes())
-}
-
-/// Bytes of all files of a block.
-pub(super) fn size_of(directory: &Path) -> std::io::Result<u64> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        bytes += if entry.file_type()?.is_dir() {
-            size_of(&entry.path())?
-        } else {
-            entry.metadata()?.len()
-        };
-    }
-    Ok(bytes)
+    Ok(())
 }

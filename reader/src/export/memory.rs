@@ -12,12 +12,20 @@ const OPEN_PART: u64 = 288 << 10;
 /// A row that is decoded: timestamp, value, scale, and its place in the columns.
 const ROW: u64 = 28;
 
+/// Buffers of each further writer beside the first.
+const WRITER: u64 = 4 << 20;
+
 /// Rows that may be decoded at once, most first.
 const WINDOW_ROWS: [usize; 4] = [64 * 1024, 16 * 1024, 8 * 1024, 4 * 1024];
 
 /// The least memory that a block with so many open parts needs beside its index.
 pub(super) fn of_cursors(parts: usize) -> u64 {
     of_cursors_by(parts, WINDOW_ROWS[WINDOW_ROWS.len() - 1])
+}
+
+/// What writers of so many blocks take beside their indexes, when one pass makes them together, above that of one.
+pub(super) fn of_further_writers(blocks: usize) -> u64 {
+    WRITER.saturating_mul(blocks.saturating_sub(1) as u64)
 }
 
 /// As many rows at once as half of the memory allows.

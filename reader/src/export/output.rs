@@ -11,7 +11,7 @@ use emberkeep_tsdb::TEMPORARY_SUFFIX;
 use ulid::Ulid;
 
 use super::beside::{self, BesideFile};
-use super::job::MadeBlock;
+use super::making::MadeBlock;
 use super::receiving::Receiving;
 use super::state::BlockState;
 use super::{ExportArguments, ExportState};

@@ -75,6 +75,15 @@ impl Holdings {
         held.into_iter().any(|held| held.histograms > 0)
     }
 
+    /// Whether any part has rows of the tenant before and behind the edge between two windows.
+    fn share_a_part(&self, one: TimeRange, next: TimeRange) -> bool {
+        let mut spans = self
+            .parts
+            .iter()
+            .filter_map(|part| part.tenants.get(self.tenant.as_str()));
+        spans.any(|held| held.min_time < one.end && held.max_time >= next.start && held.min_time <= held.max_time)
+    }
+
     /// What lies in a window.
     pub(super) fn block(&self, window: TimeRange, windows: u64) -> PlannedBlock {
         let wanted = window.intersect(self.range);
@@ -163,6 +172,45 @@ impl Planner<'_> {
             _ => self.planned.push(block),
         }
     }
+}
+
+/// Blocks that are made in one pass over their rows, oldest first: such as follow one another and lie in the same parts of one day, whose
+/// pages would otherwise be decoded once for each of them. As many as memory allows, as far as it can be known, and as leave something to
+/// do for each of the workers.
+pub(super) fn passes(
+    blocks: &[PlannedBlock],
+    holdings: &Holdings,
+    memory_bytes: u64,
+    workers: usize,
+) -> Vec<Vec<TimeRange>> {
+    let most = blocks.len().div_ceil(workers.max(1));
+    let mut passes: Vec<Vec<TimeRange>> = Vec::new();
+    // Of the pass at work.
+    let (mut parts, mut series) = (0_usize, 0_u64);
+    for block in blocks {
+        if let Some(pass) = passes.last_mut()
+            && let (Some(first), Some(last)) = (pass.first(), pass.last())
+        {
+            let together = (parts.saturating_add(block.parts), series.saturating_add(block.series));
+            let needed = memory::of_cursors(together.0)
+                .saturating_add(memory::of_further_writers(pass.len() + 1))
+                .saturating_add(together.1.saturating_mul(BYTES_PER_SERIES));
+            let is_next = last.end == block.window.start && day(*first) == day(block.window);
+            if pass.len() < most && is_next && needed <= memory_bytes && holdings.share_a_part(*last, block.window) {
+                pass.push(block.window);
+                (parts, series) = together;
+                continue;
+            }
+        }
+        (parts, series) = (block.parts, block.series);
+        passes.push(vec![block.window]);
+    }
+    passes
+}
+
+/// The UTC day in which a window begins.
+fn day(window: TimeRange) -> i64 {
+    window.start.div_euclid(24 * 3_600_000)
 }
 
 /// The windows of the next smaller length in a window that have data; none when it is of the shortest.

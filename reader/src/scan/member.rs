@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use emberkeep_model::{SeriesRuns, TimeRange};
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, FLOAT_BYTES};
 use super::source::Source;
 use crate::ReaderError;
 
@@ -106,6 +106,28 @@ impl Member {
         self.buffer.append_to(rows.clone(), out);
         self.taken = rows.end;
         self.buffer.bytes(rows)
+    }
+
+    /// As [`Self::emit`] to the end of what is settled already, for the only time line: floats that rise strictly go there as they are, at
+    /// best without a copy. `None`, and nothing is moved, for anything else. Beside what it weighs, the first and last time.
+    pub(super) fn emit_alone(&mut self, horizon: i64, out: &mut SeriesRuns) -> Option<(usize, (i64, i64))> {
+        let count = self.buffer.count_until(self.taken, horizon);
+        let rows = self.taken..self.taken + count;
+        let Buffer::Floats(run) = &mut self.buffer else {
+            return None;
+        };
+        let times = &run.timestamps[rows.clone()];
+        let span = (*times.first()?, *times.last()?);
+        times.is_sorted_by(|a, b| a < b).then_some(())?;
+        if rows.len() == run.len() && out.samples.is_empty() {
+            std::mem::swap(run, &mut out.samples);
+            run.clear();
+            self.taken = 0;
+        } else {
+            self.buffer.append_to(rows.clone(), out);
+            self.taken = rows.end;
+        }
+        Some((count * FLOAT_BYTES, span))
     }
 
     /// Its memory, for another time line of the same kind.

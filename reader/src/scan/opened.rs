@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use emberkeep_archive::{Mask, ObjectStore, PartEntry, PartReader, ScanKinds, ScanQuery, TimeSpan};
+use emberkeep_archive::{KeptParts, Mask, ObjectStore, PartEntry, PartReader, ScanKinds, ScanQuery, TimeSpan};
 use emberkeep_model::head::{HeadAnswer, HeadKinds};
 use emberkeep_model::{Labels, Matcher};
 use futures::{StreamExt, TryStreamExt};
@@ -25,6 +25,8 @@ pub(crate) struct Ground<'a> {
     /// wanted series leave them, so the selection is applied again.
     pub(crate) heads: &'a [Arc<HeadAnswer>],
     pub(crate) masks: &'a [Mask],
+    /// Parts that are open already; without it, each is opened for the query alone.
+    pub(crate) kept: Option<&'a KeptParts>,
 }
 
 impl<'a> Ground<'a> {
@@ -35,6 +37,7 @@ impl<'a> Ground<'a> {
             parts: &look.view.parts,
             heads: &look.heads,
             masks: &look.view.masks,
+            kept: None,
         }
     }
 }
@@ -78,10 +81,13 @@ impl Opened {
         check_part_limit(wanted.len(), part_limit)?;
         let masks = Masks::of(ground.masks, query)?;
         let opened = futures::stream::iter(wanted.into_iter().map(|part| {
-            let (store, masks, tenant) = (Arc::clone(ground.store), masks.above(part.masks), query.tenant.clone());
+            let (masks, tenant) = (masks.above(part.masks), query.tenant.clone());
             async move {
                 Ok::<_, ReaderError>(OpenPart {
-                    reader: PartReader::open(store, &part).await?,
+                    reader: match ground.kept {
+                        Some(kept) => kept.open(ground.store, &part).await?,
+                        None => PartReader::open(Arc::clone(ground.store), &part).await?,
+                    },
                     name: part.ulid.to_string(),
                     exemplar_times: part.tenants.get(tenant.as_str()).and_then(|held| held.exemplar_times),
                     masks,

@@ -6,6 +6,7 @@
 //! Nothing above it may be.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use emberkeep_model::{SeriesRuns, TimeRange};
 
@@ -36,6 +37,8 @@ pub(super) struct SeriesMerge {
     /// A buffer of a finished member, used again.
     spare: Option<Buffer>,
     conflicts: u64,
+    /// Times that no piece crosses, rising.
+    edges: Arc<[i64]>,
 }
 
 impl SeriesMerge {
@@ -46,6 +49,16 @@ impl SeriesMerge {
         self.pending.clear();
         self.pending.extend(members);
         self.pending.make_contiguous().sort_by_key(Member::min_time);
+    }
+
+    /// Ends every piece at these times, which rise, however small it is then: what lies before one and what does not never come together.
+    pub(super) fn cut_at(&mut self, edges: Arc<[i64]>) {
+        self.edges = edges;
+    }
+
+    /// Rows that lost against a different one since the last call of [`Self::take_conflicts`].
+    pub(super) fn conflicts(&self) -> u64 {
+        self.conflicts
     }
 
     /// Rows that lost against a different one since the last call.
@@ -61,7 +74,7 @@ impl SeriesMerge {
         out: &mut SeriesRuns,
     ) -> Result<bool, ReaderError> {
         out.clear();
-        let mut bytes = 0;
+        let (mut bytes, mut end) = (0, None);
         while bytes < PIECE_BYTES {
             if self.active.is_empty() && !self.activate() {
                 break;
@@ -77,9 +90,20 @@ impl SeriesMerge {
                 }
                 continue;
             }
+            if end.is_some_and(|end| lowest >= end) {
+                break;
+            }
+            end = end.or_else(|| self.edge_behind(lowest));
+            let horizon = end.map_or(horizon, |end| horizon.min(end - 1));
             bytes += self.emit(horizon, out)?;
         }
         Ok(!out.is_empty())
+    }
+
+    /// The first edge behind a time.
+    fn edge_behind(&self, time: i64) -> Option<i64> {
+        let behind = self.edges.partition_point(|&edge| edge <= time);
+        self.edges.get(behind).copied()
     }
 
     fn activate(&mut self) -> bool {
@@ -132,15 +156,28 @@ impl SeriesMerge {
     }
 
     fn emit(&mut self, horizon: i64, out: &mut SeriesRuns) -> Result<usize, ReaderError> {
+        if let [alone] = &mut *self.active
+            && let Some((bytes, span)) = alone.emit_alone(horizon, out)
+        {
+            self.check_later(span)?;
+            return Ok(bytes);
+        }
         self.scratch.clear();
         let mut bytes = 0;
         for member in &mut self.active {
             bytes += member.emit(horizon, &mut self.scratch);
         }
         self.conflicts += self.scratch.settle();
-        let Some((first, last)) = self.scratch.time_span() else {
+        let Some(span) = self.scratch.time_span() else {
             return Ok(bytes);
         };
+        self.check_later(span)?;
+        out.append(&self.scratch);
+        Ok(bytes)
+    }
+
+    /// Notes what is emitted, which comes after all that was.
+    fn check_later(&mut self, (first, last): (i64, i64)) -> Result<(), ReaderError> {
         if let Some(before) = self.emitted
             && first <= before
         {
@@ -149,7 +186,6 @@ impl SeriesMerge {
             )));
         }
         self.emitted = Some(last);
-        out.append(&self.scratch);
-        Ok(bytes)
+        Ok(())
     }
 }

@@ -11,6 +11,7 @@ use parquet::file::metadata::PageIndexPolicy;
 
 use emberkeep_model::{MatchOp, Matcher, Run, Sample, TimeRange};
 
+use super::super::needles::Needles;
 use super::super::series_pages::windows;
 use super::super::{PartSettings, decimal, part_number};
 use super::kinds::{fill_all, many_of_all_kinds};
@@ -336,7 +337,7 @@ async fn a_metric_name_or_a_time_skips_pages_of_the_series_table() {
     }
     let part = opened(&content, small()).await;
     let pages = |query: &super::ScanQuery| -> usize {
-        windows(&part.files.series, query, 0)
+        windows(&part.files.series, query, 0, (&Needles::default(), None))
             .unwrap()
             .iter()
             .map(|window| window.rows.len())

@@ -5,10 +5,11 @@ use std::ops::Range;
 use emberkeep_model::{Labels, Run, Sample, TenantId};
 use proptest::prelude::*;
 
+use super::super::needles::Needles;
 use super::super::part_file::{GroupRows, PartFile};
 use super::super::raw_pages;
 use super::super::row_kind::RowKind;
-use super::super::series_slice::{Dictionaries, Digesting, Labelling, SeriesLeaves, SeriesSlice};
+use super::super::series_slice::{Dictionaries, Digesting, Labelling, SeriesLeaves, SeriesSlice, Sought};
 use super::super::{PartReader, sample_pages, schema, series_pages};
 use super::{Content, opened, run_async, small};
 
@@ -93,19 +94,19 @@ async fn check_series(part: &PartReader, tenant: &str, labelling: Labelling) {
     for group in 0..file.metadata().num_row_groups() {
         let all = group_rows(file, group, vec![]).row_count;
         for (page, _) in series_pages::pages(file, group, file.leaf("min_time").unwrap(), all).unwrap() {
-            let pages = raw_pages::fetch(file, group, page.clone(), &leaves.all())
+            let pages = raw_pages::fetch(file, group, std::slice::from_ref(&page), &leaves.all())
                 .await
                 .unwrap()
                 .unwrap();
+            let (mut needles, filters) = (Needles::default(), None);
+            let mut sought = Sought {
+                tenant: &tenant,
+                labelling,
+                needles: &mut needles,
+                filters,
+            };
             slice
-                .read_page(
-                    (file, group),
-                    &page,
-                    &leaves,
-                    &pages,
-                    &mut dictionaries,
-                    (&tenant, labelling),
-                )
+                .read_page((file, group), &page, &leaves, &pages, &mut dictionaries, &mut sought)
                 .expect("what we write is read here");
             let rows = group_rows(file, group, vec![page.clone()]);
             let mut reader = file.read(&rows, &file.projection(&names), 4096).await.unwrap();

@@ -12,7 +12,7 @@ use ulid::Ulid;
 
 use crate::ReaderError;
 use crate::export::WORK_FOLDER;
-use crate::export::job::size_of;
+use crate::export::making::size_of;
 
 /// What lies in every data directory that a server has used.
 const SIGNS: [&str; 4] = ["wal", "chunks_head", "lock", "queries.active"];
