@@ -63,7 +63,7 @@ fn benches(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(SAMPLES));
     let one = 0..STEPS;
     let four = [0..240, 240..480, 480..720, 720..960];
-    for (name, slices) in [("1_part", std::slice::from_ref(&one)), ("4_parts", &four)] {
+    for (name, slices) in [("1_part", std::slice::from_ref(&one)), ("4_parts", &four[..])] {
         let parts = runtime.block_on(Parts::write(&workload, slices)).expect("an archive");
         for (how, verification) in [("written", Verification::LeftOut), ("verified", Verification::Full)] {
             group.bench_function(format!("{name}_{how}"), |bencher| {

@@ -254,7 +254,8 @@ async fn leftovers(
         }
         let root = match load_root(store, root.n).await {
             Ok(root) => root,
-            Err(error) if error.is_not_found() => continue,
+            // Another collector has thinned out more, so there is a newer root, and what that one names is not known here.
+            Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error),
         };
         let lists = root.manifests.iter().map(|entry| &entry.name);

@@ -57,6 +57,8 @@ pub struct Rebuild {
     pub masks: Vec<Mask>,
     /// Ranges that nothing may remove.
     pub locks: Vec<Lock>,
+    /// Parts with a file that cannot be read.
+    pub(super) damaged: BTreeSet<Ulid>,
 }
 
 /// The watermark is so far above all that is seen that no receiver reaches it while it is looked: so a record that comes too late for the
@@ -83,6 +85,7 @@ impl Rebuild {
             watermarks: BTreeMap::new(),
             masks: objects(store, &names::masks()).await?,
             locks: objects(store, &names::locks()).await?,
+            damaged: BTreeSet::new(),
         };
         rebuild.is_readable = rebuild.newest_root > 0 && readable(catalog.look_at_root().await)?;
         let files = rebuild.list(store).await?;
@@ -164,14 +167,12 @@ impl Rebuild {
         }
     }
 
-    /// Parts about which it was decided.
+    /// Parts about which it was decided. One that was not whole may only have been listed while it was uploaded.
     fn known(&self) -> HashSet<Ulid> {
         let live = self.parts.iter().map(|part| part.ulid);
-        let refused = self
-            .unusable
-            .keys()
-            .filter_map(|path| ulid_of(&Path::parse(path).ok()?));
-        live.chain(self.replaced.iter().copied()).chain(refused).collect()
+        live.chain(self.replaced.iter().copied())
+            .chain(self.damaged.iter().copied())
+            .collect()
     }
 
     /// All files of parts, by part.
@@ -204,6 +205,9 @@ impl Rebuild {
             let (ulid, paths) = (part.ulid, part.paths());
             let is_whole = part.unusable.is_empty();
             self.unusable.extend(part.unusable.clone());
+            if !is_whole {
+                self.damaged.insert(ulid);
+            }
             match part.entry() {
                 Ok((entry, of)) if is_whole => {
                     sources.extend(of.map(|of| (ulid, of)));

@@ -42,7 +42,7 @@ impl PagesAhead {
             }
             rows.end = next.end;
         }
-        let pages = raw_pages::fetch(file, row_group, rows.clone(), &leaves).await?;
+        let pages = raw_pages::fetch(file, row_group, std::slice::from_ref(&rows), &leaves).await?;
         Ok(pages.map(|pages| Self {
             row_group,
             rows,

@@ -20,8 +20,11 @@ use crate::{ArchiveError, FileKind};
 /// Rows that are decoded at once.
 const BATCH_ROWS: usize = 4096;
 
+/// A sum of a summary.
+type Sum = fn(&mut TenantSummary) -> &mut u64;
+
 /// Columns of row counts in the series table, and where they are summed up.
-const COUNTS: [(&str, fn(&mut TenantSummary) -> &mut u64); 3] = [
+const COUNTS: [(&str, Sum); 3] = [
     (schema::SAMPLES_ROW_COUNT, |held| &mut held.samples),
     (schema::HISTOGRAMS_ROW_COUNT, |held| &mut held.histograms),
     (schema::EXEMPLARS_ROW_COUNT, |held| &mut held.exemplars),
@@ -60,10 +63,11 @@ pub(crate) async fn tenants_in_rows(
         for (row_group, group) in file.metadata().row_groups().iter().enumerate() {
             let row_count =
                 usize::try_from(group.num_rows()).map_err(|_| file.corrupt("a row group has too many rows"))?;
+            let all = 0..row_count;
             let rows = GroupRows {
                 row_group,
                 row_count,
-                rows: vec![0..row_count],
+                rows: vec![all],
             };
             let mut reader = file.read(&rows, &projection, BATCH_ROWS).await?;
             while let Some(batch) = file.next_batch(&mut reader)? {

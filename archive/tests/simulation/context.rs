@@ -83,6 +83,11 @@ impl Context {
         self.model.borrow().is_damaged
     }
 
+    /// Whether an accident has ever happened: who asked before it was mended hears of it after.
+    pub(crate) fn was_damaged(&self) -> bool {
+        self.model.borrow().was_damaged
+    }
+
     pub(crate) fn now(&self) -> i64 {
         self.world.lock().now
     }

@@ -43,8 +43,7 @@ fn allow(context: &Context, what: &str, error: &ArchiveError) {
     let is_ours = !error.is_transient() && !matches!(error, ArchiveError::Refused(_));
     let model = &mut *context.model.borrow_mut();
     // Roots from before an accident stay as it left them.
-    let is_allowed = model.is_damaged || (model.was_damaged && what != "refresh");
-    model.demand((is_ours && !is_allowed).then(|| format!("{what}: {error}")));
+    model.demand((is_ours && !model.was_damaged).then(|| format!("{what}: {error}")));
 }
 
 /// Pins a root, and reads its files one by one.

@@ -132,7 +132,7 @@ pub(crate) async fn run(context: Context, disk: Rc<RefCell<Disk>>, life: Life) {
                 }
                 Ok(Committed::Outrun { .. }) => seq = None,
                 Err(error) => {
-                    let is_ours = !error.is_transient() && !context.is_damaged();
+                    let is_ours = !error.is_transient() && !context.was_damaged();
                     context
                         .model
                         .borrow_mut()

@@ -30,7 +30,7 @@ pub(crate) fn note(context: &Context, nonce: &str, outcome: Result<Option<Root>,
     match outcome {
         Ok(root) => context.model.borrow_mut().told(nonce, root.as_ref()),
         Err(ArchiveError::Refused(_)) => context.model.borrow_mut().seen.refused += 1,
-        Err(error) if error.is_transient() || context.is_damaged() => {}
+        Err(error) if error.is_transient() || context.was_damaged() => {}
         Err(error) => context.model.borrow_mut().demand(format!("change: {error}")),
     }
 }

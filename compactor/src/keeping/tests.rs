@@ -68,13 +68,6 @@ fn counted(traffic: &StoreTraffic) -> [u64; 3] {
     ]
 }
 
-fn only(settings: KeepingSettings) -> KeepingSettings {
-    KeepingSettings {
-        tables: Tables::Off,
-        ..settings
-    }
-}
-
 /// Each minute it looks at the newest root, each ten minutes at everything else.
 #[tokio::test]
 async fn an_hour_without_work_is_a_fixed_number_of_listings_and_writes_nothing() {
@@ -87,7 +80,11 @@ async fn an_hour_without_work_is_a_fixed_number_of_listings_and_writes_nothing()
     let kinds = [
         ("retention and collection", with(None, None, Tables::Off), 60 + 6 * 12),
         ("with a quota", with(Some(1 << 40), None, Tables::Off), 60 + 6 * 13),
-        ("with a scrub that has no budget left", with(None, Some(0), Tables::Off), 60 + 6 * 14),
+        (
+            "with a scrub that has no budget left",
+            with(None, Some(0), Tables::Off),
+            60 + 6 * 14,
+        ),
         ("with open tables", with(None, None, Tables::Published), 2 * 60 + 6 * 12),
     ];
     let (small, large) = (at_rest(5).await, at_rest(40).await);
@@ -96,8 +93,15 @@ async fn an_hour_without_work_is_a_fixed_number_of_listings_and_writes_nothing()
         assert_eq!(puts, 0, "{name}");
         assert!((60..=most).contains(&lists), "{name}: {lists} listings, not {most}");
         let of_large = hour(&large, settings).await;
-        assert_eq!((of_large[0], of_large[1]), (0, lists), "{name}: it grows with the archive");
-        assert!(of_large[2] <= gets + 6 * 45, "{name}: more than each retained root is read: {of_large:?}");
+        assert_eq!(
+            (of_large[0], of_large[1]),
+            (0, lists),
+            "{name}: it grows with the archive"
+        );
+        assert!(
+            of_large[2] <= gets + 6 * 45,
+            "{name}: more than each retained root is read: {of_large:?}"
+        );
     }
 }
 

@@ -98,7 +98,7 @@ struct Maker {
 pub(crate) async fn make(what: &Make) -> Result<()> {
     ensure!(!what.storage.exists(), "`{}` exists already", what.storage.display());
     ensure!(
-        what.interval > 0 && what.interval % 15 == 0,
+        what.interval > 0 && what.interval.is_multiple_of(15),
         "the interval is no multiple of 15 seconds"
     );
     let bucket = what.storage.join("archive");
