@@ -198,6 +198,12 @@ async fn live_ulids(store: &Arc<impl ObjectStore>) -> Vec<u128> {
 
 /// Commits a record that nothing disputes.
 async fn commit_one(store: &dyn ObjectStore, receiver: &str, epoch: u64, seq: u64) {
-    let record = record_of(receiver, epoch, seq, Ulid(u128::from(seq)));
+    // No two parts have one name.
+    let of_receiver = receiver
+        .bytes()
+        .map(u128::from)
+        .sum::<u128>()
+        .abs_diff(u128::from(b'r'));
+    let record = record_of(receiver, epoch, seq, Ulid(of_receiver * 1000 + u128::from(seq)));
     assert_eq!(commit(store, &record).await.unwrap(), Committed::Done);
 }

@@ -21,8 +21,6 @@ pub(crate) enum Planted {
     YoungOrphans,
     /// A reader does not look whether the floor passed its pin.
     PinBelowFloor,
-    /// Who created a root believes that it counts.
-    EveryRootCounts,
     /// Who created a root takes it for lost when others have built on it.
     OvertakenRootIsLost,
     /// A receiver believes that every record counts that it created.
@@ -31,10 +29,6 @@ pub(crate) enum Planted {
     TrimBeforeCommit,
     /// A receiver creates the record before all files are there.
     RecordBeforeFiles,
-    /// Nobody looks whether the files of a merge are still there.
-    GoneFilesAdded,
-    /// Nobody looks whether the files of a merge are condemned.
-    CondemnedFilesAdded,
     /// A merge lands though an input is live no more.
     GoneInput,
     /// A merge loses a row.
@@ -45,8 +39,6 @@ pub(crate) enum Planted {
     MaskNotApplied,
     /// Retention does not look at locks.
     LockNotSeen,
-    /// Retention decides on what was live before a lost race.
-    DecidedBefore,
     /// An undo brings back what may be deleted.
     UndoBelowFloor,
     /// An adoption does not look what was committed before.
@@ -74,20 +66,14 @@ pub(crate) enum Lie {
     NoLocks,
     /// Lists were made long ago.
     OldLists,
-    /// After a root was created, there is no greater one.
-    NoGreaterRoot,
     /// After a root was created, the next one cannot be read.
     NoNextRoot,
-    /// Files that were there once are there.
-    FilesAreThere,
-    /// No list of orphans has anything in it.
-    NothingCondemned,
     /// Lists of what merges removed name what came in its place as if it were all that is left.
     NothingInPlace,
 }
 
 impl Planted {
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::ExistsIsDone,
         Self::PinsLookedAtOnce,
         Self::NoFloor,
@@ -95,19 +81,15 @@ impl Planted {
         Self::YoungListsCollected,
         Self::YoungOrphans,
         Self::PinBelowFloor,
-        Self::EveryRootCounts,
         Self::OvertakenRootIsLost,
         Self::EveryRecordCounts,
         Self::TrimBeforeCommit,
         Self::RecordBeforeFiles,
-        Self::GoneFilesAdded,
-        Self::CondemnedFilesAdded,
         Self::GoneInput,
         Self::LostRow,
         Self::LiftedMask,
         Self::MaskNotApplied,
         Self::LockNotSeen,
-        Self::DecidedBefore,
         Self::UndoBelowFloor,
         Self::AdoptedTwice,
         Self::RebuiltWithoutLocks,
@@ -121,10 +103,7 @@ impl Planted {
             Self::ExistsIsDone => Some(Lie::Created),
             Self::PinsLookedAtOnce => Some(Lie::FirstPins),
             Self::YoungListsCollected => Some(Lie::OldLists),
-            Self::EveryRootCounts => Some(Lie::NoGreaterRoot),
             Self::OvertakenRootIsLost => Some(Lie::NoNextRoot),
-            Self::GoneFilesAdded => Some(Lie::FilesAreThere),
-            Self::CondemnedFilesAdded => Some(Lie::NothingCondemned),
             Self::RebuiltWithoutLocks => Some(Lie::NoLocks),
             Self::RebuiltWithoutLate => Some(Lie::FirstLog),
             Self::RebuiltWithoutInputs => Some(Lie::NothingInPlace),
@@ -151,11 +130,10 @@ impl Planted {
             Self::NoFloor => &["reader", "retention", "compactor", "collector"],
             Self::NewestRecordCollected | Self::YoungListsCollected => &["collector", "compactor"],
             Self::YoungOrphans => &["collector", "compactor"],
-            Self::GoneFilesAdded | Self::CondemnedFilesAdded => &["collector", "compactor"],
             Self::GoneInput => &["retention", "compactor"],
             Self::LostRow => &["compactor"],
             Self::LiftedMask | Self::MaskNotApplied => &["compactor", "lawyer"],
-            Self::LockNotSeen | Self::DecidedBefore => &["retention", "lawyer"],
+            Self::LockNotSeen => &["retention", "lawyer"],
             Self::UndoBelowFloor => &["undoer", "retention", "collector", "lawyer"],
             Self::RebuiltWithoutLocks => &["lawyer"],
             Self::RebuiltWithoutInputs => &["compactor"],

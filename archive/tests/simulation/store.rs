@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use emberkeep_archive::{CondemnedList, Removal, names, open_envelope, seal_envelope};
+use emberkeep_archive::{CondemnedList, names, open_envelope, seal_envelope};
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -93,8 +93,6 @@ pub(crate) struct World {
     /// Names on a page of a listing; what changes between two pages is seen on one and not on the other.
     pub(crate) page: usize,
     objects: BTreeMap<Path, Stored>,
-    /// How large each object was that ever was there.
-    sizes: BTreeMap<Path, u64>,
     births: u64,
 }
 
@@ -120,7 +118,6 @@ impl World {
                     at: self.now,
                     born: self.births,
                 };
-                self.sizes.insert(path.clone(), bytes.len() as u64);
                 self.objects.insert(path.clone(), stored);
                 self.events.push(Event::Created(path.clone(), bytes.clone()));
                 Ok(Reply::Done)
@@ -239,7 +236,7 @@ impl SimStore {
 }
 
 impl SimStore {
-    async fn object(&self, location: &Path, is_head: bool) -> Result<(ObjectMeta, Bytes)> {
+    async fn object(&self, location: &Path) -> Result<(ObjectMeta, Bytes)> {
         if self.lie == Some(Lie::NoNextRoot) {
             let mut memory = self.memory.lock();
             if memory.root.is_some_and(|n| names::root(n + 1) == *location) {
@@ -249,20 +246,6 @@ impl SimStore {
         }
         let found = match self.ask(Request::Get(location.clone())).await {
             Ok(Reply::Object(meta, bytes)) => (meta, bytes),
-            Err(Error::NotFound { .. }) if is_head && self.lie == Some(Lie::FilesAreThere) => {
-                let size = self.world.lock().sizes.get(location).copied();
-                let size = size.ok_or_else(|| not_found(location))?;
-                let stored = Stored {
-                    bytes: Bytes::new(),
-                    at: 0,
-                    born: 0,
-                };
-                let told = ObjectMeta {
-                    size,
-                    ..meta(location, &stored)
-                };
-                (told, Bytes::new())
-            }
             Err(error) => return Err(error),
             Ok(_) => return Err(lost()),
         };
@@ -276,10 +259,6 @@ impl SimStore {
             .ok()
             .filter(|_| is_list);
         let told = match (self.lie, list) {
-            (Some(Lie::NothingCondemned), Some(list)) if list.why == Removal::Orphan => CondemnedList {
-                paths: Vec::new(),
-                ..list
-            },
             // Whatever is there is all that came in the place of what was removed.
             (Some(Lie::NothingInPlace), Some(list)) if !list.by.is_empty() => {
                 let is_there = |ulid: &&String| {
@@ -315,11 +294,6 @@ impl SimStore {
                     ..object
                 };
                 page.into_iter().map(old).collect()
-            }
-            Some(Lie::NoGreaterRoot) if *prefix == names::roots() => {
-                let created = memory.root.take().unwrap_or(u64::MAX);
-                let is_greater = |object: &ObjectMeta| names::parse_root(&object.location).is_some_and(|n| n > created);
-                page.into_iter().filter(|object| !is_greater(object)).collect()
             }
             _ => page,
         }
@@ -401,7 +375,7 @@ impl ObjectStore for SimStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let (meta, bytes) = self.object(location, options.head).await?;
+        let (meta, bytes) = self.object(location).await?;
         let whole = 0..meta.size;
         let range = match options.range.filter(|_| !options.head) {
             Some(range) => range.as_range(meta.size).map_err(|_| lost())?,
@@ -418,7 +392,7 @@ impl ObjectStore for SimStore {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let (_, bytes) = self.object(location, false).await?;
+        let (_, bytes) = self.object(location).await?;
         Ok(ranges.iter().map(|range| slice(&bytes, range)).collect())
     }
 

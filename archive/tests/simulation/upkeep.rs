@@ -46,15 +46,7 @@ async fn change(
 }
 
 /// Bugs of whoever creates roots.
-const OF_ROOTS: [Planted; 2] = [Planted::EveryRootCounts, Planted::OvertakenRootIsLost];
-
-/// Bugs of whoever makes parts live.
-const OF_MERGES: [Planted; 4] = [
-    Planted::EveryRootCounts,
-    Planted::OvertakenRootIsLost,
-    Planted::GoneFilesAdded,
-    Planted::CondemnedFilesAdded,
-];
+const OF_ROOTS: [Planted; 1] = [Planted::OvertakenRootIsLost];
 
 pub(crate) async fn committer(context: Context) {
     let catalog = context.catalog_of(&OF_ROOTS);
@@ -67,7 +59,7 @@ pub(crate) async fn committer(context: Context) {
 }
 
 pub(crate) async fn compactor(context: Context) {
-    let catalog = context.catalog_of(&OF_MERGES);
+    let catalog = context.catalog_of(&OF_ROOTS);
     loop {
         context.pause().await;
         let Ok(live) = catalog.live().await else { continue };
@@ -169,15 +161,7 @@ pub(crate) async fn retention(context: Context) {
             }
             change
         };
-        let mut before = None;
-        if context.has(Planted::DecidedBefore) {
-            before = catalog.live().await.ok().map(|live| due(&live));
-            context.pause().await;
-        }
-        change(&context, &catalog, |live| {
-            Ok(Some(before.clone().unwrap_or_else(|| due(live))))
-        })
-        .await;
+        change(&context, &catalog, |live| Ok(Some(due(live)))).await;
     }
 }
 

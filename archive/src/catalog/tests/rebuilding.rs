@@ -78,7 +78,7 @@ async fn inputs_stay_away_only_when_all_that_came_in_their_place_is_there() {
 async fn what_is_committed_meanwhile_is_taken_in_and_what_comes_later_is_flushed_again() {
     let store = Arc::new(InMemory::new());
     let catalog = Catalog::new(store.clone());
-    let mut entry = golden(&store, 3).await;
+    let mut entry = golden(&store, 2).await;
     entry.files.sort_by_key(|file| file.kind);
     let found = Rebuild::survey(&catalog).await.unwrap();
     let nothing = Rebuild { parts: vec![], ..found };
