@@ -210,7 +210,7 @@ impl Rekey<'_> {
         if done.denied > 0 {
             warn!(
                 objects = done.denied,
-                "the store does not let some objects of the catalog be written again"
+                "the store does not let some objects of the catalog be written again; deploy/iam/rekey.json is the policy that does"
             );
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use emberkeep_archive::{CountingStore, ObjectStore, StoreConfig, StoreTraffic};
+use emberkeep_archive::{ArchiveError, Catalog, CountingStore, Format, ObjectStore, StoreConfig, StoreTraffic};
 use emberkeep_disk::RealFs;
 use emberkeep_service::clock::SystemClock;
 use emberkeep_service::config::FileConfig;
@@ -27,6 +27,10 @@ use crate::{Components, Limits, Pause, Receiver, Settings, key_config};
 
 /// Where the receiver listens when nothing is said.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9201";
+
+/// How long a start waits for the store to say whether its keys are there: writes are to be taken within a second.
+const KEY_CHECK: Duration = Duration::from_millis(500);
+
 /// How often a drain looks whether a running server has let go of the data directory.
 const LOCK_LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -219,6 +223,7 @@ pub async fn start(
             stop.store(true, Ordering::Relaxed);
         })
     };
+    check_keys(&store).await?;
     let components = Components {
         fs: Arc::new(RealFs),
         store,
@@ -237,6 +242,22 @@ pub async fn start(
             Ok(None)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// That an encrypted archive can be read with the keys that there are: whoever starts without them would put on the local disk, in clear, what
+/// is to be encrypted.
+async fn check_keys(store: &Arc<dyn ObjectStore>) -> anyhow::Result<()> {
+    let look = async {
+        match Format::load(&**store).await? {
+            Some(format) if format.encryption.is_some() => Catalog::new(store.clone()).live().await.map(drop),
+            _ => Ok(()),
+        }
+    };
+    match tokio::time::timeout(KEY_CHECK, look).await {
+        Ok(Err(error @ ArchiveError::Key { .. })) => Err(error.into()),
+        // A store that is away does not keep writes from being taken; who commits looks again.
+        _ => Ok(()),
     }
 }
 
