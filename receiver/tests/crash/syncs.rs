@@ -114,15 +114,24 @@ fn each_sync_shown_alone_is_missed() {
     assert!(unseen.is_empty(), "nothing is lost without one of {unseen:#?}");
 }
 
+/// How often the story is played at most: where a process is killed depends on how its threads meet.
+const STORIES: usize = 4;
+
 #[test]
 fn each_sync_for_what_a_killed_process_owed_is_missed() {
-    let kills = without(|_| false, String::new);
-    let is_seen = |class: &Class| {
-        let mut kills = kills.iter().filter(|kill| kill.before.as_ref() == Some(&class.0));
-        kills.any(|kill| crash_resumed(kill, is_of(class)).is_err())
-    };
-    let unseen: Vec<_> = shown(Shown::Owed).filter(|class| !is_seen(class)).collect();
-    assert!(unseen.is_empty(), "nothing is lost without one of {unseen:#?}");
+    let mut unseen: Vec<_> = shown(Shown::Owed).collect();
+    for _ in 0..STORIES {
+        let kills = without(|_| false, String::new);
+        let is_seen = |class: &Class| {
+            let mut kills = kills.iter().filter(|kill| kill.before.as_ref() == Some(&class.0));
+            kills.any(|kill| crash_resumed(kill, is_of(class)).is_err())
+        };
+        unseen.retain(|class| !is_seen(class));
+        if unseen.is_empty() {
+            return;
+        }
+    }
+    panic!("nothing is lost without one of {unseen:#?}");
 }
 
 #[test]
