@@ -92,6 +92,9 @@ class Emberkeep(System):
 
     def sizes(self):
         archive = bytes_in(os.path.join(self.data, "archive"))
+        # What was merged is kept until the undelete window ends: it stands apart, as soon as there is anything merged.
+        if os.path.isdir(os.path.join(self.data, "archive", "samples")):
+            archive -= bytes_in(os.path.join(self.data, "archive", "_archive", "level0"))
         return archive, bytes_in(self.data) - archive
 
 
