@@ -9,7 +9,7 @@ mod metadata;
 mod series;
 mod symbols;
 
-pub use entries::{Entries, Entry, each_ref, packed_refs, symbols};
+pub use entries::{Entries, Entry, packed_refs, symbols};
 pub use exemplar::Exemplar;
 pub use metadata::{Metadata, MetadataRefs};
 pub use series::Series;

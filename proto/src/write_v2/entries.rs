@@ -155,19 +155,6 @@ fn sample(message: Cursor<'_>) -> Option<Sample> {
     series::read_sample(message).ok()
 }
 
-/// Visits packed references, in the order of the wire: [`packed_refs`] for a loop that counts nanoseconds.
-///
-/// # Errors
-/// [`WireError::Malformed`] where the bytes are no varints; what came before was visited.
-#[inline]
-pub fn each_ref(refs: &[u8], mut visit: impl FnMut(u32)) -> Result<(), WireError> {
-    let mut values = Cursor::new(refs);
-    while !values.is_at_end() {
-        visit(values.varint()? as u32);
-    }
-    Ok(())
-}
-
 /// Packed references one by one.
 ///
 /// The items are errors where the bytes are no varints: the request is to be refused as a whole.

@@ -232,13 +232,13 @@ impl<'r, 'a> Scan<'r, 'a, write_v2::Series<'r, 'a>> {
         // Symbols before shards, as everywhere: who enters series holds both for a moment.
         let mut numbers = Numbers::new(symbols, request.table.symbols());
         let mut guide = request.table.guide(request.tenant, SpelledAs::Symbols);
-        let mut keys = Vec::with_capacity(body.len() / 4);
+        let mut keys = Vec::with_capacity(body.len());
         loop {
             let from = scan.samples.len();
             match entries.next_entry(&mut scan.samples)? {
                 Some(write_v2::Entry::Plain { refs, metadata }) => {
                     let key = numbers.push_key(refs, &mut keys)?;
-                    let spelling = &keys.as_flattened()[key.0 as usize..];
+                    let spelling = &keys[key.0 as usize..];
                     let expected = guide.expected();
                     let lookup = if !spelling.is_empty() && expected == spelling {
                         let (hash, position) = guide.right().expect("what was expected is there");
@@ -263,12 +263,9 @@ impl<'r, 'a> Scan<'r, 'a, write_v2::Series<'r, 'a>> {
         }
         drop(guide);
         drop(numbers);
-        request.table.recognise(
-            request.tenant,
-            SpelledAs::Symbols,
-            keys.as_flattened(),
-            &mut scan.lookups,
-        );
+        request
+            .table
+            .recognise(request.tenant, SpelledAs::Symbols, &keys, &mut scan.lookups);
         Ok(scan)
     }
 }
@@ -291,28 +288,27 @@ impl<'r, 'a, 't> Numbers<'r, 'a, 't> {
     }
 
     /// Puts the numbers of references behind the others, four bytes each; nothing when one of them is not known, or stands for no symbol.
-    /// Returns where they are, in bytes.
-    fn push_key(&mut self, refs: &[u8], keys: &mut Vec<[u8; 4]>) -> Result<(u32, u32), WireError> {
+    fn push_key(&mut self, refs: &[u8], keys: &mut Vec<u8>) -> Result<(u32, u32), WireError> {
         let from = keys.len();
         let mut is_known = true;
-        write_v2::each_ref(refs, |reference| {
+        for reference in write_v2::packed_refs(refs) {
+            let reference = reference?;
             let found = match self.numbers.get(reference as usize) {
                 Some(&NOT_ASKED) => self.ask(reference),
                 Some(&found) => found,
                 None => NOT_KNOWN,
             };
             is_known &= found != NOT_KNOWN;
-            keys.push(found.to_le_bytes());
-        })?;
+            keys.extend_from_slice(&found.to_le_bytes());
+        }
         if !is_known {
             keys.truncate(from);
         }
-        Ok((number(4 * from), number(4 * (keys.len() - from))))
+        Ok((number(from), number(keys.len() - from)))
     }
 }
 
 impl Numbers<'_, '_, '_> {
-    #[cold]
     fn ask(&mut self, reference: u32) -> u32 {
         let symbol = self.symbols.get(reference).unwrap_or_default();
         let found = self.known.find(symbol).unwrap_or(NOT_KNOWN);
