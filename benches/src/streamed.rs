@@ -55,18 +55,23 @@ impl Streamed {
         let body = snap::raw::Encoder::new().compress_vec(&request.encode_to_vec())?;
         let mut connection = Connection::open(url)?;
         let mut count = Self::default();
-        let (mut first, mut error) = (None, Vec::new());
+        let (mut first, mut text, mut damage) = (None, Vec::new(), Ok(()));
         let begun = Instant::now();
         let status = connection.call(&url.post(headers, &body), |piece| {
             first.get_or_insert_with(|| begun.elapsed());
-            error.extend_from_slice(&piece[..piece.len().min(1000_usize.saturating_sub(error.len()))]);
-            count.take(piece)
+            text.extend_from_slice(&piece[..piece.len().min(1000_usize.saturating_sub(text.len()))]);
+            // Whether these are frames at all, the status says.
+            if damage.is_ok() {
+                damage = count.take(piece);
+            }
+            Ok(())
         });
         count.whole = begun.elapsed();
         count.first_byte = first.unwrap_or_default();
-        let text = String::from_utf8_lossy(&error);
+        let text = String::from_utf8_lossy(&text);
         let status = status.with_context(|| format!("the answer begins with {text:?}"))?;
         ensure!(status == 200, "the server answered {status}: {}", text.trim());
+        damage?;
         ensure!(count.waiting.is_empty(), "the answer ends inside a frame");
         Ok(count)
     }

@@ -8,6 +8,7 @@
 
 mod append;
 mod arena;
+mod blocks;
 mod cursor;
 mod families;
 mod frozen;

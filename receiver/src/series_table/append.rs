@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use emberkeep_model::TenantId;
 
+use super::blocks::Block;
 use super::interner::Interner;
 use super::trail::Step;
 use super::{SeriesTable, SpelledAs, SpellingHash, by_shard, shard_of};
@@ -43,6 +44,7 @@ impl SeriesTable {
         added += grown;
         let (first_step, grown) = self.trail.reserve(arriving.newcomers.len());
         added += grown;
+        let block = arriving.block();
         let mut steps = vec![Step::NOBODY; arriving.newcomers.len()];
         let mut n_new = 0;
         let order = by_shard((0..).zip(&arriving.places).map(|(i, (hash, _))| (i, *hash)));
@@ -60,7 +62,7 @@ impl SeriesTable {
                         let new = &arriving.newcomers[number as usize];
                         let step = first_step.saturating_add(number);
                         let (position, grown) =
-                            shard.find_or_insert(origin(new.spelled), new.hash, &new.key, &new.region, step);
+                            shard.find_or_insert(origin(new.spelled), new.hash, block.series(number), step);
                         added += grown;
                         steps[number as usize] = Step::of(number_of_shard, position);
                         position
@@ -75,6 +77,9 @@ impl SeriesTable {
                 }
             }
             n_new += shard.n_series() - n_before;
+        }
+        if n_new > 0 {
+            added += block.bytes();
         }
         self.trail.fill(first_step, &steps);
         self.n_series.fetch_add(n_new as u64, Ordering::Relaxed);
@@ -167,6 +172,11 @@ impl<'b> Arriving<'b, '_> {
         let number = u32::try_from(self.newcomers.len()).expect("a request has far fewer than 4 G series");
         self.places.push((newcomer.hash, Identity::Unknown(number)));
         self.newcomers.push(newcomer);
+    }
+
+    /// The bytes of the newcomers.
+    fn block(&self) -> Block {
+        Block::write(self.newcomers.iter().map(|new| (&*new.key, &*new.region)))
     }
 
     /// The numbers of the symbols that references stand for, four bytes each.

@@ -1,8 +1,4 @@
 //! Bytes that live as long as their table, in blocks: no allocation per string, and nothing is copied when it grows.
-//!
-//! A full block never changes again and may be shared: who reads all series holds the blocks, and not the lock of the shard.
-
-use std::sync::Arc;
 
 /// Longer strings get a block of their own.
 const BLOCK_BYTES: usize = 64 << 10;
@@ -17,13 +13,9 @@ pub(super) struct Place {
 /// Append-only bytes.
 #[derive(Debug, Default)]
 pub(super) struct Arena {
-    full: Vec<Arc<[u8]>>,
+    full: Vec<Box<[u8]>>,
     last: Vec<u8>,
 }
-
-/// All that an arena held at one time.
-#[derive(Debug)]
-pub(super) struct ArenaView(Vec<Arc<[u8]>>);
 
 impl Arena {
     /// Copies the parts one behind the other. Returns where they begin, and by how many bytes the arena grew.
@@ -51,7 +43,7 @@ impl Arena {
         let mut kept = 0;
         if !self.last.is_empty() {
             kept = self.last.len();
-            self.full.push(Arc::from(self.last.as_slice()));
+            self.full.push(Box::from(self.last.as_slice()));
             self.last.clear();
         }
         if len > BLOCK_BYTES || before != BLOCK_BYTES {
@@ -67,20 +59,6 @@ impl Arena {
         let block = self.full.get(place.block as usize);
         &block.map_or(self.last.as_slice(), |block| block)[offset..offset + len]
     }
-
-    /// All that it holds now.
-    pub(super) fn view(&self) -> ArenaView {
-        let last = Arc::from(self.last.as_slice());
-        ArenaView(self.full.iter().cloned().chain([last]).collect())
-    }
-}
-
-impl ArenaView {
-    /// `len` bytes from a place on.
-    pub(super) fn bytes(&self, place: Place, len: usize) -> &[u8] {
-        let offset = place.offset as usize;
-        &self.0[place.block as usize][offset..offset + len]
-    }
 }
 
 #[cfg(test)]
@@ -90,7 +68,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Strings of all sizes, looked at now and later.
+        /// Strings of all sizes, looked at later.
         #[test]
         fn strings_stay_where_they_are(lengths in proptest::collection::vec(prop_oneof![0_usize..300, 20_000_usize..150_000], 0..40)) {
             let mut arena = Arena::default();
@@ -101,14 +79,12 @@ mod tests {
                 places.push((place, string));
                 bytes += grown;
             }
-            let view = arena.view();
             let held = arena.full.iter().map(|block| block.len()).sum::<usize>() + arena.last.capacity();
             prop_assert_eq!(bytes, held);
-            // What comes later is not in the view, and does not disturb it.
+            // What comes later does not disturb it.
             arena.push(&[&[7; 70_000]]);
             for (place, string) in &places {
                 prop_assert_eq!(arena.bytes(*place, string.len()), string.as_slice());
-                prop_assert_eq!(view.bytes(*place, string.len()), string.as_slice());
             }
         }
     }

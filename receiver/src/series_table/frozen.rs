@@ -53,6 +53,8 @@ struct At {
     tenant: u32,
     shard: u32,
     position: u32,
+    /// In the trail.
+    step: u32,
 }
 
 impl FrozenTable<'_> {
@@ -86,6 +88,7 @@ impl FrozenTable<'_> {
         for (shard, of_shard) in (0..).zip(&self.shards) {
             let series = of_shard.series();
             all.extend(series.map(|(position, origin, region)| {
+                let step = of_shard.step_of(position);
                 let tenant = number_of(origin);
                 Sortee::new(
                     region,
@@ -93,12 +96,15 @@ impl FrozenTable<'_> {
                         tenant,
                         shard,
                         position,
+                        step,
                     },
                 )
             }));
         }
+        // In the order in which their bytes lie in memory: they are read in this order the first time.
+        all.sort_by_key(|one| one.at.step);
         if self.tenants.len() > 1 {
-            all.sort_unstable_by(|a, b| self.tenant(a.at).cmp(self.tenant(b.at)));
+            all.sort_by(|a, b| self.tenant(a.at).cmp(self.tenant(b.at)));
         }
         for of_tenant in all.chunk_by_mut(|a, b| a.at.tenant == b.at.tenant) {
             sort(of_tenant);

@@ -3,7 +3,7 @@
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::arena::{Arena, ArenaView, Place};
+use super::blocks::{Blocks, Place, Written};
 use super::others::Others;
 use super::region::Region;
 use super::rows::{Rows, RowsView, Samples};
@@ -39,7 +39,7 @@ pub(crate) struct Lookup {
 }
 
 impl Entry {
-    /// Bytes in the arena: the key and, where it is apart, the region.
+    /// Bytes in its block: the key and, where it is apart, the region.
     fn bytes(&self) -> usize {
         self.key_len as usize + self.region_len as usize
     }
@@ -55,7 +55,7 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct ShardView {
     entries: Vec<Entry>,
-    arena: ArenaView,
+    blocks: Blocks,
     pub(super) rows: RowsView,
     has_others: Vec<bool>,
 }
@@ -68,7 +68,7 @@ impl ShardView {
     /// The labels of a series.
     pub(super) fn region(&self, position: u32) -> Region<'_> {
         let entry = &self.entries[position as usize];
-        entry.region_in(self.arena.bytes(entry.place, entry.bytes()))
+        entry.region_in(self.blocks.bytes(entry.place, entry.bytes()))
     }
 
     /// Whose a series is.
@@ -94,7 +94,7 @@ impl Lookup {
 pub(super) struct Shard {
     slots: Slots,
     entries: Vec<Entry>,
-    arena: Arena,
+    blocks: Blocks,
     pub(super) rows: Rows,
     pub(super) seen_with: SeenWith,
     /// Most series hold floats and nothing else.
@@ -106,7 +106,7 @@ impl Shard {
         Self {
             slots: Slots::new(),
             entries: Vec::new(),
-            arena: Arena::default(),
+            blocks: Blocks::default(),
             rows: Rows::new(),
             seen_with: SeenWith::default(),
             others: HashMap::default(),
@@ -179,30 +179,31 @@ impl Shard {
 
     #[inline]
     fn is_it(&self, entry: &Entry, origin: Origin, key: &[u8]) -> bool {
-        entry.key_len as usize == key.len() && entry.origin == origin && self.arena.bytes(entry.place, key.len()) == key
+        entry.key_len as usize == key.len()
+            && entry.origin == origin
+            && self.blocks.bytes(entry.place, key.len()) == key
     }
 
-    /// The position of a spelling, a new one where it is not known, and by how many bytes the shard grew.
+    /// The position of a spelling, a new one where it is not known, and by how many bytes the shard grew, without those that are written.
     pub(super) fn find_or_insert(
         &mut self,
         origin: Origin,
         hash: u64,
-        key: &[u8],
-        region: &[u8],
+        spelling: Written<'_>,
         step: u32,
     ) -> (u32, usize) {
+        let (key, region_len) = (spelling.key(), spelling.region_len());
         if let Some(position) = self.find(origin, hash, key) {
             return (position, 0);
         }
         let number = |n: usize| u32::try_from(n).expect("a generation is flushed long before 4 G series");
         let position = number(self.entries.len());
-        let apart: &[u8] = if key == region { &[] } else { region };
         let before = self.entries.capacity();
-        let (place, mut grown) = self.arena.push(&[key, apart]);
+        let (place, mut grown) = self.blocks.place(&spelling);
         self.entries.push(Entry {
             place,
             key_len: number(key.len()),
-            region_len: number(apart.len()),
+            region_len: number(region_len),
             origin,
             step,
         });
@@ -215,7 +216,7 @@ impl Shard {
     #[inline]
     pub(super) fn key_of(&self, position: u32, origin: Origin) -> Option<&[u8]> {
         let entry = self.entries.get(position as usize)?;
-        (entry.origin == origin).then(|| self.arena.bytes(entry.place, entry.key_len as usize))
+        (entry.origin == origin).then(|| self.blocks.bytes(entry.place, entry.key_len as usize))
     }
 
     /// The step at which a series was entered.
@@ -226,7 +227,7 @@ impl Shard {
     /// The labels of a series.
     pub(super) fn region(&self, position: u32) -> Region<'_> {
         let entry = &self.entries[position as usize];
-        entry.region_in(self.arena.bytes(entry.place, entry.bytes()))
+        entry.region_in(self.blocks.bytes(entry.place, entry.bytes()))
     }
 
     /// All that it holds now, but for rows that are not floats: of those it is noted who has any. Takes as long as it takes to copy 20 bytes
@@ -238,7 +239,7 @@ impl Shard {
         }
         ShardView {
             entries: self.entries.clone(),
-            arena: self.arena.view(),
+            blocks: self.blocks.clone(),
             rows: self.rows.view(),
             has_others,
         }
