@@ -29,6 +29,8 @@ mod pause;
 mod plan;
 pub mod publish;
 pub mod quota;
+#[cfg(test)]
+mod races;
 pub mod rebuild;
 pub mod rekey;
 pub mod retention;

@@ -2,7 +2,8 @@
 //!
 //! Only Parquet footers, masks and locks are needed; commit records, claims and lists of what was removed are used where they can be
 //! read. In doubt a part is kept: rows that are there twice are one for every reader, rows that are gone are gone. What retention
-//! removed and the undelete window still holds comes back, to be removed again; what a mask hides stays hidden.
+//! removed and the undelete window still holds comes back, to be removed again; what a mask hides stays hidden, also where the part that
+//! was rewritten without it lies beside the one with it.
 //!
 //! Receivers go on meanwhile. A record that is created after the files were listed may be below the watermark of the new root, so the log
 //! is looked at once more when that root is there, and what was missed follows in another one. A receiver that is later still reads the new
@@ -10,6 +11,7 @@
 
 mod described;
 mod missed;
+mod replaced;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -21,12 +23,13 @@ use ulid::Ulid;
 
 use self::described::Described;
 use self::missed::{missed, take_in};
+use self::replaced::{Settled, settle};
 use super::condemned::CondemnedList;
 use super::load::{load, newest_root_number, numbered};
 use super::manifest::{Manifest, ManifestEntry};
 use super::orphans::data_prefixes;
 use super::{Catalog, CommitRecord, Lock, Mask, PartEntry, Root, Watermark};
-use crate::{ArchiveError, Created, FileKind, names, put_create};
+use crate::{ArchiveError, Created, names, put_create};
 
 /// Footers that are read at the same time.
 const PARALLEL_READS: usize = 16;
@@ -225,43 +228,16 @@ impl Rebuild {
             .extend(paths.into_iter().map(|path| (path, reason.to_owned())));
     }
 
-    /// Decides which parts are live. Those that went into others are not, once it is sure that nothing of them is missing there: all
-    /// of them are gone, so the merge was committed long ago; or all that one root put in their place is there; or no row was lost on the
-    /// way. That some root removed them is no proof: what came in their place may be lost as well.
+    /// Decides which parts are live: all but those of which it is sure that others hold all their rows.
     fn settle(
         &mut self,
         mut entries: BTreeMap<Ulid, PartEntry>,
         sources: &BTreeMap<Ulid, Vec<Ulid>>,
         removed: &[CondemnedList],
     ) {
-        let mut merges: BTreeMap<BTreeSet<Ulid>, Vec<Ulid>> = BTreeMap::new();
-        for (output, inputs) in sources {
-            merges
-                .entry(inputs.iter().copied().collect())
-                .or_default()
-                .push(*output);
-        }
-        let superseded = superseded(&entries, removed);
-        let mut replaced = BTreeSet::new();
-        for (inputs, outputs) in merges {
-            let present: Vec<&Ulid> = inputs.iter().filter(|input| entries.contains_key(input)).collect();
-            if present.is_empty() {
-                continue;
-            }
-            let rows = |parts: &mut dyn Iterator<Item = &Ulid>| {
-                let rows = parts.filter_map(|ulid| entries.get(ulid)).map(rows_of);
-                rows.fold(0, u64::saturating_add)
-            };
-            let nothing_is_lost =
-                present.len() == inputs.len() && rows(&mut inputs.iter()) == rows(&mut outputs.iter());
-            if nothing_is_lost || present.iter().all(|input| superseded.contains(input)) {
-                replaced.extend(present);
-            } else {
-                self.doubtful.extend(outputs);
-            }
-        }
+        let Settled { replaced, doubtful } = settle(&entries, sources, removed);
         entries.retain(|ulid, _| !replaced.contains(ulid));
-        self.doubtful.retain(|ulid| entries.contains_key(ulid));
+        self.doubtful = doubtful;
         self.replaced = replaced.into_iter().collect();
         self.parts = entries.into_values().collect();
     }
@@ -291,37 +267,6 @@ impl Rebuild {
             self.watermarks.insert(receiver, Watermark { seq, epoch });
         }
         Ok(())
-    }
-}
-
-/// Rows of all kinds that a merge keeps.
-fn rows_of(part: &PartEntry) -> u64 {
-    let is_row = |kind| matches!(kind, FileKind::Samples | FileKind::Histograms | FileKind::Exemplars);
-    let files = part.files.iter().filter(|file| is_row(file.kind));
-    files.map(|file| file.rows).fold(0, u64::saturating_add)
-}
-
-/// Parts in whose place one root put others of which all are there, or were merged further and all of that is there.
-fn superseded(entries: &BTreeMap<Ulid, PartEntry>, removed: &[CondemnedList]) -> HashSet<Ulid> {
-    let merges: Vec<(&CondemnedList, Vec<Ulid>)> = removed
-        .iter()
-        .filter(|list| list.why.is_merge() && !list.by.is_empty())
-        .filter_map(|list| {
-            let by = list.by.iter().map(|text| Ulid::from_string(text));
-            Some((list, by.collect::<Result<_, _>>().ok()?))
-        })
-        .collect();
-    let mut superseded = HashSet::new();
-    // What was merged further is found in the round after that in which what it went into was.
-    loop {
-        let is_held = |ulid: &Ulid| entries.contains_key(ulid) || superseded.contains(ulid);
-        let whole = merges.iter().filter(|(_, by)| by.iter().all(is_held));
-        let parts = whole.flat_map(|(list, _)| &list.parts).map(|part| part.ulid);
-        let next: HashSet<Ulid> = parts.collect();
-        if next.len() == superseded.len() {
-            return superseded;
-        }
-        superseded = next;
     }
 }
 

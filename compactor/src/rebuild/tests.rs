@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod replacing;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
