@@ -15,6 +15,7 @@ mod digest_pages;
 mod encoding;
 mod exemplar_batch;
 mod exemplar_columns;
+mod extremes;
 mod family_cursor;
 mod file_keys;
 mod file_sink;

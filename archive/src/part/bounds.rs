@@ -4,6 +4,8 @@ use parquet::basic::Type;
 use parquet::data_type::ByteArray;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 
+use super::extremes::extremes;
+
 /// Texts are cut to so many bytes, as the parquet crate does.
 const TEXT_BYTES: usize = 64;
 
@@ -21,13 +23,10 @@ pub(super) enum Bounds {
 
 impl Bounds {
     pub(super) fn of_numbers(numbers: &[i64]) -> Self {
-        let Some(&first) = numbers.first() else {
-            return Self::Nothing;
-        };
-        // Two plain folds are vectorised, one fold of pairs is not.
-        let least = numbers.iter().copied().fold(first, i64::min);
-        let greatest = numbers.iter().copied().fold(first, i64::max);
-        Self::Numbers(least, greatest)
+        match extremes(numbers) {
+            Some([least, greatest]) => Self::Numbers(least, greatest),
+            None => Self::Nothing,
+        }
     }
 
     pub(super) fn add_number(&mut self, number: i64) {

@@ -6,6 +6,7 @@
 //! smaller for whatever is not evenly spread, and above all behind the jump from one series to the next. The page decides
 //! (`docs/decisions/0011-sizes-of-parts.md`).
 
+use super::extremes::extremes;
 use super::varint::{put_uvarint, put_zigzag, take_uvarint, take_zigzag};
 
 const BLOCK: usize = 256;
@@ -33,15 +34,24 @@ pub(super) fn put(out: &mut Vec<u8>, values: &[i64]) {
 
 /// How many bytes an entropy coder makes of these, from every fourth stretch of them.
 fn least_bytes(bytes: &[u8]) -> usize {
-    let mut counts = [0_u32; 256];
+    // Several counts of each, because the same byte often comes again, and adding to one count waits for the addition before.
+    let mut counts = [[0_u32; 256]; 4];
     for stretch in bytes.chunks(64).step_by(4) {
-        for &byte in stretch {
-            counts[usize::from(byte)] += 1;
+        for four in stretch.chunks(4) {
+            for (counts, &byte) in counts.iter_mut().zip(four) {
+                counts[usize::from(byte)] += 1;
+            }
         }
     }
-    let all: u32 = counts.iter().sum();
+    let mut total = [0_u32; 256];
+    for counts in &counts {
+        for (total, count) in total.iter_mut().zip(counts) {
+            *total += count;
+        }
+    }
+    let all: u32 = total.iter().sum();
     let bits_of = |&count: &u32| f64::from(count) * (f64::from(all) / f64::from(count)).log2();
-    let bits: f64 = counts.iter().filter(|count| **count > 0).map(bits_of).sum();
+    let bits: f64 = total.iter().filter(|count| **count > 0).map(bits_of).sum();
     (bits / 8.0 / f64::from(all.max(1)) * bytes.len() as f64) as usize
 }
 
@@ -65,12 +75,18 @@ fn put_as(out: &mut Vec<u8>, values: &[i64], form: Form) -> usize {
 }
 
 fn put_block(out: &mut Vec<u8>, differences: &mut [i64; BLOCK], count: usize, form: Form) -> usize {
-    let (mut least, mut greatest) = (differences[0], differences[0]);
-    for &difference in &differences[1..count] {
-        least = least.min(difference);
-        greatest = greatest.max(difference);
+    // What fills up the last miniblock must not be outside of what is in it.
+    let last = differences[count - 1];
+    differences[count..].fill(last);
+    let used = count.div_ceil(MINIBLOCK);
+    let mut bounds = [[0_i64; 2]; MINIBLOCKS];
+    for (bounds, miniblock) in bounds.iter_mut().zip(differences.as_chunks::<MINIBLOCK>().0).take(used) {
+        *bounds = extremes(miniblock).unwrap_or_default();
     }
-    // What fills up the last miniblock takes no bits of its own.
+    let bounds = &bounds[..used];
+    let least = bounds.iter().map(|of| of[0]).fold(bounds[0][0], i64::min);
+    let greatest = bounds.iter().map(|of| of[1]).fold(bounds[0][1], i64::max);
+    // Now it takes no bits of its own.
     differences[count..].fill(least);
     let base = match form {
         Form::Bits => least,
@@ -81,13 +97,8 @@ fn put_block(out: &mut Vec<u8>, differences: &mut [i64; BLOCK], count: usize, fo
     out.extend_from_slice(&[0; MINIBLOCKS]);
     let mut least_bits = 0;
     let (miniblocks, _) = differences.as_chunks::<MINIBLOCK>();
-    for (i, miniblock) in miniblocks.iter().enumerate().take(count.div_ceil(MINIBLOCK)) {
-        let width = |base: i64| {
-            let all = miniblock
-                .iter()
-                .fold(0, |all, difference| all | excess(*difference, base));
-            u64::BITS - all.leading_zeros()
-        };
+    for (i, (miniblock, [_, greatest])) in miniblocks.iter().zip(bounds).enumerate() {
+        let width = |base: i64| u64::BITS - excess(*greatest, base).leading_zeros();
         least_bits += MINIBLOCK * width(least) as usize;
         match form {
             Form::Bits => {
@@ -96,9 +107,9 @@ fn put_block(out: &mut Vec<u8>, differences: &mut [i64; BLOCK], count: usize, fo
                 put_bits(out, miniblock.map(|difference| excess(difference, base)), width);
             }
             Form::Bytes => {
-                let bytes = width(base).div_ceil(8) as usize;
+                let bytes = width(base).div_ceil(8);
                 out[widths_at + i] = 8 * bytes as u8;
-                put_bytes(out, miniblock.map(|difference| excess(difference, base)), bytes);
+                put_bytes(out, miniblock, base, bytes);
             }
         }
     }
@@ -142,13 +153,26 @@ fn put_bits(out: &mut Vec<u8>, values: [u64; MINIBLOCK], width: u32) {
     }
 }
 
-fn put_bytes(out: &mut Vec<u8>, values: [u64; MINIBLOCK], bytes: usize) {
-    // Each value is written whole, and the next one over what is too much of it.
-    let mut packed = [0_u8; MINIBLOCK * 8 + 8];
-    for (i, value) in values.into_iter().enumerate() {
-        packed[i * bytes..i * bytes + 8].copy_from_slice(&value.to_le_bytes());
+fn put_bytes(out: &mut Vec<u8>, differences: &[i64; MINIBLOCK], base: i64, bytes: u32) {
+    match bytes {
+        0 => {}
+        1 => put_whole::<1>(out, differences, base),
+        2 => put_whole::<2>(out, differences, base),
+        3 => put_whole::<3>(out, differences, base),
+        4 => put_whole::<4>(out, differences, base),
+        5 => put_whole::<5>(out, differences, base),
+        6 => put_whole::<6>(out, differences, base),
+        7 => put_whole::<7>(out, differences, base),
+        _ => put_whole::<8>(out, differences, base),
     }
-    out.extend_from_slice(&packed[..MINIBLOCK * bytes]);
+}
+
+fn put_whole<const BYTES: usize>(out: &mut Vec<u8>, differences: &[i64; MINIBLOCK], base: i64) {
+    let mut packed = [[0_u8; BYTES]; MINIBLOCK];
+    for (packed, &difference) in packed.iter_mut().zip(differences) {
+        packed.copy_from_slice(&excess(difference, base).to_le_bytes()[..BYTES]);
+    }
+    out.extend_from_slice(packed.as_flattened());
 }
 
 /// Values that are unpacked together: the least that a miniblock may have.

@@ -55,6 +55,12 @@ impl Texts {
         self.texts.len()
     }
 
+    /// The first ones with their lengths, which say where each ends.
+    pub(super) fn first(&self, count: usize) -> &[u8] {
+        let end = count.checked_sub(1).and_then(|last| self.texts.get(last));
+        &self.bytes[..end.map_or(0, |last| last.end as usize)]
+    }
+
     /// Forgets all but the first ones.
     pub(super) fn truncate(&mut self, count: usize) {
         self.texts.truncate(count);

@@ -22,6 +22,16 @@ pub struct LabelTranslation {
     values: Vec<u32>,
     /// Series in a row that came from other dictionaries.
     strange: u32,
+    relation: Relation,
+}
+
+/// How two dictionaries stand to each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Relation {
+    #[default]
+    Different,
+    /// Byte for byte the same: so are series that have the same numbers of them.
+    Same,
 }
 
 impl LabelTranslation {
@@ -44,8 +54,16 @@ impl LabelTranslation {
                 known.resize(count, UNKNOWN);
             }
             self.between = [own.number(), other.number()];
+            self.relation = match own.are_as(other) {
+                true => Relation::Same,
+                false => Relation::Different,
+            };
         }
         self.strange = 0;
+        // Numbers of one page mean something else in another.
+        if self.relation == Relation::Same && own.is_whole() && other.is_whole() {
+            return own_labels == other_labels;
+        }
         let [most_names, most_values] = other.counts();
         is_same(&mut self.values, values, most_values, [own_labels[1], other_labels[1]])
             && is_same(&mut self.names, names, most_names, [own_labels[0], other_labels[0]])

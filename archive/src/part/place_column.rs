@@ -3,6 +3,7 @@
 //! Series come sorted, so most labels of one are those of the one before in the same place.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 use parquet::basic::Encoding;
@@ -67,6 +68,16 @@ impl PlaceColumn {
             }
         };
         self.page.push(number);
+    }
+
+    /// Whether texts that came before have numbers: then [`Self::push_last`] can be called.
+    pub(super) fn has_numbers(&self) -> bool {
+        !self.is_given_up
+    }
+
+    /// Adds the texts that came last in these places.
+    pub(super) fn push_last(&mut self, places: Range<usize>) {
+        self.page.extend_from_slice(&self.last[places]);
     }
 
     fn text(&self, number: u32) -> &[u8] {

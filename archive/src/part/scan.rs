@@ -285,6 +285,19 @@ impl PartScan {
             .map_or(i64::MAX, |place| self.slice.times(place.local).0)
     }
 
+    /// Digests of its rows as the part has them, as [`SeriesRows::digests`].
+    ///
+    /// # Errors
+    /// As [`PartScan::next`].
+    pub fn digests(&self) -> Result<Digests, ArchiveError> {
+        let Some(place) = &self.current else {
+            return Ok(Digests::default());
+        };
+        let file = &self.files.series;
+        let digests = self.slice.digests(place.local, file.day());
+        digests.ok_or_else(|| file.corrupt(format!("the series in row {} has impossible digests", place.row)))
+    }
+
     /// Appends all rows of the series that the scan stands at.
     ///
     /// # Errors

@@ -109,6 +109,19 @@ impl Dictionaries {
         [&self.names.texts, &self.values.texts]
     }
 
+    /// Whether the page at work has no texts of its own.
+    pub(super) fn is_whole(&self) -> bool {
+        self.names.texts.len() == self.names.count && self.values.texts.len() == self.values.count
+    }
+
+    /// Whether both have the same texts by the same numbers, those of pages aside.
+    pub(super) fn are_as(&self, other: &Self) -> bool {
+        let is_same = |own: &Dictionary, other: &Dictionary| {
+            own.count == other.count && own.texts.first(own.count) == other.texts.first(other.count)
+        };
+        is_same(&self.names, &other.names) && is_same(&self.values, &other.values)
+    }
+
     /// Bytes held on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         self.names.texts.heap_bytes() + self.values.texts.heap_bytes()

@@ -183,12 +183,12 @@ impl<'a> Outputs<'a> {
         metadata: usize,
         push: impl FnOnce(&mut Writer<'a>) -> Result<(), ArchiveError>,
     ) -> Result<(), MergeError> {
-        let (place, target_bytes) = (self.target.scratch.place(), self.target.job.target_bytes);
+        let (scratch, target_bytes) = (self.target.scratch, self.target.job.target_bytes);
         let Some(output) = self.output(window)? else {
             return Ok(());
         };
         let writer = &mut output.writer;
-        push(writer).map_err(|error| MergeError::of_disk(&place, error))?;
+        push(writer).map_err(|error| MergeError::of_disk(&scratch.place(), error))?;
         let is_full =
             writer.bytes() >= target_bytes || writer.series() >= MOST_SERIES || writer.held_metadata() >= MOST_METADATA;
         self.counts.rows_written += rows as u64;
@@ -218,6 +218,15 @@ impl<'a> Outputs<'a> {
         }
     }
 
+    /// The window in which all of a series lies, when it is as nearly all are: floats and nothing else, with no mask at work.
+    fn only_window_of(&self, runs: &SeriesRuns, seen: &[SeenMetadata]) -> Option<usize> {
+        let others = runs.histograms.len() + runs.exemplars.len() + seen.len() + self.masks.len();
+        let times = &runs.samples.timestamps;
+        let (first, last) = (*times.first()?, *times.last()?);
+        let window = holding(self.target.windows, first)?;
+        (others == 0 && self.target.windows[window].range.contains(last)).then_some(window)
+    }
+
     /// Windows in which a series has something.
     fn windows_of(&self, runs: &SeriesRuns, seen: &[SeenMetadata]) -> BTreeSet<usize> {
         let windows = self.target.windows;
@@ -245,11 +254,17 @@ impl Sink for Outputs<'_> {
         runs: &mut SeriesRuns,
         seen: &[SeenMetadata],
     ) -> Result<(), MergeError> {
+        let windows = self.target.windows;
+        if let Some(window) = self.only_window_of(runs, seen) {
+            let samples = RunSlice::from(&runs.samples);
+            return self.push(window, samples.len(), 0, |writer| {
+                writer.push_slice(tenant, labels, samples, &[])
+            });
+        }
         let mut seen = seen.to_vec();
         if !self.masks.is_empty() {
             self.mask(labels, runs, &mut seen);
         }
-        let windows = self.target.windows;
         for window in self.windows_of(runs, &seen) {
             let range = windows[window].range;
             let of_window = |seen: &&SeenMetadata| range.contains(seen.first_seen);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use emberkeep_archive::digest::Digests;
 use emberkeep_archive::{ArchiveError, ObjectStore, PartEntry, PartReader, ScanKinds, ScanQuery};
-use emberkeep_model::{SeriesRuns, TenantId, TimeRange};
+use emberkeep_model::{Labels, SeriesRuns, TenantId, TimeRange};
 
 use super::MergeError;
 use super::scratch::Scratch;
@@ -52,18 +52,15 @@ pub(crate) async fn read_rows(
         };
         let mut scan = reader.scan(query, WINDOW_ROWS);
         let (mut runs, mut found, mut rows, mut series) = (SeriesRuns::default(), Digests::default(), 0, 0_u64);
-        while let Some(next) = scan.next().await? {
+        while scan.advance().await? {
             runs.clear();
-            scan.samples(next.samples, TimeRange::ALL, &mut runs.samples).await?;
-            scan.histograms(next.histograms, TimeRange::ALL, &mut runs.histograms)
-                .await?;
-            scan.exemplars(next.exemplars, TimeRange::ALL, &mut runs.exemplars)
-                .await?;
+            scan.take_rows(&mut runs).await?;
             found.clear();
             found.add(&runs);
             // A flush has none.
-            if entry.level > 0 && found != next.digests {
-                return Ok(Err(format!("the rows of series {} have other digests", next.labels)));
+            if entry.level > 0 && found != scan.digests()? {
+                let labels = Labels::of_canonical(scan.labels());
+                return Ok(Err(format!("the rows of series {labels} have other digests")));
             }
             rows += runs.len() as u64;
             series += 1;

@@ -38,9 +38,12 @@ struct Arguments {
     /// Minutes of a flush.
     #[arg(long, default_value_t = 5)]
     flush: i64,
-    /// ZSTD level of merged parts.
+    /// ZSTD level of parts of two hours.
     #[arg(long)]
     level: Option<i32>,
+    /// ZSTD level of parts of days.
+    #[arg(long, default_value_t = 3)]
+    day_level: i32,
     /// Rows of a page of samples of merged parts.
     #[arg(long)]
     page_rows: Option<usize>,
@@ -61,6 +64,7 @@ struct Archive {
     store: Arc<dyn ObjectStore>,
     fs: Arc<dyn FileSystem>,
     settings: PartSettings,
+    day_level: i32,
     memory_bytes: usize,
 }
 
@@ -114,7 +118,13 @@ impl Archive {
             masks_through: 0,
             merge: None,
             target_bytes: 512 << 20,
-            settings: self.settings.clone(),
+            settings: PartSettings {
+                zstd_level: match level {
+                    0 | 1 => self.settings.zstd_level,
+                    _ => self.day_level,
+                },
+                ..self.settings.clone()
+            },
             memory_bytes: self.memory_bytes,
         };
         let before = cpu_seconds()?;
@@ -218,6 +228,7 @@ async fn measure(arguments: &Arguments, directory: &Path) -> Result<()> {
         store: Arc::new(DirectoryStore::open(Arc::clone(&fs), directory)?),
         fs,
         settings,
+        day_level: arguments.day_level,
         memory_bytes: arguments.memory << 20,
     };
     let mut flushed = Vec::new();
