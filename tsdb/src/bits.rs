@@ -4,6 +4,9 @@
 //! Both sides move 64 bits at a time, because they are the inner loop of export and remote read. The reader must never read past its
 //! bytes: padding that is missing is an error, not a zero.
 
+mod stretch;
+
+pub(crate) use self::stretch::{STRETCH_BYTES, StretchWriter};
 use crate::error::Damage;
 
 /// Bits that do not fill a word yet, of a stream that is written in several goes.
@@ -134,6 +137,26 @@ impl<'a> BitWriter<'a> {
     pub(crate) fn finish(self) {
         let bytes = (64 - self.free).div_ceil(8) as usize;
         self.out.extend_from_slice(&self.pending.to_be_bytes()[..bytes]);
+    }
+
+    /// Goes on with stretches of bits that are known not to be longer than so much.
+    pub(crate) fn into_stretches(self) -> StretchWriter<'a> {
+        let mut stretches = StretchWriter {
+            bytes: [0; STRETCH_BYTES],
+            at: 0,
+            pending: 0,
+            used: 0,
+            out: self.out,
+        };
+        let filled = 64 - self.free;
+        let (whole, rest) = (filled / 8, filled % 8);
+        let pending = self.pending.to_be_bytes();
+        stretches.out.extend_from_slice(&pending[..whole as usize]);
+        if rest > 0 {
+            stretches.pending = u64::from(pending[whole as usize]) << 56;
+            stretches.used = rest;
+        }
+        stretches
     }
 }
 

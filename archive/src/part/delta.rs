@@ -176,7 +176,22 @@ fn put_whole<const BYTES: usize>(out: &mut Vec<u8>, differences: &[i64; MINIBLOC
 }
 
 /// Values that are unpacked together: the least that a miniblock may have.
-const STEP: usize = 32;
+pub(super) const STEP: usize = 32;
+
+/// Steps of a miniblock. `None` for a form that nobody writes.
+pub(super) fn steps_of(block: usize, miniblocks: usize) -> Option<usize> {
+    if block == 0 || block > 1 << 16 || miniblocks == 0 || !block.is_multiple_of(miniblocks.checked_mul(STEP)?) {
+        return None;
+    }
+    Some(block / miniblocks / STEP)
+}
+
+/// Bytes of a step at the front of others, of which `count` values are meant. `None` when they are not there.
+pub(super) fn step_bytes(bytes: &[u8], width: u8, count: usize) -> Option<usize> {
+    // What fills up the last miniblock may be cut off.
+    let length = (STEP * usize::from(width) / 8).min(bytes.len());
+    (width <= 64 && length * 8 >= count * usize::from(width)).then_some(length)
+}
 
 /// Appends all values of a page, which must be `count`. `None` when they are not there, or of a form that nobody writes.
 pub(super) fn take(mut bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Option<()> {
@@ -184,33 +199,24 @@ pub(super) fn take(mut bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Option
     let miniblocks = usize::try_from(take_uvarint(&mut bytes)?).ok()?;
     let total = usize::try_from(take_uvarint(&mut bytes)?).ok()?;
     let mut last = take_zigzag(&mut bytes)?;
-    if total != count || block > 1 << 16 || miniblocks == 0 || !block.is_multiple_of(miniblocks * STEP) || block == 0 {
-        return None;
-    }
+    let steps = steps_of(block, miniblocks).filter(|_| total == count)?;
     if count == 0 {
         return Some(());
     }
     out.reserve(count);
     out.push(last);
-    let (steps, mut left) = (block / miniblocks / STEP, count - 1);
+    let mut left = count - 1;
     while left > 0 {
         let least = take_zigzag(&mut bytes)?;
         let (widths, rest) = bytes.split_at_checked(miniblocks)?;
         bytes = rest;
         for &width in widths {
-            if width > 64 {
-                return None;
-            }
             for _ in 0..steps {
                 if left == 0 {
                     break;
                 }
                 let of_step = left.min(STEP);
-                // What fills up the last miniblock may be cut off.
-                let length = (STEP * usize::from(width) / 8).min(bytes.len());
-                if length * 8 < of_step * usize::from(width) {
-                    return None;
-                }
+                let length = step_bytes(bytes, width, of_step)?;
                 last = take_step(bytes, width, of_step, [last, least], out);
                 bytes = &bytes[length..];
                 left -= of_step;
@@ -222,9 +228,10 @@ pub(super) fn take(mut bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Option
 
 /// Up to 32 values, each from the one before; the last of them.
 #[inline]
-fn take_step(bytes: &[u8], width: u8, count: usize, [mut last, least]: [i64; 2], out: &mut Vec<i64>) -> i64 {
+pub(super) fn take_step(bytes: &[u8], width: u8, count: usize, [mut last, least]: [i64; 2], out: &mut Vec<i64>) -> i64 {
     let mut next = |excess: u64| {
-        last = last.wrapping_add(least).wrapping_add(excess.cast_signed());
+        // In this order, so that one addition depends on the value before.
+        last = last.wrapping_add(least.wrapping_add(excess.cast_signed()));
         last
     };
     match width {

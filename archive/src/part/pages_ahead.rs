@@ -1,51 +1,46 @@
-//! Pages of `samples` that are fetched together, as they lie in the file, and decoded one after another.
+//! Pages of `samples` that are fetched together, as they lie in the file, and opened one after another.
 //!
-//! Whoever reads all rows of a part needs every page once: many of them come with one request, and one of them is decoded at a time, so that
-//! what is held of many parts stays in the caches of a processor. Must give what [`sample_pages::read`] gives of the same rows.
+//! Many of them come with one request, and of them one is open at a time, so that what is held of many parts is little more than the bytes
+//! of the file.
 
 use std::ops::Range;
 
-use emberkeep_model::Run;
-
 use super::part_file::{Pages, PartFile};
+use super::raw_pages::{self, RawColumn};
 use super::row_groups::RowGroup;
-use super::{raw_pages, sample_pages};
+use super::sample_page;
 use crate::ArchiveError;
 
-/// Pages of a row group that follow each other.
+/// Pages of a row group.
 #[derive(Debug)]
 pub(super) struct PagesAhead {
     row_group: usize,
-    /// Rows of the group that they have.
-    rows: Range<usize>,
+    /// Rows of the group that they have, in order; no two touch.
+    stretches: Vec<Range<usize>>,
     leaves: Vec<usize>,
     pages: Pages,
 }
 
 impl PagesAhead {
-    /// Fetches pages from one on, as many as have so many bytes, and at least one. `None` when they are none that are taken apart here.
+    /// Fetches pages by their numbers in the group, which rise. `None` when they are none that are taken apart here.
     pub(super) async fn fetch(
         file: &PartFile,
         row_group: usize,
         group: &RowGroup,
-        page: usize,
-        most_bytes: u64,
+        pages: &[Range<usize>],
     ) -> Result<Option<Self>, ArchiveError> {
-        let (Some(leaves), Some((first, own))) = (sample_pages::leaves(file, group), group.pages.get(page)) else {
+        let rows_of = |pages: &Range<usize>| {
+            let pages = group.pages.get(pages.clone())?;
+            Some(pages.first()?.0.start..pages.last()?.0.end)
+        };
+        let stretches: Option<Vec<_>> = pages.iter().map(rows_of).collect();
+        let (Some(leaves), Some(stretches)) = (sample_page::leaves(file, group), stretches) else {
             return Ok(None);
         };
-        let (mut rows, mut bytes) = (first.clone(), *own);
-        for (next, more) in &group.pages[page + 1..] {
-            bytes = bytes.saturating_add(*more);
-            if bytes > most_bytes {
-                break;
-            }
-            rows.end = next.end;
-        }
-        let pages = raw_pages::fetch(file, row_group, std::slice::from_ref(&rows), &leaves).await?;
+        let pages = raw_pages::fetch(file, row_group, &stretches, &leaves).await?;
         Ok(pages.map(|pages| Self {
             row_group,
-            rows,
+            stretches,
             leaves,
             pages,
         }))
@@ -53,11 +48,22 @@ impl PagesAhead {
 
     /// Whether a page is one of them.
     pub(super) fn holds(&self, row_group: usize, page: &Range<usize>) -> bool {
-        self.row_group == row_group && self.rows.start <= page.start && page.end <= self.rows.end
+        let has = |rows: &Range<usize>| rows.start <= page.start && page.end <= rows.end;
+        self.row_group == row_group && self.stretches.iter().any(has)
     }
 
-    /// Appends all rows of a page that is held. `None` when it is none that is taken apart here; what was appended then means nothing.
-    pub(super) fn decode(&self, file: &PartFile, page: &Range<usize>, out: &mut Run) -> Option<()> {
-        sample_pages::decode_page(file, self.row_group, &self.leaves, &self.pages, page, out)
+    /// Whether there are pages behind this one.
+    pub(super) fn goes_on_behind(&self, page: &Range<usize>) -> bool {
+        self.stretches.last().is_some_and(|rows| page.end < rows.end)
+    }
+
+    /// Whether a column is read, by its number.
+    pub(super) fn has_column(&self, number: usize) -> bool {
+        number < self.leaves.len()
+    }
+
+    /// A column that is read, with its pages.
+    pub(super) fn column<'a>(&'a self, file: &'a PartFile, number: usize) -> Option<RawColumn<'a>> {
+        RawColumn::new(file, self.row_group, *self.leaves.get(number)?, &self.pages)
     }
 }

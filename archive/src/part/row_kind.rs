@@ -1,6 +1,7 @@
 //! What reading rows of a kind needs to know of it: floats, histograms and exemplars are read by the same window.
 
 use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use arrow::record_batch::RecordBatch;
@@ -8,15 +9,58 @@ use arrow::record_batch::RecordBatch;
 use emberkeep_model::{ExemplarRun, HistogramRun, Run, TimeRange, UNSET_START_TIMESTAMP};
 
 use super::pages_ahead::PagesAhead;
-use super::part_file::{GroupRows, PartFile};
+use super::part_file::PartFile;
 use super::row_groups::RowGroup;
-use super::{exemplar_batch, histogram_batch, sample_batch, sample_pages, schema};
+use super::sample_page::SamplePage;
+use super::{exemplar_batch, histogram_batch, sample_batch, schema};
 use crate::ArchiveError;
+
+/// A page of rows, unpacked in order as far as they are taken. Must give what the rows decoded in batches are; wherever one of these says
+/// `None`, the page has to be read so, and nothing was appended.
+pub(super) trait RowPage: Debug + Default + Send {
+    /// What its rows become.
+    type Rows;
+
+    /// Opens the page that has exactly these rows of its group.
+    fn open(&mut self, file: &PartFile, ahead: &PagesAhead, rows: &Range<usize>) -> Option<()>;
+    /// Passes over rows.
+    fn skip(&mut self, count: usize) -> Option<()>;
+    /// Appends those of the next rows that lie in the time range. Their times do not fall.
+    fn take(&mut self, count: usize, range: TimeRange, out: &mut Self::Rows) -> Option<()>;
+}
+
+/// For kinds whose rows are only read in batches.
+#[derive(Debug)]
+pub(super) struct NoPage<K>(PhantomData<fn() -> K>);
+
+impl<K> Default for NoPage<K> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<K: Debug> RowPage for NoPage<K> {
+    type Rows = K;
+
+    fn open(&mut self, _file: &PartFile, _ahead: &PagesAhead, _rows: &Range<usize>) -> Option<()> {
+        None
+    }
+
+    fn skip(&mut self, _count: usize) -> Option<()> {
+        None
+    }
+
+    fn take(&mut self, _count: usize, _range: TimeRange, _out: &mut K) -> Option<()> {
+        None
+    }
+}
 
 /// Rows of one kind, decoded.
 pub(super) trait RowKind: Debug + Default {
     /// The columns to read beside times.
     const COLUMNS: &[&str];
+    /// A page that is unpacked row by row, for kinds of which that is faster.
+    type Page: RowPage<Rows = Self>;
     /// Rows that are read at once, at least, unless they are large: opening a window costs as much as decoding about so many.
     const LEAST_ROWS: usize;
 
@@ -29,30 +73,14 @@ pub(super) trait RowKind: Debug + Default {
     /// Bytes held on the heap, memory of forgotten rows included.
     fn held_bytes(&self) -> usize;
     fn forget(&mut self);
-    /// Appends the rows of a selection straight from the pages, for kinds and pages of which that is faster; false when they are none of
-    /// those, and then what was appended means nothing.
-    fn read_pages(
-        _file: &PartFile,
-        _group: &RowGroup,
-        _rows: &GroupRows,
-        _out: &mut Self,
-    ) -> impl Future<Output = Result<bool, ArchiveError>> + Send {
-        std::future::ready(Ok(false))
-    }
-    /// Fetches pages of which each is decoded by [`Self::decode_page`], from one on, as many as have so many bytes; none for kinds and pages
-    /// of which that is not to be had.
-    fn fetch_ahead(
+    /// Fetches pages that [`Self::Page`] opens, by their numbers in the group; none for kinds and files of which those are not to be had.
+    fn fetch_pages(
         _file: &PartFile,
         _row_group: usize,
         _group: &RowGroup,
-        _page: usize,
-        _most_bytes: u64,
+        _pages: &[Range<usize>],
     ) -> impl Future<Output = Result<Option<PagesAhead>, ArchiveError>> + Send {
         std::future::ready(Ok(None))
-    }
-    /// Appends all rows of a page that was fetched. `None` when it has to be read in another way; what was appended then means nothing.
-    fn decode_page(_file: &PartFile, _pages: &PagesAhead, _rows: &Range<usize>, _out: &mut Self) -> Option<()> {
-        None
     }
     /// Appends all rows of a batch, which may be of several series. `number` gives the row of the file for a row of the batch.
     fn decode(
@@ -67,6 +95,7 @@ pub(super) trait RowKind: Debug + Default {
 
 impl RowKind for Run {
     const COLUMNS: &[&str] = &[schema::UNSCALED, schema::SCALE, schema::RAW_VALUE];
+    type Page = SamplePage;
     const LEAST_ROWS: usize = 256;
     const WHOLE_PAGES: bool = true;
 
@@ -95,27 +124,13 @@ impl RowKind for Run {
         sample_batch::decode(file, batch, self)
     }
 
-    async fn read_pages(
-        file: &PartFile,
-        group: &RowGroup,
-        rows: &GroupRows,
-        out: &mut Self,
-    ) -> Result<bool, ArchiveError> {
-        sample_pages::read(file, group, rows, out).await
-    }
-
-    async fn fetch_ahead(
+    async fn fetch_pages(
         file: &PartFile,
         row_group: usize,
         group: &RowGroup,
-        page: usize,
-        most_bytes: u64,
+        pages: &[Range<usize>],
     ) -> Result<Option<PagesAhead>, ArchiveError> {
-        PagesAhead::fetch(file, row_group, group, page, most_bytes).await
-    }
-
-    fn decode_page(file: &PartFile, pages: &PagesAhead, rows: &Range<usize>, out: &mut Self) -> Option<()> {
-        pages.decode(file, rows, out)
+        PagesAhead::fetch(file, row_group, group, pages).await
     }
 
     fn append_range(&mut self, other: &Self, rows: Range<usize>, range: TimeRange) {
@@ -135,6 +150,7 @@ impl RowKind for Run {
 
 impl RowKind for HistogramRun {
     const COLUMNS: &[&str] = &histogram_batch::COLUMNS;
+    type Page = NoPage<Self>;
     const LEAST_ROWS: usize = 64;
 
     fn count(&self) -> usize {
@@ -169,6 +185,7 @@ impl RowKind for HistogramRun {
 
 impl RowKind for ExemplarRun {
     const COLUMNS: &[&str] = &[schema::VALUE, schema::LABELS];
+    type Page = NoPage<Self>;
     const LEAST_ROWS: usize = 64;
 
     fn count(&self) -> usize {

@@ -8,15 +8,27 @@ use emberkeep_model::TimeRange;
 use super::pages_ahead::PagesAhead;
 use super::part_file::{GroupRows, PartFile};
 use super::row_groups::{RowGroup, RowGroups, bytes_of};
-use super::row_kind::RowKind;
+use super::row_kind::{RowKind, RowPage};
 use super::schema;
 use crate::ArchiveError;
 
 /// Compressed bytes that a window may hold for each of its rows; a sparse selection touches many pages for few rows.
 const WINDOW_BYTES_PER_ROW: u64 = 8;
 
+/// From so many rows on a window belongs to one of few cursors, which may hold more bytes: each fetch costs, wherever the store is.
+const LARGE_WINDOW_ROWS: usize = 16 << 10;
+
+/// Compressed bytes that such a window may hold.
+const LARGE_WINDOW_BYTES: u64 = 1 << 20;
+
 /// Bytes of decoded rows that a window may hold for each row that was asked for; a float takes half of it at most.
 const DECODED_BYTES_PER_ROW: u64 = 64;
+
+/// So many rows may be fetched for one that may be decoded: as they lie in the file they are smaller.
+const PACKED_ROWS: usize = 4;
+
+/// A page of no more rows is opened whatever the window: packed as it is, it takes no more than the window would.
+const MOST_PAGE_ROWS: usize = 64 << 10;
 
 /// A window never has to be smaller than this.
 const LEAST_DECODED_BYTES: u64 = 128 << 10;
@@ -37,10 +49,11 @@ impl RowFile {
 
 /// A cursor over the rows of a kind. Rows that were passed cannot be read again.
 ///
-/// A window is decoded at once and kept as plain columns: a decoder holds a compression context and a page for each column, which
-/// is several times what its rows take, and many parts are open at the same time.
+/// Pages of our own writers are fetched many at a time and unpacked as far as rows are taken. Of all others a window is decoded at once and
+/// kept as plain columns: a decoder of the parquet crate holds a compression context and a page for each column, which is several times what
+/// its rows take, and many parts are open at the same time.
 #[derive(Debug)]
-pub(super) struct RowWindow<K> {
+pub(super) struct RowWindow<K: RowKind> {
     window_rows: usize,
     /// Bytes of decoded rows, about: one batch more than this at most.
     window_bytes: u64,
@@ -51,8 +64,20 @@ pub(super) struct RowWindow<K> {
     /// Row that may be read next.
     position: u64,
     reading: Reading,
-    /// Pages that are not decoded yet.
+    /// Whether pages are unpacked row by row; not any more when there was one of which that cannot be done.
+    taking: Taking,
+    /// Pages that were fetched, one of which is open.
     ahead: Option<PagesAhead>,
+    page: K::Page,
+    /// Rows of the file that the open page still has.
+    page_rows: Range<u64>,
+}
+
+/// How rows come out of pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taking {
+    RowByRow,
+    InBatches,
 }
 
 /// Which rows will be asked for.
@@ -77,11 +102,14 @@ impl<K: RowKind> RowWindow<K> {
             at: 0,
             position: 0,
             reading: Reading::Chosen,
+            taking: Taking::RowByRow,
             ahead: None,
+            page: K::Page::default(),
+            page_rows: 0..0,
         }
     }
 
-    /// For somebody who reads all rows: pages are fetched ahead, and decoded one at a time.
+    /// For somebody who reads all rows: pages are fetched ahead whatever is said of upcoming rows.
     pub(super) fn of_all_rows(window_rows: usize) -> Self {
         Self {
             reading: Reading::Every,
@@ -108,6 +136,13 @@ impl<K: RowKind> RowWindow<K> {
         }
         let mut next = rows.start;
         while next < rows.end {
+            if let Some(end) = self.take_of_page(next..rows.end, range, out) {
+                next = end;
+                continue;
+            }
+            if self.taking == Taking::RowByRow && self.open_page(of, next..rows.end, upcoming.clone()).await? {
+                continue;
+            }
             self.skip_to(next);
             if self.selected.front().is_none_or(|front| front.start != next) {
                 self.open(of, next..rows.end, upcoming.clone()).await?;
@@ -126,6 +161,13 @@ impl<K: RowKind> RowWindow<K> {
 
     /// As [`Self::read`] of all times, when the window holds all of these rows and the next ones are these; false otherwise.
     pub(super) fn take_held(&mut self, rows: &Range<u64>, out: &mut K) -> bool {
+        if self.page_rows.start == rows.start && rows.end <= self.page_rows.end && rows.start >= self.position {
+            let is_taken = self.take_of_page(rows.clone(), TimeRange::ALL, out).is_some();
+            if is_taken {
+                self.position = rows.end;
+            }
+            return is_taken;
+        }
         let is_held = |front: &&Range<u64>| front.start == rows.start && rows.end <= front.end;
         if rows.start < self.position || self.selected.front().filter(is_held).is_none() {
             return false;
@@ -140,6 +182,37 @@ impl<K: RowKind> RowWindow<K> {
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
         self.decoded.held_bytes()
+    }
+
+    /// Whether all pages so far were unpacked row by row.
+    #[cfg(test)]
+    pub(super) fn is_row_by_row(&self) -> bool {
+        self.taking == Taking::RowByRow && self.decoded.count() == 0
+    }
+
+    /// Takes the first of some rows, as many as the open page has; the row behind them. `None` when it has none, or cannot be unpacked.
+    fn take_of_page(&mut self, rows: Range<u64>, range: TimeRange, out: &mut K) -> Option<u64> {
+        if !self.page_rows.contains(&rows.start) {
+            return None;
+        }
+        let end = rows.end.min(self.page_rows.end);
+        let [skipped, taken] = [rows.start - self.page_rows.start, end - rows.start];
+        let [skipped, taken] = [skipped, taken].map(|count| usize::try_from(count).expect("a page fits into memory"));
+        let page = &mut self.page;
+        if page.skip(skipped).and_then(|()| page.take(taken, range, out)).is_none() {
+            self.give_up_pages();
+            return None;
+        }
+        self.page_rows.start = end;
+        Some(end)
+    }
+
+    /// Leaves pages to who can read them, or say what is the matter with them.
+    fn give_up_pages(&mut self) {
+        self.taking = Taking::InBatches;
+        self.ahead = None;
+        self.page = K::Page::default();
+        self.page_rows = 0..0;
     }
 
     /// Passes over selected rows before `row`.
@@ -181,30 +254,12 @@ impl<K: RowKind> RowWindow<K> {
             return Err(file.corrupt(format!("it has no row {}", rows.start)));
         };
         let fitting = self.window_bytes / 2 / group.row_bytes.max(1);
-        let most_rows = usize::try_from(fitting)
-            .unwrap_or(usize::MAX)
-            .clamp(1, self.window_rows);
-        if self.reading == Reading::Every {
-            if self.open_page(file, number, group, rows.start, most_rows).await? {
-                return Ok(());
-            }
-            self.decoded.forget();
-        }
+        let most_rows = self.most_rows(group);
         let mut rows = GroupRows {
             row_group: number,
             row_count: group.rows,
             rows: self.choose(group, &rows, upcoming, most_rows),
         };
-        let held = |rows: GroupRows| -> VecDeque<Range<u64>> {
-            let global = |row: usize| group.start + row as u64;
-            let ranges = rows.rows.into_iter();
-            ranges.map(|rows| global(rows.start)..global(rows.end)).collect()
-        };
-        if K::read_pages(file, group, &rows, &mut self.decoded).await? {
-            self.selected = held(rows);
-            return Ok(());
-        }
-        self.decoded.forget();
         let mut columns = vec![schema::TIMESTAMP];
         columns.extend_from_slice(K::COLUMNS);
         if group.has_start_timestamps {
@@ -229,41 +284,78 @@ impl<K: RowKind> RowWindow<K> {
         if decoded > chosen || (decoded < chosen && bytes <= self.window_bytes) {
             return Err(file.corrupt("it does not have the rows that it says"));
         }
-        self.selected = held(rows.take(self.decoded.count()));
+        let global = |row: usize| group.start + row as u64;
+        let held = rows.take(self.decoded.count()).rows.into_iter();
+        self.selected = held.map(|rows| global(rows.start)..global(rows.end)).collect();
         Ok(())
     }
 
-    /// Decodes the page that has a row, fetched before or now with those behind it. False when it is too large to be held as a whole, or
-    /// none that can be decoded so.
+    /// Opens the page that has the first of some rows, fetched before or now with others. False when it is too large to be held as a whole,
+    /// or none that can be opened so.
     async fn open_page(
         &mut self,
-        file: &PartFile,
-        number: usize,
-        group: &RowGroup,
-        row: u64,
-        most_rows: usize,
+        of: &RowFile,
+        rows: Range<u64>,
+        upcoming: impl Iterator<Item = Range<u64>>,
     ) -> Result<bool, ArchiveError> {
-        let local = usize::try_from(row - group.start).unwrap_or(usize::MAX);
-        let page = group.page_at(local);
-        let Some((rows, _)) = group.pages.get(page).filter(|(rows, _)| rows.len() <= 2 * most_rows) else {
+        let (file, first) = (&of.file, rows.start);
+        let Some((number, group)) = of.groups.group_at(first) else {
             return Ok(false);
         };
-        if self.ahead.as_ref().is_none_or(|ahead| !ahead.holds(number, rows)) {
+        let page = group.page_at(usize::try_from(first - group.start).unwrap_or(usize::MAX));
+        let most_rows = self.most_rows(group);
+        let is_small = |rows: &Range<usize>| rows.len() <= MOST_PAGE_ROWS.max(2 * most_rows);
+        let Some((in_page, _)) = group.pages.get(page).filter(|(rows, _)| is_small(rows)) else {
+            return Ok(false);
+        };
+        if self.ahead.as_ref().is_none_or(|ahead| !ahead.holds(number, in_page)) {
+            // Before the next ones come, so that never both are held.
             self.ahead = None;
-            let most_bytes = (self.window_rows as u64).saturating_mul(WINDOW_BYTES_PER_ROW);
-            self.ahead = K::fetch_ahead(file, number, group, page, most_bytes).await?;
+            let pages = match self.reading {
+                Reading::Every => self.following(group, page),
+                Reading::Chosen => pages_of(
+                    group,
+                    &self.choose(group, &rows, upcoming, most_rows.saturating_mul(PACKED_ROWS)),
+                ),
+            };
+            self.ahead = K::fetch_pages(file, number, group, &pages).await?;
         }
-        let decode = |ahead: &PagesAhead| K::decode_page(file, ahead, rows, &mut self.decoded);
-        let is_decoded = self.ahead.as_ref().and_then(decode).is_some();
-        if !is_decoded || self.decoded.count() != rows.len() || local >= rows.end {
-            // Whatever is the matter with this page: the others are left to who can read it.
-            self.reading = Reading::Chosen;
-            self.ahead = None;
+        let open = |ahead: &PagesAhead| self.page.open(file, ahead, in_page);
+        if self.ahead.as_ref().and_then(open).is_none() {
+            self.give_up_pages();
             return Ok(false);
         }
-        self.at = local - rows.start;
-        self.selected.push_back(row..group.start + rows.end as u64);
-        Ok(true)
+        self.ahead = self.ahead.take().filter(|ahead| ahead.goes_on_behind(in_page));
+        self.page_rows = group.start + in_page.start as u64..group.start + in_page.end as u64;
+        Ok(self.page_rows.contains(&first))
+    }
+
+    /// Rows of a group that a window may have.
+    fn most_rows(&self, group: &RowGroup) -> usize {
+        let fitting = self.window_bytes / 2 / group.row_bytes.max(1);
+        usize::try_from(fitting)
+            .unwrap_or(usize::MAX)
+            .clamp(1, self.window_rows)
+    }
+
+    /// Compressed bytes that may be held.
+    fn most_bytes(&self) -> u64 {
+        if self.window_rows >= LARGE_WINDOW_ROWS {
+            return LARGE_WINDOW_BYTES;
+        }
+        (self.window_rows as u64).saturating_mul(WINDOW_BYTES_PER_ROW)
+    }
+
+    /// Pages from one on, as many as fit and at least one.
+    fn following(&self, group: &RowGroup, page: usize) -> Vec<Range<usize>> {
+        let most_bytes = self.most_bytes();
+        let mut bytes = 0_u64;
+        let fitting = group.pages[page..].iter().take_while(|(_, more)| {
+            bytes = bytes.saturating_add(*more);
+            bytes <= most_bytes
+        });
+        let stretch = page..page + fitting.count().max(1);
+        vec![stretch]
     }
 
     /// Rows of the group for one window: the first ones of `rows`, and upcoming ones as far as there is room.
@@ -297,7 +389,7 @@ impl<K: RowKind> RowWindow<K> {
         let mut page = group.page_at(chosen[0].end.saturating_sub(1));
         let first = group.page_at(chosen[0].start);
         let mut bytes = bytes_of(group.pages[first..=page].iter());
-        let most_bytes = (self.window_rows as u64).saturating_mul(WINDOW_BYTES_PER_ROW);
+        let most_bytes = self.most_bytes();
         for next in upcoming {
             let next = local(next.start)..local(next.end);
             let Some(last) = chosen
@@ -330,6 +422,19 @@ impl<K: RowKind> RowWindow<K> {
         }
         chosen
     }
+}
+
+/// Numbers of the pages that have some of these rows, which lie in order; no two stretches touch.
+fn pages_of(group: &RowGroup, rows: &[Range<usize>]) -> Vec<Range<usize>> {
+    let mut pages: Vec<Range<usize>> = Vec::new();
+    for rows in rows {
+        let (first, last) = (group.page_at(rows.start), group.page_at(rows.end.saturating_sub(1)));
+        match pages.last_mut().filter(|before| first <= before.end) {
+            Some(before) => before.end = before.end.max(last + 1),
+            None => pages.push(first..last + 1),
+        }
+    }
+    pages
 }
 
 /// The row at a position of all rows of the ranges; for a position behind them, the one that would follow.

@@ -10,6 +10,7 @@ use emberkeep_model::{
     canonical_value_of,
 };
 
+use super::found_series::{NextRows, Place};
 use super::label_translation::LabelTranslation;
 use super::needles::Needles;
 use super::part_file::{GroupRows, Pages, PartFile};
@@ -33,6 +34,9 @@ const MOST_SERIES: usize = 2048;
 
 /// Bytes of a dictionary that is kept from page to page while values are looked for, at least.
 const SOUGHT_DICTIONARY_BYTES: u64 = 128 << 10;
+
+/// Series that are looked for ahead where few of a page match, so that the pages of their rows are fetched together.
+const SERIES_AHEAD: usize = 128;
 
 /// The columns of the series table that a scan reads; those that version 1 did not have are left out there.
 const COLUMNS: [&str; 10] = [
@@ -128,25 +132,6 @@ pub struct PartScan {
     exemplars: RowWindow<ExemplarRun>,
 }
 
-/// A series of the slice at work.
-#[derive(Debug, Clone)]
-struct Place {
-    /// Its row in the slice.
-    local: usize,
-    row: u64,
-    samples: Range<u64>,
-    histograms: Range<u64>,
-    exemplars: Range<u64>,
-}
-
-/// First rows that the next series may have, by kind.
-#[derive(Debug, Default)]
-struct NextRows {
-    samples: u64,
-    histograms: u64,
-    exemplars: u64,
-}
-
 impl fmt::Debug for PartScan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PartScan")
@@ -206,14 +191,17 @@ impl PartScan {
         let Some(place) = self.current.clone() else {
             return Ok(None);
         };
-        let labels = self.slice.show_labels(place.local, &self.dictionaries);
+        let labels = place.labels(&mut self.slice, &self.dictionaries);
         let labels = match Labels::from_canonical(labels) {
             Ok(labels) => labels,
             Err(error) => return Err(file.corrupt(error)),
         };
-        let digests = self.slice.digests(place.local, file.day());
+        let digests = match &place.kept {
+            Some(_) => Some(Digests::default()),
+            None => self.slice.digests(place.local, file.day()),
+        };
         let digests = digests.ok_or_else(|| file.corrupt(format!("series {labels} has impossible digests")))?;
-        let (min_time, max_time) = self.slice.times(place.local);
+        let (min_time, max_time) = place.times(&self.slice);
         Ok(Some(SeriesRows {
             labels,
             row: place.row,
@@ -232,8 +220,9 @@ impl PartScan {
     /// # Errors
     /// As [`PartScan::next`].
     pub async fn advance(&mut self) -> Result<bool, ArchiveError> {
-        while self.queue.is_empty() {
-            if !self.fill().await? {
+        if self.queue.is_empty() {
+            while self.fill().await? && (self.queue.is_empty() || self.looks_ahead()) {}
+            if self.queue.is_empty() {
                 self.current = None;
                 return Ok(false);
             }
@@ -242,11 +231,26 @@ impl PartScan {
         Ok(true)
     }
 
+    /// Whether further pages are looked through before the rows of what was found are read: a page with few series that match says little of
+    /// which rows come next.
+    fn looks_ahead(&self) -> bool {
+        let keeps_all = matches!(self.query.kinds, ScanKinds::Samples | ScanKinds::Exemplars);
+        keeps_all && !self.needles.is_empty() && self.queue.len() < SERIES_AHEAD
+    }
+
+    /// Takes out of the slice, which goes, what is still to be given of it.
+    fn keep_queued(&mut self) {
+        let mut buffer = Vec::new();
+        for place in &mut self.queue {
+            place.keep(&self.slice, &self.dictionaries, &mut buffer);
+        }
+    }
+
     /// Canonical bytes of the labels of the series that the scan stands at; none before the first and behind the last.
     #[must_use]
     pub fn labels(&mut self) -> &[u8] {
         match &self.current {
-            Some(place) => self.slice.show_labels(place.local, &self.dictionaries),
+            Some(place) => place.labels(&mut self.slice, &self.dictionaries),
             None => &[],
         }
     }
@@ -254,7 +258,10 @@ impl PartScan {
     /// What [`PartScan::labels`] said last, as long as the scan stands where it stood then; otherwise perhaps nothing.
     #[must_use]
     pub fn shown_labels(&self) -> Option<&[u8]> {
-        self.slice.shown_labels(self.current.as_ref()?.local)
+        match self.current.as_ref()? {
+            Place { kept: Some(kept), .. } => Some(&kept.labels),
+            place => self.slice.shown_labels(place.local),
+        }
     }
 
     /// Whether another scan stands at the same series, without putting labels together. False also when that cannot be said: then the labels
@@ -268,7 +275,8 @@ impl PartScan {
     }
 
     fn label_numbers(&self) -> Option<[&[u32]; 2]> {
-        self.slice.label_numbers(self.current.as_ref()?.local)
+        let place = self.current.as_ref().filter(|place| place.kept.is_none())?;
+        self.slice.label_numbers(place.local)
     }
 
     /// Row in the series table of the series that the scan stands at.
@@ -282,7 +290,7 @@ impl PartScan {
     pub fn min_time(&self) -> i64 {
         self.current
             .as_ref()
-            .map_or(i64::MAX, |place| self.slice.times(place.local).0)
+            .map_or(i64::MAX, |place| place.times(&self.slice).0)
     }
 
     /// Digests of its rows as the part has them, as [`SeriesRows::digests`].
@@ -393,10 +401,12 @@ impl PartScan {
     async fn fill(&mut self) -> Result<bool, ArchiveError> {
         let files = Arc::clone(&self.files);
         let file = &files.series;
-        if let Some(place) = self.current.take() {
+        self.keep_queued();
+        let current = self.current.take();
+        if let Some(place) = self.queue.back().or(current.as_ref()) {
             let last = self.last.get_or_insert_default();
             last.clear();
-            last.extend_from_slice(self.slice.show_labels(place.local, &self.dictionaries));
+            last.extend_from_slice(place.labels(&mut self.slice, &self.dictionaries));
         }
         if self.windows.is_none() {
             let known = (&self.needles, files.filters.as_ref());
@@ -573,6 +583,7 @@ impl PartScan {
             let exemplars = take(exemplars, &mut next.exemplars, FileKind::Exemplars)?;
             self.queue.push_back(Place {
                 local: row,
+                kept: None,
                 row: later[row],
                 samples,
                 histograms,

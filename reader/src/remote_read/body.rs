@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::{ReaderError, ReaderMetrics};
 
 /// Bytes that are sent together.
-const BATCH_BYTES: usize = 64 * 1024;
+const BATCH_BYTES: usize = 128 * 1024;
 /// Batches that may wait for the connection.
 const BATCHES_WAITING: usize = 4;
 

@@ -118,7 +118,7 @@ impl Member {
         };
         let times = &run.timestamps[rows.clone()];
         let span = (*times.first()?, *times.last()?);
-        times.is_sorted_by(|a, b| a < b).then_some(())?;
+        rises_strictly(times).then_some(())?;
         if rows.len() == run.len() && out.samples.is_empty() {
             std::mem::swap(run, &mut out.samples);
             run.clear();
@@ -140,6 +140,37 @@ impl Member {
         if std::mem::discriminant(&spare) == std::mem::discriminant(&self.buffer) && self.buffer.len() == 0 {
             spare.clear();
             self.buffer = spare;
+        }
+    }
+}
+
+/// Whether each time is later than the one before. Written without a comparison for each, as the compiler can look at several together.
+fn rises_strictly(times: &[i64]) -> bool {
+    const FAR: i64 = 1 << 62;
+    // The highest bit of the first is that of a step that is none; of the second, that of a time so far away that steps may wrap.
+    let signs = times.iter().zip(times.get(1..).unwrap_or_default());
+    let signs = signs.fold(0, |signs, (&a, &b)| {
+        signs | b.wrapping_sub(a).wrapping_sub(1) | a.wrapping_add(FAR) | b.wrapping_add(FAR)
+    });
+    signs >= 0 || times.is_sorted_by(|a, b| a < b)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_rises_is_seen(start: i64, steps in prop::collection::vec(prop_oneof![20 => 1_i64..100_000, 1 => -1_i64..=0, 1 => any::<i64>()], 0..20)) {
+            let mut times = vec![start];
+            times.extend(steps.iter().scan(start, |time, &step| {
+                *time = time.wrapping_add(step);
+                Some(*time)
+            }));
+            prop_assert_eq!(rises_strictly(&times), times.is_sorted_by(|a, b| a < b));
+            prop_assert!(rises_strictly(&times[..0]));
         }
     }
 }

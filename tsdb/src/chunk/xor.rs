@@ -12,12 +12,19 @@
 use emberkeep_model::Run;
 
 use crate::TsdbError;
-use crate::bits::{BitReader, BitWriter};
+use crate::bits::{BitReader, BitWriter, STRETCH_BYTES, StretchWriter};
 use crate::bytes::{unzigzag, zigzag};
 use crate::error::{Damage, corrupt};
 
 /// The most samples that the 16-bit count can name.
 pub const MAX_SAMPLES: usize = u16::MAX as usize;
+
+/// Samples that are written before their bytes are moved to the chunk.
+const STRETCH: usize = 24;
+/// Bits of a sample: the widest delta of deltas, and a value with a new window.
+const MOST_SAMPLE_BITS: usize = 68 + 13 + 64;
+// Beside whole samples, the bits that are left of the stretch before, and the word that is written at the end.
+const _: () = assert!(STRETCH * MOST_SAMPLE_BITS + 7 <= 8 * (STRETCH_BYTES - 8));
 
 /// Appends the chunk of these samples to `out`: the same bytes that Prometheus' appender makes of them.
 ///
@@ -48,12 +55,16 @@ pub fn encode(timestamps: &[i64], values: &[f64], out: &mut Vec<u8>) {
     let mut last_delta = second_time.wrapping_sub(first_time);
     bits.write_uvarint(last_delta.cast_unsigned());
     xor.write(&mut bits, 0, 0, second_value.to_bits());
-    for (&time, value) in timestamps.iter().zip(values) {
-        let delta = time.wrapping_sub(last_time);
-        let (prefix, width) = dod_prefix(&mut bits, delta.wrapping_sub(last_delta));
-        xor.write(&mut bits, prefix, width, value.to_bits());
-        last_time = time;
-        last_delta = delta;
+    let mut bits = bits.into_stretches();
+    for (times, values) in timestamps.chunks(STRETCH).zip(values.chunks(STRETCH)) {
+        for (&time, value) in times.iter().zip(values) {
+            let delta = time.wrapping_sub(last_time);
+            let (prefix, width) = dod_prefix(&mut bits, delta.wrapping_sub(last_delta));
+            xor.write_in_stretch(&mut bits, prefix, width, value.to_bits());
+            last_time = time;
+            last_delta = delta;
+        }
+        bits.end_stretch();
     }
     bits.finish();
 }
@@ -61,7 +72,7 @@ pub fn encode(timestamps: &[i64], values: &[f64], out: &mut Vec<u8>) {
 /// Control and payload bits of a delta of deltas, at most 24, so that the value's control bits can follow in the same write.
 /// The widest form does not fit and is written here, leaving nothing.
 #[inline]
-fn dod_prefix(bits: &mut BitWriter<'_>, dod: i64) -> (u64, u32) {
+fn dod_prefix(bits: &mut StretchWriter<'_>, dod: i64) -> (u64, u32) {
     let fits = |n: u32| -((1i64 << (n - 1)) - 1) <= dod && dod <= 1i64 << (n - 1);
     let low = |n: u32| dod.cast_unsigned() & ((1 << n) - 1);
     if dod == 0 {
@@ -73,8 +84,8 @@ fn dod_prefix(bits: &mut BitWriter<'_>, dod: i64) -> (u64, u32) {
     } else if fits(20) {
         (0b1110 << 20 | low(20), 24)
     } else {
-        bits.write(0b1111, 4);
-        bits.write(dod.cast_unsigned(), 64);
+        bits.put(0b1111, 4);
+        bits.put_wide(dod.cast_unsigned(), 64);
         (0, 0)
     }
 }
@@ -119,6 +130,38 @@ impl XorState {
         };
         self.last ^= bits.take_wide(64 - leading - trailing)? << trailing;
         Ok(())
+    }
+
+    /// As [`XorState::write`] of a prefix of at most 24 bits, the control bits and those of the value together where they are few enough.
+    #[inline]
+    fn write_in_stretch(&mut self, bits: &mut StretchWriter<'_>, prefix: u64, width: u32, value: u64) {
+        let xor = value ^ self.last;
+        self.last = value;
+        if xor == 0 {
+            return bits.put(prefix << 1, width + 1);
+        }
+        let leading = xor.leading_zeros().min(31);
+        let trailing = xor.trailing_zeros();
+        let (header, header_width, trailing, significant) = match self.window {
+            Some((window_leading, window_trailing)) if leading >= window_leading && trailing >= window_trailing => (
+                prefix << 2 | 0b10,
+                width + 2,
+                window_trailing,
+                64 - window_leading - window_trailing,
+            ),
+            _ => {
+                self.window = Some((leading, trailing));
+                let significant = 64 - leading - trailing;
+                let header = 0b11 << 11 | u64::from(leading) << 6 | u64::from(significant & 63);
+                (prefix << 13 | header, width + 13, trailing, significant)
+            }
+        };
+        if header_width + significant <= StretchWriter::MOST_BITS {
+            bits.put(header << significant | xor >> trailing, header_width + significant);
+        } else {
+            bits.put(header, header_width);
+            bits.put_wide(xor >> trailing, significant);
+        }
     }
 
     /// Writes the `width` bits of `prefix` and then the value.

@@ -1,16 +1,18 @@
 //! Pages that are taken apart here give what the parquet crate gives of them, and those of our own writer are all taken apart here.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use emberkeep_model::{Labels, Run, Sample, TenantId};
+use emberkeep_model::{Labels, Run, Sample, TenantId, TimeRange};
 use proptest::prelude::*;
 
 use super::super::needles::Needles;
 use super::super::part_file::{GroupRows, PartFile};
 use super::super::raw_pages;
 use super::super::row_kind::RowKind;
+use super::super::row_window::RowWindow;
 use super::super::series_slice::{Dictionaries, Digesting, Labelling, SeriesLeaves, SeriesSlice, Sought};
-use super::super::{PartReader, sample_pages, schema, series_pages};
+use super::super::{PartReader, ScanKinds, ScanQuery, schema, series_pages};
 use super::{Content, opened, run_async, small};
 
 /// Series of two tenants whose values come in every kind: integers, decimals, all digits, none at all.
@@ -137,12 +139,11 @@ fn rows_of(run: &Run) -> Vec<(i64, u64, i64)> {
         .collect()
 }
 
-async fn check_samples(part: &PartReader, cuts: &[u16]) {
+async fn check_samples(part: &PartReader, cuts: &[u16], range: TimeRange) {
     let of = part.files.samples.as_ref().unwrap();
     let (file, mut start) = (&of.file, 0);
     for number in 0..file.metadata().num_row_groups() {
         let (_, group) = of.groups.group_at(start).unwrap();
-        start += group.rows as u64;
         // Every second stretch between the cuts.
         let mut cuts: Vec<usize> = cuts.iter().map(|&cut| usize::from(cut) % (group.rows + 1)).collect();
         cuts.sort_unstable();
@@ -151,27 +152,61 @@ async fn check_samples(part: &PartReader, cuts: &[u16]) {
         if rows.is_empty() {
             rows.push(0..group.rows);
         }
-        let rows = group_rows(file, number, rows);
-        let mut read = Run::default();
-        assert!(
-            sample_pages::read(file, group, &rows, &mut read).await.unwrap(),
-            "what we write is read here"
-        );
-        let mut names = vec![schema::TIMESTAMP, schema::UNSCALED, schema::SCALE, schema::RAW_VALUE];
-        names.push(schema::START_TIMESTAMP);
-        let mut reader = file.read(&rows, &file.projection(&names), 4096).await.unwrap();
-        let mut expected = Run::default();
-        while let Some(batch) = file.next_batch(&mut reader).unwrap() {
-            expected.decode(file, &batch, &|row| row as u64).unwrap();
+        let global: Vec<Range<u64>> = rows
+            .iter()
+            .map(|rows| start + rows.start as u64..start + rows.end as u64)
+            .collect();
+        for mut window in [RowWindow::<Run>::new(512), RowWindow::of_all_rows(512)] {
+            let mut read = Run::default();
+            for (number, rows) in global.iter().enumerate() {
+                let upcoming = global[number + 1..].iter().cloned();
+                window
+                    .read(of, rows.clone(), upcoming, TimeRange::ALL, &mut read)
+                    .await
+                    .unwrap();
+            }
+            assert!(window.is_row_by_row(), "what we write is read here");
+            let mut names = vec![schema::TIMESTAMP, schema::UNSCALED, schema::SCALE, schema::RAW_VALUE];
+            names.push(schema::START_TIMESTAMP);
+            let rows = group_rows(file, number, rows.clone());
+            let mut reader = file.read(&rows, &file.projection(&names), 4096).await.unwrap();
+            let mut expected = Run::default();
+            while let Some(batch) = file.next_batch(&mut reader).unwrap() {
+                expected.decode(file, &batch, &|row| row as u64).unwrap();
+            }
+            assert_eq!(rows_of(&read), rows_of(&expected));
         }
-        assert_eq!(rows_of(&read), rows_of(&expected));
+        start += group.rows as u64;
+    }
+    // A time range leaves out what a scan of everything leaves out afterwards.
+    for tenant in ["a", "b", "c"] {
+        let query = ScanQuery {
+            tenant: TenantId::parse(tenant).unwrap(),
+            range: TimeRange::ALL,
+            matchers: Arc::from([]),
+            kinds: ScanKinds::Samples,
+        };
+        let (mut some, mut all) = (part.scan(query.clone(), 512), part.scan(query, 512));
+        while let Some(rows) = all.next().await.unwrap() {
+            assert_eq!(some.next().await.unwrap().as_ref(), Some(&rows));
+            let (mut inside, mut whole) = (Run::default(), Run::default());
+            some.samples(rows.samples.clone(), range, &mut inside).await.unwrap();
+            all.samples(rows.samples, TimeRange::ALL, &mut whole).await.unwrap();
+            whole.retain_range(range);
+            assert_eq!(rows_of(&inside), rows_of(&whole));
+        }
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
-    fn both_readers_give_the_same(seed: u64, cuts in prop::collection::vec(any::<u16>(), 0..12), is_long: bool) {
+    fn both_readers_give_the_same(
+        seed: u64,
+        cuts in prop::collection::vec(any::<u16>(), 0..12),
+        is_long: bool,
+        (start, length) in (0_i64..50_000, 0_i64..50_000),
+    ) {
         let content = if is_long { long_labels(content(seed)) } else { content(seed) };
         run_async(async {
             let part = opened(&content, small()).await;
@@ -179,7 +214,7 @@ proptest! {
                 check_series(&part, tenant, Labelling::Eager).await;
                 check_series(&part, tenant, Labelling::Lazy).await;
             }
-            check_samples(&part, &cuts).await;
+            check_samples(&part, &cuts, TimeRange { start, end: start + length }).await;
         });
     }
 }
