@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod rival;
+
 use std::sync::Arc;
 
 use emberkeep_archive::{Catalog, Lock};
