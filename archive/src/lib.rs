@@ -54,9 +54,9 @@ pub use names::FileKind;
 pub use object_store::ObjectStore;
 pub use object_store::path::Path as ObjectPath;
 pub use part::{
-    Compaction, DescribedFile, FamilyCursor, FamilyMetadata, FileSummary, KeptParts, LabelTranslation, MetadataCursor,
-    PartInfo, PartOrigin, PartReader, PartScan, PartSettings, PartSummary, PartWriter, RunSlice, ScanKinds, ScanQuery,
-    SeriesMetadata, SeriesRows, TenantSummary, TimeSpan, file_stamp, part_number,
+    AheadBytes, Compaction, DescribedFile, FamilyCursor, FamilyMetadata, FileSummary, KeptParts, LabelTranslation,
+    MetadataCursor, PartInfo, PartOrigin, PartReader, PartScan, PartSettings, PartSummary, PartWriter, RunSlice,
+    ScanKinds, ScanQuery, SeriesMetadata, SeriesRows, TenantSummary, TimeSpan, file_stamp, part_number,
 };
 pub use scrub::{ScrubState, check_file};
 pub use store::StoreConfig;

@@ -5,6 +5,7 @@
 //! conflicts are decided by the total order over floats and histograms together; exemplars are a set and are scanned apart. A
 //! scan must never emit a row out of time order or leave one out; when the sources contradict themselves it fails.
 
+mod ahead;
 mod buffer;
 mod entries;
 mod families;
@@ -25,6 +26,7 @@ use emberkeep_model::head::{HeadAnswer, HeadKinds};
 use emberkeep_model::{Labels, SeriesRuns, TenantId, TimeRange};
 use futures::{StreamExt, TryStreamExt};
 
+pub(crate) use self::ahead::MOST as MOST_AHEAD;
 pub(crate) use self::entries::{MetadataPasses, Said};
 pub(crate) use self::families::read_families;
 pub use self::families::{Families, FamilyFilter, Seen};
@@ -34,7 +36,7 @@ use self::source::Source;
 use crate::{ReaderError, Selection};
 
 /// Parts that are opened at the same time: enough to hide the store's latency, too few to exhaust its connections.
-const OPENINGS_AT_ONCE: usize = 16;
+const OPENINGS_AT_ONCE: usize = 32;
 
 /// What is read.
 #[derive(Debug, Clone)]
@@ -75,6 +77,14 @@ pub struct Scan {
     at: Option<Labels>,
     conflicts: Conflicts,
     parts: usize,
+    reading: Reading,
+}
+
+/// Whether rows were asked for, and not only labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Labels,
+    Rows,
 }
 
 /// Rows that lost against a different one of the same series and timestamp.
@@ -141,6 +151,7 @@ impl Scan {
             at: None,
             conflicts: Conflicts::default(),
             parts,
+            reading: Reading::Labels,
         };
         // At the same time, or a store would be waited for as often as there are parts.
         let advances: Vec<_> = scan.sources.iter_mut().map(Source::advance).collect();
@@ -164,6 +175,10 @@ impl Scan {
     /// # Errors
     /// When a source cannot be read or contradicts itself.
     pub async fn next_series(&mut self) -> Result<Option<Labels>, ReaderError> {
+        if self.reading == Reading::Labels {
+            self.reading = Reading::Rows;
+            self.sources.iter_mut().for_each(Source::expect_rows);
+        }
         while let Some(labels) = self.next_labels().await? {
             let mut first = std::mem::take(&mut self.ahead);
             let found = self.merge.next_piece(&mut self.sources, self.range, &mut first).await;

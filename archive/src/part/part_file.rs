@@ -25,6 +25,7 @@ use emberkeep_model::TenantId;
 use super::file_keys::FileKeys;
 use super::footer::{Footer, KEY};
 use super::page_header::{check_modules, check_pages};
+use super::read_ahead::ReadAhead;
 use super::schema::{self, Form};
 use super::sealing::SEALED_MAGIC;
 use super::{PartInfo, PartOrigin, TenantSummary};
@@ -32,11 +33,17 @@ use crate::ArchiveError;
 use crate::catalog::FileEntry;
 use crate::keys::{KeySlot, KeyStamp, Keys};
 
-/// How much of the end is read first: footer and page index of all but very large files.
-const TAIL_BYTES: u64 = 64 << 10;
+/// How much of the end is read first: footer and page index of all but very large files. Those of series tables take up to a twentieth of
+/// the file.
+fn tail_bytes(bytes: u64) -> u64 {
+    (bytes / 16).clamp(16 << 10, 256 << 10)
+}
 
 /// Ranges that are nearer than this may be read together with what lies between them.
 const GAP_BYTES: u64 = 256 << 10;
+
+/// As [`GAP_BYTES`], for who waits for several requests at the same time and reads on where others lie between.
+const GAP_BYTES_AHEAD: u64 = 64 << 10;
 
 /// Rows that are decoded at once.
 const BATCH_ROWS: usize = 4096;
@@ -98,18 +105,23 @@ impl Pages {
     }
 }
 
-/// An open file of a part.
+/// An open file of a part. Clones share what was read.
+#[derive(Clone)]
 pub(super) struct PartFile {
     store: Arc<dyn ObjectStore>,
     location: Path,
     bytes: u64,
     is_sealed: bool,
     metadata: ArrowReaderMetadata,
-    info: PartInfo,
+    info: Arc<PartInfo>,
     form: Form,
-    tenants: Option<BTreeMap<String, TenantSummary>>,
+    tenants: Option<Arc<BTreeMap<String, TenantSummary>>>,
     /// Dotted paths of the leaf columns.
-    leaves: Vec<String>,
+    leaves: Arc<[String]>,
+    /// Ranges that are nearer than this are read together.
+    gap_bytes: u64,
+    /// What was fetched before it is asked for, by the one reader that has this clone.
+    ahead: Option<Arc<ReadAhead>>,
 }
 
 impl fmt::Debug for PartFile {
@@ -168,10 +180,39 @@ impl PartFile {
             is_sealed,
             leaves: leaves.iter().map(|column| column.path().string()).collect(),
             metadata,
-            info,
+            info: Arc::new(info),
             form: footer.form(),
-            tenants: footer.tenants().cloned(),
+            tenants: footer.tenants().cloned().map(Arc::new),
+            gap_bytes: GAP_BYTES,
+            ahead: None,
         })
+    }
+
+    /// The same for one reader that says what it will ask for, and then holds up to so many bytes before it does.
+    pub(super) fn with_ahead(&self, most_bytes: u64) -> Self {
+        let ahead = ReadAhead::new(Arc::clone(&self.store), self.location.clone(), most_bytes);
+        Self {
+            ahead: Some(Arc::new(ahead)),
+            ..self.of_many_requests()
+        }
+    }
+
+    /// The same for a reader that has several requests under way, which need not be as few as possible.
+    pub(super) fn of_many_requests(&self) -> Self {
+        Self {
+            gap_bytes: GAP_BYTES_AHEAD,
+            ..self.clone()
+        }
+    }
+
+    /// What this reader has fetched before it asks for it.
+    pub(super) fn ahead(&self) -> Option<&ReadAhead> {
+        self.ahead.as_deref()
+    }
+
+    /// Length of the file.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     pub(super) fn metadata(&self) -> &Arc<ParquetMetaData> {
@@ -190,7 +231,7 @@ impl PartFile {
 
     /// What each tenant has in the part, where the footer says so.
     pub(super) fn tenants(&self) -> Option<&BTreeMap<String, TenantSummary>> {
-        self.tenants.as_ref()
+        self.tenants.as_deref()
     }
 
     /// The day in which all rows lie, from level 1.
@@ -300,13 +341,38 @@ impl PartFile {
 
     /// Fetches whole pages, and checks what they claim.
     pub(super) async fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
-        let fetched = fetch(&*self.store, &self.location, self.bytes, ranges).await?;
+        let fetched = match &self.ahead {
+            Some(ahead) => self.take(ahead, ranges).await?,
+            None => self.fetch_now(ranges).await?,
+        };
         // What lies inside of encrypted pages was written by somebody with the key, or it does not pass.
         let check = if self.is_sealed { check_modules } else { check_pages };
         for pages in &fetched {
             check(pages).map_err(|reason| self.corrupt(reason))?;
         }
         Ok(fetched)
+    }
+
+    async fn fetch_now(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
+        fetch(&*self.store, (&self.location, self.bytes), ranges, self.gap_bytes).await
+    }
+
+    /// Takes what was fetched ahead, and fetches the rest.
+    async fn take(&self, ahead: &ReadAhead, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
+        let mut taken = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            taken.push(ahead.take(range).await);
+        }
+        let missing = ranges.iter().zip(&taken).filter(|(_, taken)| taken.is_none());
+        let missing: Vec<Range<u64>> = missing.map(|(range, _)| range.clone()).collect();
+        let mut rest = match missing.is_empty() {
+            true => Vec::new(),
+            false => self.fetch_now(&missing).await?,
+        }
+        .into_iter();
+        let all = taken.into_iter().map(|taken| taken.or_else(|| rest.next()));
+        let all: Option<Vec<Bytes>> = all.collect();
+        all.ok_or_else(|| self.corrupt("a page that was asked for is missing"))
     }
 
     /// Decodes rows whose pages were fetched.
@@ -412,7 +478,7 @@ async fn load(
     let mut decoder = decoder
         .with_offset_index_policy(PageIndexPolicy::Optional)
         .with_column_index_policy(column_index);
-    let tail = bytes.saturating_sub(TAIL_BYTES)..bytes;
+    let tail = bytes.saturating_sub(tail_bytes(bytes))..bytes;
     let (last, keys) = fetch_tail(store, location, bytes, tail.clone()).await?;
     let is_sealed = last.ends_with(SEALED_MAGIC);
     let keys = FileKeys::new(keys);
@@ -434,7 +500,7 @@ async fn load(
             DecodeResult::Finished => return Err(ArchiveError::corrupt(location, "it has no footer")),
             DecodeResult::NeedsData(more) => ranges = more,
         }
-        fetched = fetch(store, location, bytes, &ranges).await?;
+        fetched = fetch(store, (location, bytes), &ranges, GAP_BYTES).await?;
     }
 }
 
@@ -456,7 +522,7 @@ async fn fetch_tail(
         Err(error @ object_store::Error::NotFound { .. }) => Err(ArchiveError::store(location)(error)),
         // Whoever has the reason asks for the length as well.
         _ => {
-            let mut again = fetch(store, location, bytes, &[tail]).await?;
+            let mut again = fetch(store, (location, bytes), &[tail], GAP_BYTES).await?;
             Ok((again.remove(0), slot.keys()))
         }
     }
@@ -477,12 +543,12 @@ fn guarded<T, E: Display>(location: &Path, step: impl FnOnce() -> Result<T, E>) 
     }
 }
 
-/// Reads ranges, all of them whole.
+/// Reads ranges of a file of this length, all of them whole; those nearer than `gap` together.
 async fn fetch(
     store: &dyn ObjectStore,
-    location: &Path,
-    bytes: u64,
+    (location, bytes): (&Path, u64),
     ranges: &[Range<u64>],
+    gap: u64,
 ) -> Result<Vec<Bytes>, ArchiveError> {
     if let Some(outside) = ranges.iter().find(|range| range.start > range.end || range.end > bytes) {
         return Err(ArchiveError::corrupt(
@@ -491,7 +557,7 @@ async fn fetch(
         ));
     }
     // A store joins ranges over gaps of up to 1 MiB, which for pages of several columns would often be all of the file.
-    let near = ranges.chunk_by(|a, b| a.start <= b.start && b.start <= a.end.saturating_add(GAP_BYTES));
+    let near = ranges.chunk_by(|a, b| a.start <= b.start && b.start <= a.end.saturating_add(gap));
     let answers = futures::future::try_join_all(near.map(|near| store.get_ranges(location, near))).await;
     let answer = answers.map(|answers| answers.into_iter().flatten().collect::<Vec<Bytes>>());
     let is_whole = |fetched: &Vec<Bytes>| {

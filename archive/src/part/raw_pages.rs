@@ -211,7 +211,8 @@ fn page_place(file: &PartFile, row_group: usize, leaf: usize, rows: &Range<usize
     Some(start..start.checked_add(u64::try_from(place.compressed_page_size).ok()?)?)
 }
 
-fn dictionary_place(file: &PartFile, row_group: usize, leaf: usize) -> Option<Range<u64>> {
+/// Where the dictionary of a column lies.
+pub(super) fn dictionary_place(file: &PartFile, row_group: usize, leaf: usize) -> Option<Range<u64>> {
     let column = file.metadata().row_group(row_group).column(leaf);
     let start = u64::try_from(column.dictionary_page_offset()?).ok()?;
     let index = file.metadata().page_index_for_row_group(row_group);

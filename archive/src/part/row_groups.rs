@@ -64,6 +64,16 @@ impl RowGroups {
         Ok(Self { groups })
     }
 
+    pub(super) fn get(&self, group: usize) -> Option<&RowGroup> {
+        self.groups.get(group)
+    }
+
+    /// Rows of the file.
+    pub(super) fn rows(&self) -> u64 {
+        let last = self.groups.last();
+        last.map_or(0, |last| last.start.saturating_add(last.rows as u64))
+    }
+
     pub(super) fn group_at(&self, row: u64) -> Option<(usize, &RowGroup)> {
         let after = self.groups.partition_point(|group| group.start <= row);
         let i = after.checked_sub(1)?;

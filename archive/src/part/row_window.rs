@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use emberkeep_model::TimeRange;
 
@@ -9,6 +10,7 @@ use super::pages_ahead::PagesAhead;
 use super::part_file::{GroupRows, PartFile};
 use super::row_groups::{RowGroup, RowGroups, bytes_of};
 use super::row_kind::{RowKind, RowPage};
+use super::rows_ahead::{Behind, RowsAhead};
 use super::schema;
 use crate::ArchiveError;
 
@@ -37,13 +39,21 @@ const LEAST_DECODED_BYTES: u64 = 128 << 10;
 #[derive(Debug)]
 pub(super) struct RowFile {
     pub(super) file: PartFile,
-    pub(super) groups: RowGroups,
+    pub(super) groups: Arc<RowGroups>,
 }
 
 impl RowFile {
     pub(super) fn new<K: RowKind>(file: PartFile) -> Result<Self, ArchiveError> {
-        let groups = RowGroups::new(&file, K::COLUMNS)?;
+        let groups = Arc::new(RowGroups::new(&file, K::COLUMNS)?);
         Ok(Self { file, groups })
+    }
+
+    /// The same for one window, which reads up to so many bytes ahead.
+    pub(super) fn with_ahead(&self, most_bytes: u64) -> Self {
+        Self {
+            file: self.file.with_ahead(most_bytes),
+            groups: Arc::clone(&self.groups),
+        }
     }
 }
 
@@ -71,6 +81,8 @@ pub(super) struct RowWindow<K: RowKind> {
     page: K::Page,
     /// Rows of the file that the open page still has.
     page_rows: Range<u64>,
+    /// What of a file that is read ahead is fetched.
+    plan: RowsAhead,
 }
 
 /// How rows come out of pages.
@@ -106,7 +118,20 @@ impl<K: RowKind> RowWindow<K> {
             ahead: None,
             page: K::Page::default(),
             page_rows: 0..0,
+            plan: RowsAhead::new(K::COLUMNS),
         }
+    }
+
+    /// Begins to fetch rows that will be asked for, of a file that is read ahead.
+    pub(super) fn prepare(&mut self, of: &RowFile, rows: impl Iterator<Item = Range<u64>>, behind: Behind) {
+        self.plan.expect(behind);
+        let position = self
+            .selected
+            .back()
+            .map_or(self.position, |last| last.end.max(self.position));
+        let rows = rows.map(|rows| rows.start.max(position)..rows.end);
+        self.plan
+            .plan(&of.file, &of.groups, rows.filter(|rows| !rows.is_empty()));
     }
 
     /// For somebody who reads all rows: pages are fetched ahead whatever is said of upcoming rows.
@@ -241,8 +266,9 @@ impl<K: RowKind> RowWindow<K> {
         &mut self,
         of: &RowFile,
         rows: Range<u64>,
-        upcoming: impl Iterator<Item = Range<u64>>,
+        upcoming: impl Iterator<Item = Range<u64>> + Clone,
     ) -> Result<(), ArchiveError> {
+        self.fetch_ahead(of, &rows, upcoming.clone());
         self.selected.clear();
         self.decoded.forget();
         if self.decoded.held_bytes() as u64 > 2 * self.window_bytes {
@@ -296,7 +322,7 @@ impl<K: RowKind> RowWindow<K> {
         &mut self,
         of: &RowFile,
         rows: Range<u64>,
-        upcoming: impl Iterator<Item = Range<u64>>,
+        upcoming: impl Iterator<Item = Range<u64>> + Clone,
     ) -> Result<bool, ArchiveError> {
         let (file, first) = (&of.file, rows.start);
         let Some((number, group)) = of.groups.group_at(first) else {
@@ -311,6 +337,7 @@ impl<K: RowKind> RowWindow<K> {
         if self.ahead.as_ref().is_none_or(|ahead| !ahead.holds(number, in_page)) {
             // Before the next ones come, so that never both are held.
             self.ahead = None;
+            self.fetch_ahead(of, &rows, upcoming.clone());
             let pages = match self.reading {
                 Reading::Every => self.following(group, page),
                 Reading::Chosen => pages_of(
@@ -328,6 +355,14 @@ impl<K: RowKind> RowWindow<K> {
         self.ahead = self.ahead.take().filter(|ahead| ahead.goes_on_behind(in_page));
         self.page_rows = group.start + in_page.start as u64..group.start + in_page.end as u64;
         Ok(self.page_rows.contains(&first))
+    }
+
+    /// Begins to fetch these rows and upcoming ones, of a file that is read ahead.
+    fn fetch_ahead(&mut self, of: &RowFile, rows: &Range<u64>, upcoming: impl Iterator<Item = Range<u64>>) {
+        if of.file.ahead().is_some() {
+            let known = std::iter::once(rows.clone()).chain(upcoming);
+            self.plan.plan(&of.file, &of.groups, known);
+        }
     }
 
     /// Rows of a group that a window may have.

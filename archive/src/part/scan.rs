@@ -14,12 +14,13 @@ use super::found_series::{NextRows, Place};
 use super::label_translation::LabelTranslation;
 use super::needles::Needles;
 use super::part_file::{GroupRows, Pages, PartFile};
-use super::raw_pages;
 use super::reader::OpenFiles;
 use super::row_window::RowWindow;
-use super::schema;
+use super::rows_ahead::Behind;
+use super::scan_ahead::{Ahead, AheadBytes, Reading};
 use super::series_pages::windows;
-use super::series_slice::{Dictionaries, Digesting, Labelling, SeriesLeaves, SeriesSlice, Sought};
+use super::series_slice::{Dictionaries, Labelling, SeriesLeaves, SeriesSlice, Sought};
+use super::table_ahead::{columns, fetch_next};
 use crate::digest::Digests;
 use crate::{ArchiveError, FileKind};
 
@@ -37,20 +38,6 @@ const SOUGHT_DICTIONARY_BYTES: u64 = 128 << 10;
 
 /// Series that are looked for ahead where few of a page match, so that the pages of their rows are fetched together.
 const SERIES_AHEAD: usize = 128;
-
-/// The columns of the series table that a scan reads; those that version 1 did not have are left out there.
-const COLUMNS: [&str; 10] = [
-    schema::TENANT,
-    schema::LABELS,
-    schema::MIN_TIME,
-    schema::MAX_TIME,
-    schema::SAMPLES_ROW_START,
-    schema::SAMPLES_ROW_COUNT,
-    schema::HISTOGRAMS_ROW_START,
-    schema::HISTOGRAMS_ROW_COUNT,
-    schema::EXEMPLARS_ROW_START,
-    schema::EXEMPLARS_ROW_COUNT,
-];
 
 /// What to look for in a part.
 #[derive(Debug, Clone)]
@@ -130,6 +117,8 @@ pub struct PartScan {
     samples: RowWindow<Run>,
     histograms: RowWindow<HistogramRun>,
     exemplars: RowWindow<ExemplarRun>,
+    /// None when nothing is fetched before it is asked for.
+    ahead: Option<Ahead>,
 }
 
 impl fmt::Debug for PartScan {
@@ -176,6 +165,46 @@ impl PartScan {
             samples,
             histograms: RowWindow::new(window_rows),
             exemplars: RowWindow::new(window_rows),
+            ahead: None,
+        }
+    }
+
+    /// Fetches before it is asked: windows of the series table, and rows of series of which somebody said that they will be read. For who reads
+    /// what matches, in order; not for scans of everything, which fetch much at once as it is.
+    #[must_use]
+    pub fn with_read_ahead(mut self, most: AheadBytes) -> Self {
+        self.ahead = Some(Ahead::new(&self.files, most, self.window_bytes));
+        self
+    }
+
+    /// Says that rows of the series will be read; without it nothing of them is fetched before they are.
+    pub fn expect_rows(&mut self) {
+        if let Some(ahead) = &mut self.ahead {
+            ahead.reading = Reading::Rows;
+            self.prepare();
+        }
+    }
+
+    /// Begins to fetch the rows of the series that wait.
+    fn prepare(&mut self) {
+        let Some(ahead) = self.ahead.as_ref().filter(|ahead| ahead.reading == Reading::Rows) else {
+            return;
+        };
+        let is_last = self.window.rows.is_empty()
+            && self.windows.as_ref().is_some_and(VecDeque::is_empty)
+            && ahead.table.is_empty();
+        let behind = match is_last {
+            true => Behind::Nothing,
+            false => Behind::Unknown,
+        };
+        let places = || self.current.iter().chain(&self.queue);
+        if let Some(file) = &ahead.samples {
+            let rows = places().map(|place| place.samples.clone());
+            self.samples.prepare(file, rows, behind);
+        }
+        if let Some(file) = &ahead.histograms {
+            let rows = places().map(|place| place.histograms.clone());
+            self.histograms.prepare(file, rows, behind);
         }
     }
 
@@ -338,10 +367,8 @@ impl PartScan {
         if rows.is_empty() {
             return Ok(());
         }
-        let file = self
-            .files
-            .samples
-            .as_ref()
+        let file = (self.ahead.as_ref().and_then(|ahead| ahead.samples.as_ref()))
+            .or(self.files.samples.as_ref())
             .ok_or_else(|| no_such_rows(&rows, FileKind::Samples))?;
         let upcoming = self.queue.iter().map(|series| series.samples.clone());
         let upcoming = upcoming.filter(|rows| !rows.is_empty());
@@ -361,10 +388,8 @@ impl PartScan {
         if rows.is_empty() {
             return Ok(());
         }
-        let file = self
-            .files
-            .histograms
-            .as_ref()
+        let file = (self.ahead.as_ref().and_then(|ahead| ahead.histograms.as_ref()))
+            .or(self.files.histograms.as_ref())
             .ok_or_else(|| no_such_rows(&rows, FileKind::Histograms))?;
         let upcoming = self.queue.iter().map(|series| series.histograms.clone());
         let upcoming = upcoming.filter(|rows| !rows.is_empty());
@@ -410,15 +435,17 @@ impl PartScan {
         }
         if self.windows.is_none() {
             let known = (&self.needles, files.filters.as_ref());
-            self.windows = Some(windows(file, &self.query, self.window_bytes, known)?.into());
+            let bytes = self
+                .ahead
+                .as_ref()
+                .map_or(self.window_bytes, |ahead| ahead.window_bytes);
+            self.windows = Some(windows(file, &self.query, bytes, known)?.into());
         }
         if self.window.rows.is_empty() {
             self.pages = Pages::default();
-            let Some(window) = self.windows.as_mut().and_then(VecDeque::pop_front) else {
+            if !self.fetch_window(file).await? {
                 return Ok(false);
-            };
-            self.window = window;
-            self.fetch_window(file).await?;
+            }
         }
         if let Some(leaves) = &self.leaves {
             let page = self
@@ -448,50 +475,42 @@ impl PartScan {
             if read.is_some() {
                 let mut numbers = file.numbers(&page);
                 self.enqueue(&mut numbers)?;
+                self.prepare();
                 return Ok(true);
             }
             self.dictionaries = Dictionaries::default();
-            return self.decode(page).map(|()| true);
+            self.decode(page)?;
+            self.prepare();
+            return Ok(true);
         }
         let slice = self.window.take(self.slice_series);
         self.decode(slice)?;
+        self.prepare();
         Ok(true)
     }
 
-    /// The columns that are read.
-    fn columns(&self, file: &PartFile) -> Vec<&'static str> {
-        let mut columns = file.known(&COLUMNS);
-        if self.query.kinds == ScanKinds::AllWithDigests {
-            columns.extend(file.known(&schema::DIGESTS));
-        }
-        columns
-    }
-
-    /// Fetches the pages of the window at work, which are whole ones.
-    async fn fetch_window(&mut self, file: &PartFile) -> Result<(), ArchiveError> {
-        let digests = match self.query.kinds {
-            ScanKinds::AllWithDigests => Digesting::Asked,
-            ScanKinds::Samples | ScanKinds::Exemplars | ScanKinds::All => Digesting::Unasked,
+    /// Fetches the next window; false when there is none.
+    async fn fetch_window(&mut self, file: &PartFile) -> Result<bool, ArchiveError> {
+        let Some(windows) = self.windows.as_mut() else {
+            return Ok(false);
         };
-        self.leaves = SeriesLeaves::new(file, digests);
-        if let Some(leaves) = &self.leaves
-            && let Some(pages) =
-                raw_pages::fetch(file, self.window.row_group, &together(&self.window.rows), &leaves.all()).await?
-        {
-            self.pages = pages;
-            return Ok(());
-        }
-        self.leaves = None;
-        let projection = file.projection(&self.columns(file));
-        self.pages = file.fetch_pages(&self.window, &projection).await?;
-        Ok(())
+        let kinds = self.query.kinds;
+        let fetched = match &mut self.ahead {
+            Some(ahead) => ahead.table.next(file, windows, kinds).await?,
+            None => fetch_next(file, windows, kinds).await?,
+        };
+        let Some((window, leaves, pages)) = fetched else {
+            return Ok(false);
+        };
+        (self.window, self.leaves, self.pages) = (window, leaves, pages);
+        Ok(true)
     }
 
     /// Decodes rows of the window by the parquet crate.
     fn decode(&mut self, mut rows: GroupRows) -> Result<(), ArchiveError> {
         let files = Arc::clone(&self.files);
         let file = &files.series;
-        let projection = file.projection(&self.columns(file));
+        let projection = file.projection(&columns(file, self.query.kinds));
         let (mut rows, mut left) = (rows.take(MOST_SERIES), rows);
         let mut decoder = file.decode(&rows, &projection, MOST_SERIES, &self.pages)?;
         let mut numbers = file.numbers(&rows);
@@ -592,13 +611,6 @@ impl PartScan {
         }
         Ok(())
     }
-}
-
-/// Stretches of pages that lie one behind the other.
-fn together(pages: &[Range<usize>]) -> Vec<Range<usize>> {
-    let stretches = pages.chunk_by(|page, next| page.end == next.start);
-    let ends = stretches.filter_map(|stretch| Some(stretch.first()?.start..stretch.last()?.end));
-    ends.collect()
 }
 
 /// Rows that no series of this part has.

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod ahead;
 mod compacted;
 mod damage;
 mod fallback;
+mod far_store;
 mod golden;
 mod histograms;
 mod kept;

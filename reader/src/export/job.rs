@@ -59,7 +59,9 @@ impl Rows {
     async fn open(work: &Work, opened: &Opened, memory: u64) -> Result<Self, ReaderError> {
         if work.stripped.is_empty() {
             let rows = memory::window_rows(opened.parts(), memory);
-            Ok(Self::Archived(Box::new(opened.scan_by(rows).await?)))
+            Ok(Self::Archived(Box::new(
+                opened.scan_by(rows, memory::ahead(memory)).await?,
+            )))
         } else {
             let scan = MergedScan::without(opened, &work.stripped, work.doubles).await?;
             Ok(Self::Stripped(Box::new(scan)))
@@ -98,7 +100,10 @@ impl Rows {
     /// Bytes that its cursors take at most.
     fn memory(&self, opened: &Opened, memory: u64) -> u64 {
         match self {
-            Self::Archived(_) => memory::of_cursors_by(opened.parts(), memory::window_rows(opened.parts(), memory)),
+            Self::Archived(_) => {
+                let rows = memory::window_rows(opened.parts(), memory);
+                memory::of_cursors_by(opened.parts(), rows).saturating_add(2 * memory::ahead(memory))
+            }
             Self::Stripped(scan) => memory::of_cursors_by(opened.parts().saturating_mul(scan.streams()), 8 * 1024),
         }
     }

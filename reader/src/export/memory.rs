@@ -3,11 +3,13 @@
 //! Three things grow: cursors with the number of parts, the index with series and labels, and what verification holds of the index
 //! that it reads back. Samples never do. The figures are bounds, checked by the test that counts every allocation.
 
+use crate::scan::MOST_AHEAD;
+
 /// Buffers of a writer and a scan that are there for any block.
 const FIXED: u64 = 6 << 20;
 
-/// What a part holds while it is open beside its rows: footers, pages of labels and of samples.
-const OPEN_PART: u64 = 288 << 10;
+/// What a part holds while it is open beside its rows: footers, pages of labels and of samples, and what is fetched ahead of any.
+const OPEN_PART: u64 = (288 + 224) << 10;
 
 /// A row that is decoded: timestamp, value, scale, and its place in the columns.
 const ROW: u64 = 28;
@@ -26,6 +28,11 @@ pub(super) fn of_cursors(parts: usize) -> u64 {
 /// What writers of so many blocks take beside their indexes, when one pass makes them together, above that of one.
 pub(super) fn of_further_writers(blocks: usize) -> u64 {
     WRITER.saturating_mul(blocks.saturating_sub(1) as u64)
+}
+
+/// Bytes of rows that are fetched before they are asked for, and as many of series tables.
+pub(super) fn ahead(memory: u64) -> u64 {
+    (memory / 32).min(MOST_AHEAD)
 }
 
 /// As many rows at once as half of the memory allows.

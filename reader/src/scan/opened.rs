@@ -5,11 +5,14 @@
 
 use std::sync::Arc;
 
-use emberkeep_archive::{KeptParts, Mask, ObjectStore, PartEntry, PartReader, ScanKinds, ScanQuery, TimeSpan};
+use emberkeep_archive::{
+    AheadBytes, KeptParts, Mask, ObjectStore, PartEntry, PartReader, ScanKinds, ScanQuery, TimeSpan,
+};
 use emberkeep_model::head::{HeadAnswer, HeadKinds};
 use emberkeep_model::{Labels, Matcher};
 use futures::{StreamExt, TryStreamExt};
 
+use super::ahead::{self, Shares};
 use super::hidden::Masks;
 use super::source::{Source, Visible};
 use super::{OPENINGS_AT_ONCE, Query, Scan, check_part_limit, prune};
@@ -48,6 +51,7 @@ pub(crate) struct Opened {
     query: Query,
     kinds: HeadKinds,
     parts: Vec<OpenPart>,
+    shares: Shares,
     heads: Vec<Arc<HeadAnswer>>,
     masks: Masks,
 }
@@ -55,6 +59,7 @@ pub(crate) struct Opened {
 #[derive(Debug)]
 struct OpenPart {
     reader: PartReader,
+    bytes: AheadBytes,
     name: String,
     exemplar_times: Option<TimeSpan>,
     masks: Masks,
@@ -80,6 +85,7 @@ impl Opened {
         let wanted = prune(ground.parts, &query.tenant, query.range, kinds);
         check_part_limit(wanted.len(), part_limit)?;
         let masks = Masks::of(ground.masks, query)?;
+        let shares = Shares::of(wanted.iter().map(|part| &**part));
         let opened = futures::stream::iter(wanted.into_iter().map(|part| {
             let (masks, tenant) = (masks.above(part.masks), query.tenant.clone());
             async move {
@@ -88,6 +94,7 @@ impl Opened {
                         Some(kept) => kept.open(ground.store, &part).await?,
                         None => PartReader::open(Arc::clone(ground.store), &part).await?,
                     },
+                    bytes: ahead::bytes_of(&part),
                     name: part.ulid.to_string(),
                     exemplar_times: part.tenants.get(tenant.as_str()).and_then(|held| held.exemplar_times),
                     masks,
@@ -98,6 +105,7 @@ impl Opened {
             parts: opened.buffered(OPENINGS_AT_ONCE).try_collect().await?,
             query: query.clone(),
             kinds,
+            shares,
             heads: ground.heads.to_vec(),
             masks,
         })
@@ -118,15 +126,16 @@ impl Opened {
     /// # Errors
     /// When a source cannot be read.
     pub(crate) async fn scan(&self) -> Result<Scan, ReaderError> {
-        self.scan_by(window_rows(self.parts.len())).await
+        self.scan_by(window_rows(self.parts.len()), ahead::MOST).await
     }
 
-    /// As [`Opened::scan`], with `window_rows` rows of each part decoded at once.
+    /// As [`Opened::scan`], with `window_rows` rows of each part decoded at once, and of all parts together so many bytes of rows and as many
+    /// of series tables fetched before they are asked for.
     ///
     /// # Errors
     /// When a source cannot be read.
-    pub(crate) async fn scan_by(&self, window_rows: usize) -> Result<Scan, ReaderError> {
-        let sources = self.sources(&self.query.selection.common(), window_rows);
+    pub(crate) async fn scan_by(&self, window_rows: usize, ahead: u64) -> Result<Scan, ReaderError> {
+        let sources = self.sources(&self.query.selection.common(), (window_rows, ahead));
         Scan::over(sources, self.parts.len(), &self.query, None).await
     }
 
@@ -146,11 +155,13 @@ impl Opened {
             let again = Matcher::new(matcher.name(), matcher.op(), matcher.value());
             all.push(again.map_err(|error| ReaderError::Bad(error.to_string()))?);
         }
-        let sources = self.sources(&all.into(), window_rows(cursors));
+        let scans = cursors.div_ceil(self.parts.len().max(1)).max(1);
+        let sources = self.sources(&all.into(), (window_rows(cursors), ahead::MOST / scans as u64));
         Scan::over(sources, self.parts.len(), &self.query, Some(only)).await
     }
 
-    fn sources(&self, matchers: &Arc<[Matcher]>, window_rows: usize) -> Vec<Source> {
+    /// Cursors that decode so many rows at once, and have so many bytes together fetched before they are asked for.
+    fn sources(&self, matchers: &Arc<[Matcher]>, (window_rows, ahead): (usize, u64)) -> Vec<Source> {
         let visible = |masks: &Masks| Visible {
             masks: masks.clone(),
             range: self.query.range,
@@ -166,6 +177,7 @@ impl Opened {
                 },
             };
             let scan = part.reader.scan(query, window_rows);
+            let scan = scan.with_read_ahead(self.shares.of_part(part.bytes, ahead));
             Source::part(scan, &part.name, self.kinds, part.exemplar_times, visible(&part.masks))
         });
         let of_heads = self.heads.iter().map(|answer| {

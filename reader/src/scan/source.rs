@@ -91,6 +91,13 @@ impl Source {
         }
     }
 
+    /// Says that rows will be read, so that they may come before they are.
+    pub(super) fn expect_rows(&mut self) {
+        if let Cursor::Part { scan, .. } = &mut self.cursor {
+            scan.expect_rows();
+        }
+    }
+
     /// Goes on to the next series that has rows of the kinds that are read. One with exemplars or metadata alone is no series
     /// of remote read.
     pub(super) async fn advance(&mut self) -> Result<Option<Labels>, ReaderError> {

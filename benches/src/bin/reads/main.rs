@@ -5,6 +5,7 @@
 //! changes least. The archive is never changed: what is made of it goes into a directory of its own.
 
 mod archive;
+mod bucket;
 mod figures;
 mod measure;
 mod programs;
@@ -13,7 +14,7 @@ mod streamed;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 #[derive(Debug, Parser)]
@@ -26,6 +27,8 @@ struct Arguments {
 enum Command {
     /// Write an archive.
     Make(Make),
+    /// Copy an archive into the bucket of an object store.
+    Copy(Bucket),
     /// Measure with an archive that `make` wrote.
     Run(Run),
 }
@@ -56,6 +59,17 @@ struct Make {
     flushes: u32,
 }
 
+/// From where to where.
+#[derive(Debug, Args)]
+struct Bucket {
+    /// The storage path that `make` wrote.
+    #[arg(long)]
+    storage: PathBuf,
+    /// The store, as `--objstore.config-file` of the programs; the bucket is there and empty.
+    #[arg(long)]
+    objstore: PathBuf,
+}
+
 /// How merged data lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
@@ -73,6 +87,9 @@ struct Run {
     /// The storage path that `make` wrote.
     #[arg(long)]
     storage: PathBuf,
+    /// The store with a copy of it, which is read instead [default: the storage path].
+    #[arg(long)]
+    objstore: Option<PathBuf>,
     /// The program `emberkeep`.
     #[arg(long)]
     program: PathBuf,
@@ -114,6 +131,15 @@ enum What {
 }
 
 impl Run {
+    /// The flag that says where the archive is read, and its value.
+    fn place(&self) -> Result<[&str; 2]> {
+        let (flag, path) = match &self.objstore {
+            Some(config) => ("--objstore.config-file", config),
+            None => ("--storage.path", &self.storage),
+        };
+        Ok([flag, path.to_str().context("a path is no text")?])
+    }
+
     fn wants(&self, what: What) -> bool {
         self.only.is_empty() || self.only.contains(&what)
     }
@@ -124,6 +150,10 @@ fn main() -> Result<()> {
         Command::Make(make) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(archive::make(&make))
+        }
+        Command::Copy(copy) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(bucket::copy(&copy))
         }
         Command::Run(run) => measure::all(&run),
     }

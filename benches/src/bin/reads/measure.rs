@@ -36,17 +36,8 @@ pub(crate) fn all(run: &Run) -> Result<()> {
         streamed::measure("emberkeep", &server, held, run.repeats)?;
     }
     if run.wants(What::Verify) {
-        let storage = text(&run.storage)?;
-        let arguments = [
-            "reader",
-            "verify",
-            "--storage.path",
-            storage,
-            "--level",
-            "rows",
-            "--jobs",
-            "1",
-        ];
+        let [flag, place] = run.place()?;
+        let arguments = ["reader", "verify", flag, place, "--level", "rows", "--jobs", "1"];
         rate("verify, rows", held.samples, run_program(&run.program, arguments)?)?;
     }
     if run.wants(What::Diff) {
@@ -61,15 +52,8 @@ pub(crate) fn all(run: &Run) -> Result<()> {
 
 /// A reader of the archive.
 pub(crate) fn reader(run: &Run) -> Result<Server> {
-    let storage = text(&run.storage)?;
-    let arguments = [
-        "reader",
-        "serve",
-        "--storage.path",
-        storage,
-        "--web.listen-address",
-        "{address}",
-    ];
+    let [flag, place] = run.place()?;
+    let arguments = ["reader", "serve", flag, place, "--web.listen-address", "{address}"];
     Server::start(&run.program, &arguments)
 }
 
@@ -81,7 +65,8 @@ fn text(path: &Path) -> Result<&str> {
 fn blocks(run: &Run, held: Held, scratch: &Path) -> Result<()> {
     let export = |output: &Path, more: &[&str]| -> Result<Cost> {
         let (from, to) = ((held.start / 1000).to_string(), (held.end / 1000).to_string());
-        let mut arguments = vec!["reader", "export-tsdb", "--storage.path", text(&run.storage)?];
+        let [flag, place] = run.place()?;
+        let mut arguments = vec!["reader", "export-tsdb", flag, place];
         arguments.extend(["--from", &from, "--to", &to, "--parallel", "1", "--log.level", "warn"]);
         arguments.extend(["--output", text(output)?]);
         arguments.extend(more);
@@ -121,14 +106,8 @@ fn diff(run: &Run, held: Held) -> Result<()> {
     let url = format!("http://{}", source.address);
     let before = source.cpu()?;
     let (from, to) = ((held.start / 1000).to_string(), (held.end / 1000).to_string());
-    let mut arguments = vec![
-        "reader",
-        "diff",
-        "--storage.path",
-        text(&run.storage)?,
-        "--source",
-        &url,
-    ];
+    let [flag, place] = run.place()?;
+    let mut arguments = vec!["reader", "diff", flag, place, "--source", &url];
     arguments.extend(["--from", &from, "--to", &to]);
     rate("diff", held.samples, run_program(&run.program, arguments)?)?;
     let cost = Cost {
