@@ -33,7 +33,8 @@ use outputs::{Outputs, Target};
 use scratch::Scratch;
 use windows::Windows;
 
-/// Memory that a merge takes beside its inputs: encoders of up to [`MOST_OPEN`] outputs, and what is read and written at the moment.
+/// Memory that a merge takes beside its inputs: encoders of up to [`MOST_OPEN`] outputs, which together hold a row group of
+/// [`PartSettings::group_bytes`] of each of the four kinds of rows, and what is read and written at the moment.
 const BASE_BYTES: usize = 64 << 20;
 
 /// Memory of each input beside its window of rows: footers, a slice of its series table, metadata of some series.

@@ -21,7 +21,7 @@ use emberkeep_archive::{
 };
 use emberkeep_compactor::merge::{self, MergeJob, Window};
 use emberkeep_disk::{FileSystem, RealFs};
-use emberkeep_model::{Exemplar, Labels, Sample, SeriesRuns, TenantId, TimeRange};
+use emberkeep_model::{Counts, Exemplar, Histogram, Labels, Sample, SeriesRuns, Span, TenantId, TimeRange};
 
 struct Counting;
 
@@ -58,46 +58,122 @@ enum Bulk {
     Exemplars,
     /// Series with a label of 8 KiB.
     Labels,
+    /// Native histograms with buckets of 8 KiB.
+    Histograms,
+    /// All of these, and floats, of which nothing becomes smaller in a file.
+    Noise,
+}
+
+/// How the rows are cut: into how many outputs.
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    /// One, which is all that is open.
+    Whole,
+    /// As many as there are parts: all of them are open, and each is large.
+    ByTime,
 }
 
 const TEXT_BYTES: usize = 8192;
+
+/// What each output has of noise, of each kind: more than a row group.
+const NOISE_BYTES: usize = 12 << 20;
+
+/// Milliseconds from one row of a series to the next.
+const ROW_EVERY_MS: i64 = 500;
+
+/// A histogram whose buckets take as much as a text.
+fn histogram(sum: f64, bucket: impl FnMut() -> f64) -> Histogram {
+    let buckets = TEXT_BYTES / size_of::<f64>();
+    Histogram {
+        counts: Counts::Float {
+            count: 1.0,
+            zero_count: 0.0,
+            positive: std::iter::repeat_with(bucket).take(buckets).collect(),
+            negative: vec![],
+        },
+        sum,
+        positive_spans: vec![Span {
+            offset: 0,
+            length: u32::try_from(buckets).unwrap(),
+        }],
+        ..Histogram::default()
+    }
+}
+
+/// The next of some numbers that nothing can make smaller.
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb)
+}
+
+/// Text that takes in a file nearly what it takes in memory.
+fn noise(state: &mut u64) -> String {
+    let letter = |at: u64| char::from(b'0' + u8::try_from(at & 63).unwrap());
+    let letters = (0..TEXT_BYTES / 8).flat_map(|_| next(state).to_le_bytes());
+    letters.map(|byte| letter(byte.into())).collect()
+}
 
 impl Bulk {
     /// Series of a part, and rows of each kind in a series.
     fn shape(self) -> (usize, i64) {
         let texts = TIMES_THE_BOUND * MergeJob::least_memory() / TEXT_BYTES / usize::try_from(PARTS).unwrap() + 1;
         match self {
-            Self::Exemplars => (texts.div_ceil(50), 50),
+            Self::Exemplars | Self::Histograms => (texts.div_ceil(50), 50),
             Self::Labels => (texts, 1),
+            // A row group of each kind is as full as it can be.
+            Self::Noise => (
+                NOISE_BYTES / TEXT_BYTES,
+                i64::try_from(TEXT_BYTES / size_of::<f64>()).unwrap(),
+            ),
         }
     }
 
-    /// One series with its rows. Texts are large, so that a build without optimisation has few to go through, and small in a file.
+    /// One series with its rows. But for noise, texts are large, so that a build without optimisation has few to go through, and small in a
+    /// file.
     fn series(self, number: usize, part: i64) -> (Labels, SeriesRuns) {
         let text = |number: u64| format!("{number:016x}").repeat(TEXT_BYTES / 16);
-        let (name, long) = (format!("{number:06}"), text(number as u64));
-        let labels = match self {
-            Self::Exemplars => Labels::from_pairs([("__name__", "noise"), ("n", &name)]),
-            Self::Labels => Labels::from_pairs([("__name__", "noise"), ("n", &name), ("text", &long)]),
+        let (name, mut state) = (format!("{number:06}"), number as u64);
+        let long = match self {
+            Self::Labels => Some(text(state)),
+            Self::Noise => Some(noise(&mut state)),
+            Self::Exemplars | Self::Histograms => None,
         };
+        let mut labels = vec![("__name__", "noise"), ("n", &name)];
+        labels.extend(long.iter().map(|long| ("text", long.as_str())));
         let (_, rows) = self.shape();
         let mut runs = SeriesRuns::default();
-        for i in part * rows..(part + 1) * rows {
-            let seed = (i.cast_unsigned() + 1).wrapping_mul(number as u64 + 1);
+        let times = (part * rows..(part + 1) * rows).map(|i| i * ROW_EVERY_MS);
+        for (timestamp, is_first) in times.zip(std::iter::once(true).chain(std::iter::repeat(false))) {
+            let seed = (timestamp.cast_unsigned() + 1).wrapping_mul(number as u64 + 1);
+            let mut random = seed;
+            let value = f64::from_bits(next(&mut random) >> 2);
+            if let Self::Histograms = self {
+                let histogram = histogram(value, || value);
+                runs.histograms.push(timestamp, 0, &histogram);
+                continue;
+            }
             runs.samples.push(Sample {
-                timestamp: i * 500,
-                value: f64::from_bits(seed.wrapping_mul(6_364_136_223_846_793_005) >> 2),
+                timestamp,
+                value,
                 start_timestamp: 0,
             });
-            if let Self::Exemplars = self {
-                runs.exemplars.push(Exemplar {
-                    timestamp: i * 500,
-                    value: 0.5,
-                    labels: Labels::from_pairs([("trace_id", text(seed).as_str())]).unwrap(),
-                });
-            }
+            let text = match self {
+                Self::Exemplars => text(seed),
+                Self::Noise if is_first => {
+                    let histogram = histogram(value, || f64::from_bits(next(&mut random) >> 2));
+                    runs.histograms.push(timestamp + 1, 0, &histogram);
+                    noise(&mut random)
+                }
+                _ => continue,
+            };
+            runs.exemplars.push(Exemplar {
+                timestamp,
+                value: 0.5,
+                labels: Labels::from_pairs([("trace_id", text.as_str())]).unwrap(),
+            });
         }
-        (labels.unwrap(), runs)
+        (Labels::from_pairs(labels).unwrap(), runs)
     }
 }
 
@@ -136,21 +212,34 @@ fn flush(directory: &std::path::Path, number: i64, bulk: Bulk) -> PartEntry {
 }
 
 /// The most that a merge of parts takes, with the settings that the product has.
-fn peak_of(bulk: Bulk) -> usize {
+fn peak_of(bulk: Bulk, cut: Cut) -> usize {
     let directory = tempfile::tempdir().unwrap();
     let inputs: Vec<PartEntry> = (0..PARTS).map(|number| flush(directory.path(), number, bulk)).collect();
     let held = inputs.iter().flat_map(|part| part.tenants.values());
-    let rows = held.map(|held| held.samples + held.exemplars).sum::<u64>();
+    let rows = held
+        .map(|held| held.samples + held.histograms + held.exemplars)
+        .sum::<u64>();
+    let (_, rows_of_part) = bulk.shape();
+    let windows = match cut {
+        Cut::Whole => vec![(0, 7_200_000)],
+        Cut::ByTime => (0..PARTS)
+            .map(|part| {
+                (
+                    part * rows_of_part * ROW_EVERY_MS,
+                    (part + 1) * rows_of_part * ROW_EVERY_MS,
+                )
+            })
+            .collect(),
+    };
+    let outputs = windows.len();
+    let window = |(start, end)| Window {
+        tenant: TenantId::default(),
+        level: 1,
+        range: TimeRange { start, end },
+    };
     let job = MergeJob {
         inputs,
-        windows: vec![Window {
-            tenant: TenantId::default(),
-            level: 1,
-            range: TimeRange {
-                start: 0,
-                end: 7_200_000,
-            },
-        }],
+        windows: windows.into_iter().map(window).collect(),
         masks: vec![],
         masks_through: 0,
         merge: None,
@@ -168,13 +257,19 @@ fn peak_of(bulk: Bulk) -> usize {
     let outcome = runtime.block_on(merge::run(&store, &fs, &scratch, &job, 0)).unwrap();
     let peak = PEAK.load(Ordering::Relaxed) - before;
     assert_eq!((outcome.rows_read, outcome.rows_written), (rows, rows));
+    assert_eq!(outcome.added.len(), outputs);
     peak
 }
 
 #[test]
 fn a_merge_takes_what_it_states_and_a_tenth_of_its_inputs() {
-    for bulk in [Bulk::Exemplars, Bulk::Labels] {
-        let peak = peak_of(bulk);
-        assert!(peak < MergeJob::least_memory(), "{bulk:?}: peak {peak} B");
+    for bulk in [Bulk::Exemplars, Bulk::Labels, Bulk::Histograms] {
+        for cut in [Cut::Whole, Cut::ByTime] {
+            let peak = peak_of(bulk, cut);
+            assert!(peak < MergeJob::least_memory(), "{bulk:?} {cut:?}: peak {peak} B");
+        }
     }
+    // Outputs that are all open, and of which each has a row group of each kind nearly full.
+    let peak = peak_of(Bulk::Noise, Cut::ByTime);
+    assert!(peak < MergeJob::least_memory(), "noise: peak {peak} B");
 }

@@ -1,14 +1,14 @@
 //! The outputs of a tenant: rows are cut into windows, masks are applied, and parts are ended when they become too large.
 //!
-//! Only some outputs are open at a time, because each holds a row group of every file. A window that finds no room waits for another pass
-//! over the inputs, so late data of many days costs time and no memory.
+//! Only some outputs are open at a time, because each holds a row group of every file; and where there may be several, these are smaller. A
+//! window that finds no room waits for another pass over the inputs, so late data of many days costs time and no memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
 
 use emberkeep_archive::catalog::{CompiledMask, hides_metadata};
 use emberkeep_archive::{
-    ArchiveError, Compaction, FileKind, PartEntry, PartInfo, PartOrigin, PartWriter, RunSlice, Ulid,
+    ArchiveError, Compaction, FileKind, PartEntry, PartInfo, PartOrigin, PartSettings, PartWriter, RunSlice, Ulid,
 };
 use emberkeep_disk::Sequential;
 use emberkeep_model::{Labels, SeenMetadata, SeriesRuns, TenantId, TimeRange};
@@ -166,7 +166,13 @@ impl<'a> Outputs<'a> {
             let made = made.map_err(|error| ArchiveError::Write(std::io::Error::other(error)))?;
             Ok(BufWriter::with_capacity(BUFFER_BYTES, Sequential::new(made)))
         };
-        let writer = PartWriter::create(create, info, target.job.settings.clone());
+        // Each of the outputs that may be open holds a row group of each kind.
+        let most_open = target.windows.len().clamp(1, MOST_OPEN);
+        let settings = PartSettings {
+            group_bytes: target.job.settings.group_bytes / most_open,
+            ..target.job.settings.clone()
+        };
+        let writer = PartWriter::create(create, info, settings);
         let writer = writer.map_err(|error| MergeError::of_disk(&scratch.place(), error))?;
         Ok(Output {
             writer,
