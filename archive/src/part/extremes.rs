@@ -69,7 +69,7 @@ mod tests {
         const EDGE: i64 = 1 << 51;
         prop_oneof![
             20 => -1000_i64..1000,
-            20 => (-EDGE..EDGE),
+            20 => -EDGE..EDGE,
             1 => prop::sample::select(vec![-EDGE - 1, -EDGE, EDGE - 1, EDGE, EDGE + 1, i64::MIN, i64::MAX]),
             1 => any::<i64>(),
         ]

@@ -19,7 +19,7 @@ const PLENTY: AheadBytes = AheadBytes {
 
 /// Series with rows whose values are hard to compress.
 fn content(series: usize, rows: i64) -> Content {
-    let series = |number: usize| {
+    let one = |number: usize| {
         let labels = [
             ("__name__", format!("metric_{}", number / 1000)),
             ("instance", format!("{:04}", number % 1000)),
@@ -33,7 +33,7 @@ fn content(series: usize, rows: i64) -> Content {
         };
         ((TenantId::default(), labels), (0..rows).map(sample).collect())
     };
-    (0..series).map(series).collect()
+    (0..series).map(one).collect()
 }
 
 async fn far(content: &Content, settings: PartSettings) -> (Arc<FarStore>, PartReader) {
@@ -207,7 +207,7 @@ proptest! {
         run_async(async {
             let content = content(series, rows);
             let (_far, part) = far(&content, small()).await;
-            let matcher = |number| Matcher::new("instance", MatchOp::Equal, &format!("{number:04}")).unwrap();
+            let matcher = |number| Matcher::new("instance", MatchOp::Equal, format!("{number:04}")).unwrap();
             let query = query("anonymous", TimeRange::ALL, matched.map(matcher).into_iter().collect());
             let mut scan = part.scan(query.clone(), window_rows).with_read_ahead(AheadBytes { rows: bytes, series: bytes });
             scan.expect_rows();

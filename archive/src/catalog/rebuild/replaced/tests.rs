@@ -40,7 +40,7 @@ fn rows_add_up_and_none_is_counted_twice() {
     let one = exemplars(part(Ulid(2), 5, (0, 9)), (0, 9));
     let other = exemplars(part(Ulid(3), 5, (10, 19)), (10, 19));
     assert!(is_proof(&[one.clone(), other.clone()]));
-    assert!(!is_proof(&[one.clone()]), "half of it");
+    assert!(!is_proof(std::slice::from_ref(&one)), "half of it");
     assert!(!is_proof(&[one.clone(), one.clone()]), "one half twice");
     let touching = changed(other.clone(), |held| held.min_time = 9);
     assert!(!is_proof(&[one.clone(), touching]), "there may be a row in both");
@@ -52,7 +52,7 @@ fn rows_add_up_and_none_is_counted_twice() {
         "rows of one kind are none of another"
     );
     let mut of_another = other;
-    of_another.tenants = BTreeMap::from([("b".to_owned(), of_another.tenants["anonymous"].clone())]);
+    of_another.tenants = BTreeMap::from([("b".to_owned(), of_another.tenants["anonymous"])]);
     assert!(!is_proof(&[one, of_another]));
 }
 
