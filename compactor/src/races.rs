@@ -52,7 +52,7 @@ async fn two_days(ages: [i32; 2]) -> Archive {
     let archive = Archive::new();
     for age in ages {
         let at = NOW_MS - i64::from(age - 1) * DAY_MS;
-        let rows = [("x", times(TODAY - age, 5)), ("debug", times(TODAY - age, 5))];
+        let rows = [("debug", times(TODAY - age, 5)), ("x", times(TODAY - age, 5))];
         archive.merged("a", TODAY - age, &rows, &[], at).await;
     }
     archive
