@@ -35,7 +35,7 @@ use windows::Windows;
 
 /// Memory that a merge takes beside its inputs: encoders of up to [`MOST_OPEN`] outputs, which together hold a row group of
 /// [`PartSettings::group_bytes`] of each of the four kinds of rows, and what is read and written at the moment.
-const BASE_BYTES: usize = 64 << 20;
+const BASE_BYTES: usize = 96 << 20;
 
 /// Memory of each input beside its window of rows: footers, a slice of its series table, metadata of some series.
 const INPUT_BYTES: usize = 512 << 10;
