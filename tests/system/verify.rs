@@ -82,9 +82,9 @@ fn some_file(directory: &Path, part: &str) -> Result<PathBuf> {
 /// Flips a bit in the middle, until it is done again.
 fn flip(path: &Path) -> Result<()> {
     let mut bytes = fs::read(path)?;
-    let (_, behind) = bytes.split_at_mut(bytes.len() / 2);
+    let middle = bytes.len() / 2;
     // Zeros may be the padding of an index, which means nothing; and the second time it must be the same byte.
-    let byte = behind.iter_mut().find(|byte| ![0, 16].contains(*byte));
+    let byte = bytes.iter_mut().skip(middle).find(|byte| ![0, 16].contains(*byte));
     *byte.context("a byte that means something")? ^= 16;
     Ok(fs::write(path, bytes)?)
 }
