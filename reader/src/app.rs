@@ -40,7 +40,7 @@ impl Reader {
         metrics: ReaderMetrics,
     ) -> Self {
         let gate = Arc::new(Semaphore::new(settings.concurrency.max(1)));
-        metrics.bound(settings.concurrency.max(1));
+        metrics.bound(settings.concurrency.max(1), settings.kept_bytes);
         Self {
             sources: Sources::with_settings(store, heads, settings.look.clone(), metrics.clone()),
             kept: KeptParts::new(settings.kept_bytes),
@@ -153,7 +153,7 @@ impl Reader {
             ..Ground::of(self.sources.store(), &look)
         };
         let opened = Opened::open(ground, query, kinds, self.settings.part_limit).await?;
-        self.metrics.query(opened.parts());
+        self.metrics.query(opened.parts(), self.kept.bytes());
         Ok((look, opened))
     }
 

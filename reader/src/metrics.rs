@@ -25,6 +25,8 @@ pub struct ReaderMetrics {
     bytes: Counter,
     running: Gauge,
     running_limit: Gauge,
+    kept: Gauge,
+    kept_limit: Gauge,
     looks: Counter,
     looks_failed: Counter,
     stale_views: Counter,
@@ -70,6 +72,16 @@ impl ReaderMetrics {
             metrics.running_limit.clone(),
         );
         all.register(
+            "cache_bytes",
+            "Footers, page indexes and filters of parts kept between queries, when the last one began",
+            metrics.kept.clone(),
+        );
+        all.register(
+            "cache_limit_bytes",
+            "Bound of what is kept between queries (--read.cache-memory)",
+            metrics.kept_limit.clone(),
+        );
+        all.register(
             "catalog_looks",
             "Looks at the catalog that succeeded",
             metrics.looks.clone(),
@@ -102,8 +114,9 @@ impl ReaderMetrics {
         metrics
     }
 
-    pub(crate) fn bound(&self, concurrency: usize) {
+    pub(crate) fn bound(&self, concurrency: usize, kept_bytes: usize) {
         self.running_limit.set(i64::try_from(concurrency).unwrap_or(i64::MAX));
+        self.kept_limit.set(i64::try_from(kept_bytes).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn request(&self, handler: &'static str, code: u16) {
@@ -112,9 +125,10 @@ impl ReaderMetrics {
             .inc();
     }
 
-    pub(crate) fn query(&self, parts: usize) {
+    pub(crate) fn query(&self, parts: usize, kept_bytes: usize) {
         self.queries.inc();
         self.parts.inc_by(parts as u64);
+        self.kept.set(i64::try_from(kept_bytes).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn aborted(&self) {

@@ -81,6 +81,27 @@ async fn a_look_is_two_listings_and_one_read_of_what_is_new() {
 }
 
 #[tokio::test]
+async fn what_is_kept_of_parts_is_shown_with_its_bound() {
+    let mut archive = TestArchive::new();
+    archive.flush(&rows(1)).await;
+    let mut registry = Registry::default();
+    let settings = ReaderSettings {
+        kept_bytes: 1 << 20,
+        ..ReaderSettings::default()
+    };
+    let metrics = ReaderMetrics::register(&mut registry);
+    let reader = Reader::new(archive.store.clone(), Vec::new(), settings, metrics);
+    let _open = reader.scan(&everything()).await.unwrap();
+    let text = text_of(&registry);
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().parse::<usize>().unwrap()
+    };
+    assert_eq!(value("reader_cache_limit_bytes "), 1 << 20);
+    assert!((1..1 << 20).contains(&value("reader_cache_bytes ")), "{text}");
+}
+
+#[tokio::test]
 async fn a_young_look_is_used_again_unless_a_head_has_committed_more() {
     let mut archive = TestArchive::new();
     archive.flush(&rows(1)).await;
