@@ -4,6 +4,7 @@
 //! stays within a bound, and all readers of a process together have a bounded number of requests under way. It is an offer only: what is
 //! not here, or failed on the way, is fetched by who needs it, and errors are told there.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,8 +21,12 @@ use tokio::task::JoinHandle;
 /// costs at both ends.
 pub(super) const NEAR_BYTES: u64 = 16 << 10;
 
-/// Requests of a process that are under way ahead of reading.
-pub(super) static UNDER_WAY: Semaphore = Semaphore::const_new(64);
+/// As much may be held longer than it is of use, to save a request.
+const SMALL_BYTES: u64 = 2 << 10;
+
+/// Requests of a process that are under way ahead of reading: pages of a flush, of which a network that brings 100 MB/s after 30 ms has a hundred
+/// under way.
+pub(super) static UNDER_WAY: Semaphore = Semaphore::const_new(128);
 
 /// What of a file is held and under way.
 pub(super) struct ReadAhead {
@@ -91,7 +96,7 @@ impl ReadAhead {
         let mut joined: Vec<Wanted> = Vec::with_capacity(wanted.len());
         for next in wanted {
             match joined.last_mut() {
-                Some(last) if next.bytes.start <= last.bytes.end.saturating_add(NEAR_BYTES) => {
+                Some(last) if last.is_near(&next) => {
                     last.bytes.end = last.bytes.end.max(next.bytes.end);
                     last.until = last.until.max(next.until);
                 }
@@ -170,6 +175,20 @@ impl ReadAhead {
             piece.state = State::Here(bytes.clone());
         }
         Some((start, bytes))
+    }
+}
+
+impl Wanted {
+    /// Whether they are worth fetching together. What is passed early would be held as long as the other, in place of what comes next, so of
+    /// that there may be little.
+    fn is_near(&self, next: &Self) -> bool {
+        let length = |wanted: &Self| wanted.bytes.end - wanted.bytes.start;
+        let held_longer = match self.until.cmp(&next.until) {
+            Ordering::Less => length(self),
+            Ordering::Equal => 0,
+            Ordering::Greater => length(next),
+        };
+        next.bytes.start <= self.bytes.end.saturating_add(NEAR_BYTES) && held_longer <= SMALL_BYTES
     }
 }
 

@@ -340,6 +340,8 @@ impl<K: RowKind> RowWindow<K> {
             self.fetch_ahead(of, &rows, upcoming.clone());
             let pages = match self.reading {
                 Reading::Every => self.following(group, page),
+                // Of what is fetched ahead the next pages may not be there yet, and are not waited for.
+                Reading::Chosen if file.ahead().is_some() => vec![page..page + 1],
                 Reading::Chosen => pages_of(
                     group,
                     &self.choose(group, &rows, upcoming, most_rows.saturating_mul(PACKED_ROWS)),

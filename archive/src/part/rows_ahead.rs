@@ -11,7 +11,8 @@ use super::read_ahead::{ReadAhead, Wanted};
 use super::row_groups::{RowGroup, RowGroups};
 use super::{raw_pages, schema};
 
-/// A stretch of a column has so many bytes, unless the row group ends before.
+/// A stretch of a column has so many bytes, unless the row group ends before, or an eighth of what may be held: the next stretch of each
+/// column has to fit beside the one at work.
 const LEAST_STRETCH_BYTES: u64 = 32 << 10;
 
 /// Where rows are read without gaps, so much of a column comes whether its rows are known to be asked for or not.
@@ -189,7 +190,8 @@ impl RowsAhead {
                 continue;
             }
             let share = u128::from(ahead.most_bytes() / STRETCHES) * u128::from(bytes_of(next.leaf)) / u128::from(all);
-            let enough = u64::try_from(share).unwrap_or(u64::MAX).max(LEAST_STRETCH_BYTES);
+            let least_bytes = LEAST_STRETCH_BYTES.min(ahead.most_bytes() / 8);
+            let enough = u64::try_from(share).unwrap_or(u64::MAX).max(least_bytes);
             let mut next_page = first + 1;
             let cheap = match self.behind {
                 Behind::Unknown if wanted.len() == 1 => CHEAP_BYTES,

@@ -1,7 +1,10 @@
 //! Reading ahead: the same rows, fewer waits, and never more under way than was allowed.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
+use futures::poll;
 use proptest::prelude::*;
 
 use emberkeep_model::{HistogramRun, Labels, MatchOp, Matcher, Run, Sample, SeriesRuns, TenantId, TimeRange};
@@ -89,6 +92,60 @@ async fn no_more_is_under_way_than_was_allowed() {
         );
         assert!(traffic.most_under_way > 1, "{rows}: {traffic:?}");
     }
+}
+
+/// Does something, and counts it when it has to wait.
+async fn noting_waits<T>(work: impl Future<Output = T>, waits: &mut usize) -> T {
+    let mut work = pin!(work);
+    match poll!(work.as_mut()) {
+        Poll::Ready(done) => done,
+        Poll::Pending => {
+            *waits += 1;
+            work.await
+        }
+    }
+}
+
+/// A flush of five minutes among many, which has the least share of what may be fetched ahead.
+#[tokio::test]
+async fn a_flush_with_a_small_share_is_waited_for_seldom() {
+    let mut content = content(10_000, 20);
+    let mut number = 1_u64;
+    for run in content.values_mut() {
+        for (at, value) in run.values.iter_mut().enumerate() {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            // Two bytes of most, and eight of some, which lie in a column of their own.
+            *value = if at % 16 == 3 {
+                f64::from_bits(number >> 3)
+            } else {
+                (number >> 48) as f64
+            };
+        }
+        // Series do not begin at the same time, so what lies between two of them is no small step.
+        let offset = (number >> 50).cast_signed();
+        run.timestamps.iter_mut().for_each(|time| *time += offset);
+        run.start_timestamps.clear();
+    }
+    let (far, part) = far(&content, PartSettings::default()).await;
+    let most = AheadBytes {
+        rows: 160 << 10,
+        series: 64 << 10,
+    };
+    let mut scan = ahead(&part, 8192, most);
+    let mut waits = 0;
+    while let Some(series) = noting_waits(scan.next(), &mut waits).await.unwrap() {
+        let mut run = Run::default();
+        let rows = scan.samples(series.samples, TimeRange::ALL, &mut run);
+        noting_waits(rows, &mut waits).await.unwrap();
+        assert_eq!(run.len(), 20);
+        // The other flushes have their turn.
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let traffic = far.traffic();
+    // The first look at the table and at rows; nothing after it.
+    assert!(waits <= 2, "{waits}: {traffic:?}");
 }
 
 #[tokio::test]
