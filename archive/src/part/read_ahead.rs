@@ -26,7 +26,7 @@ const SMALL_BYTES: u64 = 2 << 10;
 
 /// Requests of a process that are under way ahead of reading: pages of a flush, of which a network that brings 100 MB/s after 30 ms has a hundred
 /// under way.
-pub(super) static UNDER_WAY: Semaphore = Semaphore::const_new(128);
+pub(super) static UNDER_WAY: Semaphore = Semaphore::const_new(96);
 
 /// What of a file is held and under way.
 pub(super) struct ReadAhead {
