@@ -16,6 +16,9 @@ pub(super) const ID_DICTIONARY_BYTES: usize = 4 << 20;
 /// Of lists and maps the encoder counts elements, not rows: pages are to end with the write that fills them all the same.
 const WHOLE_WRITE: usize = 1 << 20;
 
+/// Pages of a column of histograms that make one page of a column whose rows are nearly always the same.
+const EVEN_PAGES: usize = 8;
+
 const LABEL_NAMES: [&str; 3] = [LABELS, "key_value", "key"];
 const LABEL_VALUES: [&str; 3] = [LABELS, "key_value", "value"];
 
@@ -29,7 +32,7 @@ pub(super) fn columns(kind: FileKind, form: Form) -> SchemaDescriptor {
 pub(super) fn properties(kind: FileKind, settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
     match kind {
         // Their pages come encoded.
-        FileKind::Samples | FileKind::Series => Ok(common(settings, WHOLE_WRITE, WHOLE_WRITE)?.build()),
+        FileKind::Samples | FileKind::Series => Ok(common(settings.zstd_level, WHOLE_WRITE, WHOLE_WRITE)?.build()),
         FileKind::Histograms => histograms(settings),
         FileKind::Exemplars => exemplars(settings),
         FileKind::Metadata => metadata(settings),
@@ -37,7 +40,7 @@ pub(super) fn properties(kind: FileKind, settings: &PartSettings) -> Result<Writ
 }
 
 fn histograms(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
-    let mut builder = common(settings, settings.histogram_page_rows, WHOLE_WRITE)?
+    let mut builder = common(settings.histogram_zstd_level, settings.histogram_page_rows, WHOLE_WRITE)?
         .set_max_row_group_row_count(Some(settings.sample_group_rows))
         .set_column_dictionary_page_size_limit(column(&[SERIES_ID]), ID_DICTIONARY_BYTES);
     for name in [ZERO_THRESHOLD, SUM, FLOAT_COUNT, FLOAT_ZERO_COUNT] {
@@ -58,6 +61,33 @@ fn histograms(settings: &PartSettings) -> Result<WriterProperties, ArchiveError>
     for name in lists {
         builder = without_statistics(builder, &[&[name, "list", "element"]]);
     }
+    let even_page_rows = EVEN_PAGES * settings.histogram_page_rows;
+    // These are nearly always the same in all rows: a page of one value costs its headers and its places in the indexes, no more.
+    for name in [
+        PART,
+        SERIES_ID,
+        START_TIMESTAMP,
+        RESET_HINT,
+        SCHEMA,
+        ZERO_THRESHOLD,
+        FLOAT_COUNT,
+        FLOAT_ZERO_COUNT,
+    ] {
+        builder = builder.set_column_data_page_row_count_limit(column(&[name]), even_page_rows);
+    }
+    for name in [
+        FLOAT_POSITIVE_BUCKETS,
+        NEGATIVE_SPAN_OFFSETS,
+        NEGATIVE_SPAN_LENGTHS,
+        NEGATIVE_BUCKETS,
+        FLOAT_NEGATIVE_BUCKETS,
+        CUSTOM_VALUES,
+    ] {
+        let path = column(&[name, "list", "element"]);
+        builder = builder.set_column_data_page_row_count_limit(path, even_page_rows);
+    }
+    // Sums have all their digits, and one that comes again is the one before.
+    builder = builder.set_column_dictionary_enabled(column(&[SUM]), false);
     // Buckets of one series resemble each other from row to row at a distance of one list: only ZSTD over plain numbers sees that
     // (per histogram of 40 buckets 8 B; with dictionaries 9 B, with differences 14 B).
     for name in [
@@ -73,7 +103,7 @@ fn histograms(settings: &PartSettings) -> Result<WriterProperties, ArchiveError>
 }
 
 fn exemplars(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
-    let builder = common(settings, settings.other_page_rows, WHOLE_WRITE)?
+    let builder = common(settings.zstd_level, settings.other_page_rows, WHOLE_WRITE)?
         .set_max_row_group_row_count(Some(settings.sample_group_rows))
         .set_column_dictionary_page_size_limit(column(&[SERIES_ID]), ID_DICTIONARY_BYTES);
     let builder = without_statistics(builder, &[&[VALUE], &LABEL_NAMES, &LABEL_VALUES]);
@@ -81,19 +111,15 @@ fn exemplars(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> 
 }
 
 fn metadata(settings: &PartSettings) -> Result<WriterProperties, ArchiveError> {
-    let builder = common(settings, settings.other_page_rows, settings.other_page_rows)?
+    let builder = common(settings.zstd_level, settings.other_page_rows, settings.other_page_rows)?
         .set_max_row_group_row_count(Some(settings.sample_group_rows))
         .set_column_dictionary_enabled(column(&[SERIES_ID]), false);
     let builder = delta(builder, &[SERIES_ROW]);
     Ok(without_statistics(builder, &[&[UNIT], &[HELP]]).build())
 }
 
-fn common(
-    settings: &PartSettings,
-    page_rows: usize,
-    write_batch: usize,
-) -> Result<WriterPropertiesBuilder, ArchiveError> {
-    let level = ZstdLevel::try_new(settings.zstd_level).map_err(|error| ArchiveError::Invalid(error.to_string()))?;
+fn common(zstd_level: i32, page_rows: usize, write_batch: usize) -> Result<WriterPropertiesBuilder, ArchiveError> {
+    let level = ZstdLevel::try_new(zstd_level).map_err(|error| ArchiveError::Invalid(error.to_string()))?;
     Ok(WriterProperties::builder()
         .set_created_by(format!("emberkeep {}", env!("CARGO_PKG_VERSION")))
         .set_compression(Compression::ZSTD(level))

@@ -77,8 +77,10 @@ pub fn part_number(ulid: Ulid) -> i64 {
 /// How the files are cut and compressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartSettings {
-    /// ZSTD level, 1 to 22.
+    /// ZSTD level, 1 to 22, of all files but `histograms`.
     pub zstd_level: i32,
+    /// ZSTD level, 1 to 22, of `histograms`: buckets repeat at a distance, which only the levels from 6 on find.
+    pub histogram_zstd_level: i32,
     /// Rows of a data page of `samples`, at least; a page ends with the series that reaches it, unless that series is longer.
     pub sample_page_rows: usize,
     /// Rows of a row group of `samples`, at most.
@@ -102,6 +104,7 @@ impl Default for PartSettings {
     fn default() -> Self {
         Self {
             zstd_level: 1,
+            histogram_zstd_level: 1,
             sample_page_rows: 16 << 10,
             sample_group_rows: 1 << 20,
             series_page_rows: 512,
@@ -120,7 +123,9 @@ impl PartSettings {
     pub fn compacted() -> Self {
         Self {
             zstd_level: 3,
+            histogram_zstd_level: 6,
             sample_page_rows: 32 << 10,
+            histogram_page_rows: 2048,
             group_bytes: 8 << 20,
             ..Self::default()
         }

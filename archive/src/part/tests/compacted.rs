@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 use ulid::Ulid;
 
-use emberkeep_model::{Labels, Run, Sample, SeriesRuns, TenantId, TimeRange};
+use emberkeep_model::{Counts, Histogram, Labels, Run, Sample, SeriesRuns, Span, TenantId, TimeRange};
 
 use super::super::{Compaction, DescribedFile, PartInfo, PartOrigin, PartReader, PartSettings, PartWriter, ScanKinds};
 use super::kinds::{AllContent, fill_all, many_of_all_kinds, read_back};
+use super::layout::builder;
 use super::{everything, query, run_async, runs, store_of};
 use crate::digest::Digests;
 use crate::{FileKind, PartEntry};
@@ -213,4 +214,69 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+/// Histograms of 40 buckets, of which each row has a few observations more than the one before.
+fn growing(series: usize, rows: usize) -> SeriesRuns {
+    let mut runs = SeriesRuns::default();
+    let mut positive = vec![0_i64; 40];
+    let mut sum = 0.0;
+    for row in 0..rows {
+        for observation in 0..3 {
+            let bucket = (row * row + 7 * series + 11 * observation) % 40;
+            positive[bucket] += 1;
+            sum += (bucket as f64).sqrt();
+        }
+        let histogram = Histogram {
+            counts: Counts::Integer {
+                count: positive.iter().sum::<i64>().unsigned_abs(),
+                zero_count: 0,
+                positive: positive.clone(),
+                negative: Vec::new(),
+            },
+            sum,
+            positive_spans: vec![Span { offset: -3, length: 40 }],
+            ..Histogram::default()
+        };
+        runs.histograms.push(10 * DAY_MS + 15_000 * row as i64, 0, &histogram);
+    }
+    runs
+}
+
+#[test]
+fn histograms_have_longer_pages_of_what_never_changes() {
+    let mut content = AllContent::default();
+    for series in 0..8 {
+        let labels = Labels::from_pairs([("series", format!("{series}").as_str())]).unwrap();
+        let key = (TenantId::default(), labels);
+        content.series.insert(key, growing(series, 2500));
+    }
+    let (summary, files) = fill_all(compacted_writer(compaction("anonymous", 10)), &content);
+    let metadata = builder(&files[&FileKind::Histograms]).metadata().clone();
+    let (mut of_sums, mut of_schemas) = (0, 0);
+    for (number, group) in metadata.row_groups().iter().enumerate() {
+        let index = metadata.page_index_for_row_group(number);
+        for (i, column) in group.columns().iter().enumerate() {
+            let pages = index.page_locations(i).unwrap().len();
+            match column.column_path().string().as_str() {
+                "sum" => of_sums += pages,
+                "schema" => of_schemas += pages,
+                _ => {}
+            }
+        }
+    }
+    assert!((8..=12).contains(&of_sums), "{of_sums} pages of 2,048 rows");
+    assert!(of_schemas <= 3, "{of_schemas} pages of one value");
+    let bytes = summary
+        .files
+        .iter()
+        .find(|file| file.kind == FileKind::Histograms)
+        .unwrap()
+        .bytes;
+    let of_each = bytes as f64 / summary.histograms as f64;
+    assert!(of_each < 16.0, "{of_each} B of each histogram, of which a sum is 7");
+    run_async(async {
+        let (part, _) = opened(&content, compaction("anonymous", 10)).await;
+        assert_eq!(read_back(&part, &everything("anonymous"), 700).await.unwrap(), content);
+    });
 }

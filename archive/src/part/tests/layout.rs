@@ -19,7 +19,7 @@ use super::round_trip::many_series;
 use super::{Content, bits, drain, expected, fill, opened, query, small, writer};
 use crate::{FileKind, Ulid, crc32c};
 
-fn builder(bytes: &[u8]) -> ParquetRecordBatchReaderBuilder<Bytes> {
+pub(super) fn builder(bytes: &[u8]) -> ParquetRecordBatchReaderBuilder<Bytes> {
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
     ParquetRecordBatchReaderBuilder::try_new_with_options(Bytes::copy_from_slice(bytes), options).unwrap()
 }
