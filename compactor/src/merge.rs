@@ -12,6 +12,7 @@ mod order;
 mod outputs;
 mod pass;
 mod scratch;
+mod stretch;
 mod verify;
 mod windows;
 

@@ -3,7 +3,9 @@
 //! The form in which samples move between head, parts, merge and encoders. A run is *settled* when its timestamps rise strictly;
 //! only settled runs may be written or sent.
 
-use crate::{Sample, TimeRange, order};
+use std::ops::Range;
+
+use crate::{Sample, TimeRange, UNSET_START_TIMESTAMP, order};
 
 /// Samples of one series, column by column.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -64,6 +66,23 @@ impl Run {
         if !self.start_timestamps.is_empty() || !other.start_timestamps.is_empty() {
             self.start_timestamps.extend_from_slice(&other.start_timestamps);
             self.start_timestamps.resize(self.timestamps.len(), 0);
+        }
+    }
+
+    /// Adds some samples of another run at the end.
+    ///
+    /// # Panics
+    /// When it has not so many.
+    pub fn append_rows(&mut self, other: &Run, rows: Range<usize>) {
+        let before = self.len();
+        self.timestamps.extend_from_slice(&other.timestamps[rows.clone()]);
+        self.values.extend_from_slice(&other.values[rows.clone()]);
+        let starts = other.start_timestamps.get(rows).unwrap_or_default();
+        if starts.iter().any(|&start| start != UNSET_START_TIMESTAMP) {
+            self.start_timestamps.resize(before, UNSET_START_TIMESTAMP);
+            self.start_timestamps.extend_from_slice(starts);
+        } else if !self.start_timestamps.is_empty() {
+            self.start_timestamps.resize(self.len(), UNSET_START_TIMESTAMP);
         }
     }
 

@@ -46,12 +46,14 @@ pub fn power(scale: i8) -> Option<f64> {
 pub fn unscaled(value: f64, scale: u8) -> Option<i64> {
     let power = POWERS[usize::from(scale)];
     let shifted = value * power;
-    // From 2^52 on a float is an integer already, and adding a half would move odd ones to their neighbour.
-    let rounded = if shifted.abs() < 4_503_599_627_370_496.0 {
-        shifted + 0.5_f64.copysign(shifted)
+    // From 2^52 on a float is an integer already, and adding a half would move odd ones to their neighbour. Chosen without a branch: of values
+    // without a decimal nobody can foresee it.
+    let half = if shifted.abs() < 4_503_599_627_370_496.0 {
+        0.5_f64
     } else {
-        shifted
+        0.0
     };
+    let rounded = shifted + half.copysign(shifted);
     // Saturates, and gives 0 for NaN; the comparison refuses both.
     let candidate = rounded as i64;
     let is_exact = candidate.unsigned_abs() <= MAX_UNSCALED.unsigned_abs()
@@ -63,37 +65,53 @@ pub fn unscaled(value: f64, scale: u8) -> Option<i64> {
 /// scale can serve them all (large integers beside small fractions), the one that serves most, the smallest of those.
 #[must_use]
 pub fn scale_of(values: &[f64]) -> u8 {
+    served_scale(values).unwrap_or(0)
+}
+
+/// What [`scale_of`] says; none when no value has an integer at any scale, so that it says 0.
+pub(super) fn served_scale(values: &[f64]) -> Option<u8> {
     let mut scale = 0;
     let mut largest = 0.0_f64;
+    let (mut refused, mut is_refused) = (0, false);
     for block in values.chunks(BLOCK) {
-        if all_unscaled(block, scale).is_none() {
-            for &value in block {
-                if unscaled(value, scale).is_none() {
-                    match smallest_scale(value) {
-                        None => continue,
-                        // Otherwise it is too large for more digits than the run has now.
-                        Some(smallest) => scale = scale.max(smallest),
-                    }
-                }
-                largest = largest.max(value.abs());
-            }
-        } else {
+        // Behind a block of which no value has an integer there is seldom one of which all have.
+        let are_all_exact = !is_refused && all_unscaled(block, scale).is_some();
+        if are_all_exact {
             largest = block.iter().fold(largest, |largest, value| largest.max(value.abs()));
+            continue;
         }
+        let before = refused;
+        for &value in block {
+            if unscaled(value, scale).is_none() {
+                match smallest_scale(value) {
+                    None => {
+                        refused += 1;
+                        continue;
+                    }
+                    // Otherwise it is too large for more digits than the run has now.
+                    Some(smallest) => scale = scale.max(smallest),
+                }
+            }
+            largest = largest.max(value.abs());
+        }
+        is_refused = refused - before == block.len();
+    }
+    if refused == values.len() {
+        return None;
     }
     if largest * POWERS[usize::from(scale)] <= MAX_UNSCALED as f64 {
-        return scale;
+        return Some(scale);
     }
     let served = |scale: u8| values.iter().filter(|&&value| unscaled(value, scale).is_some()).count();
-    (0..=MAX_SCALE).rev().max_by_key(|&scale| served(scale)).unwrap_or(0)
+    (0..=MAX_SCALE).rev().max_by_key(|&scale| served(scale))
 }
 
 /// Splits values into integers at this scale, which are appended, and those that have none. `place` is told in order how many have an
-/// integer and which value comes behind them that has none, if any.
+/// integer and which values come behind them that have none, if any.
 ///
 /// # Panics
 /// When `scale` is larger than [`MAX_SCALE`].
-pub(super) fn split(values: &[f64], scale: u8, integers: &mut Vec<i64>, mut place: impl FnMut(u32, Option<f64>)) {
+pub(super) fn split(values: &[f64], scale: u8, integers: &mut Vec<i64>, mut place: impl FnMut(u32, &[f64])) {
     let mut exact = 0;
     for block in values.chunks(BLOCK) {
         if let Some(all) = all_unscaled(block, scale) {
@@ -101,20 +119,20 @@ pub(super) fn split(values: &[f64], scale: u8, integers: &mut Vec<i64>, mut plac
             exact += block.len() as u32;
             continue;
         }
-        for &value in block {
-            match unscaled(value, scale) {
+        for value in block {
+            match unscaled(*value, scale) {
                 Some(integer) => {
                     integers.push(integer);
                     exact += 1;
                 }
                 None => {
-                    place(exact, Some(value));
+                    place(exact, std::slice::from_ref(value));
                     exact = 0;
                 }
             }
         }
     }
-    place(exact, None);
+    place(exact, &[]);
 }
 
 /// The integers of up to a block of values when all have one at this scale and none is large. Says what [`unscaled`] says of each, in
@@ -225,7 +243,7 @@ mod tests {
             let (mut integers, mut order) = (Vec::new(), Vec::new());
             split(&values, scale, &mut integers, |exact, raw| {
                 order.extend(std::iter::repeat_n(None, exact as usize));
-                order.extend(raw.map(|raw| Some(raw.to_bits())));
+                order.extend(raw.iter().map(|raw| Some(raw.to_bits())));
             });
             let expected: Vec<_> = values.iter().map(|v| unscaled(*v, scale).is_none().then_some(v.to_bits())).collect();
             prop_assert_eq!(order, expected);

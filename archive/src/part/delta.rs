@@ -287,58 +287,62 @@ pub(super) fn take(mut bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Option
 
 /// Up to 32 values, each from the one before; the last of them.
 #[inline]
-pub(super) fn take_step(bytes: &[u8], width: u8, count: usize, [mut last, least]: [i64; 2], out: &mut Vec<i64>) -> i64 {
-    let mut next = |excess: u64| {
-        // In this order, so that one addition depends on the value before.
-        last = last.wrapping_add(least.wrapping_add(excess.cast_signed()));
-        last
-    };
+pub(super) fn take_step(bytes: &[u8], width: u8, count: usize, before: [i64; 2], out: &mut Vec<i64>) -> i64 {
     match width {
-        0 => out.extend((0..count).map(|_| next(0))),
-        8 => out.extend(bytes[..count].iter().map(|&byte| next(u64::from(byte)))),
-        16 => {
-            let (words, _) = bytes.as_chunks::<2>();
-            out.extend(
-                words[..count]
-                    .iter()
-                    .map(|word| next(u64::from(u16::from_le_bytes(*word)))),
-            );
-        }
-        24 => take_bytes::<3>(bytes, count, next, out),
-        32 => take_bytes::<4>(bytes, count, next, out),
-        40 => take_bytes::<5>(bytes, count, next, out),
-        48 => take_bytes::<6>(bytes, count, next, out),
-        56 => take_bytes::<7>(bytes, count, next, out),
-        64 => take_bytes::<8>(bytes, count, next, out),
+        0 => put_sums((0..count).map(|_| 0), before, out),
+        8 => put_sums(bytes[..count].iter().map(|&byte| u64::from(byte)), before, out),
+        16 => take_bytes::<2>(bytes, count, before, out),
+        24 => take_bytes::<3>(bytes, count, before, out),
+        32 => take_bytes::<4>(bytes, count, before, out),
+        40 => take_bytes::<5>(bytes, count, before, out),
+        48 => take_bytes::<6>(bytes, count, before, out),
+        56 => take_bytes::<7>(bytes, count, before, out),
+        64 => take_bytes::<8>(bytes, count, before, out),
         _ => {
             // Each is read with what is behind it, so there must be something behind the last one.
             let mut padded = [0_u8; STEP * 8 + 16];
             let length = bytes.len().min(STEP * 8 + 16);
             padded[..length].copy_from_slice(&bytes[..length]);
             let (width, mask) = (usize::from(width), u64::MAX >> (64 - width));
-            out.extend((0..count).map(|i| {
+            let excesses = (0..count).map(|i| {
                 let (at, shift) = (i * width / 8, i * width % 8);
                 let word = |at: usize| padded[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
                 let mut excess = word(at) >> shift;
                 if width + shift > 64 {
                     excess |= u64::from(padded[at + 8]) << (64 - shift);
                 }
-                next(excess & mask)
-            }));
+                excess & mask
+            });
+            put_sums(excesses, before, out)
         }
     }
-    last
 }
 
 /// Values of whole bytes, of which there are enough.
 #[inline]
-fn take_bytes<const BYTES: usize>(bytes: &[u8], count: usize, mut next: impl FnMut(u64) -> i64, out: &mut Vec<i64>) {
+fn take_bytes<const BYTES: usize>(bytes: &[u8], count: usize, before: [i64; 2], out: &mut Vec<i64>) -> i64 {
     let (excesses, _) = bytes.as_chunks::<BYTES>();
-    out.extend(excesses[..count].iter().map(|excess| {
+    let word = |excess: &[u8; BYTES]| {
         let mut word = [0; 8];
         word[..BYTES].copy_from_slice(excess);
-        next(u64::from_le_bytes(word))
-    }));
+        u64::from_le_bytes(word)
+    };
+    put_sums(excesses[..count].iter().map(word), before, out)
+}
+
+/// Appends values by what each is more than the one before it and the least difference; the last of them. The sum is a variable of its own here:
+/// every value waits for it, and one that several loops share lies in memory.
+#[inline]
+fn put_sums(excesses: impl ExactSizeIterator<Item = u64>, [mut last, least]: [i64; 2], out: &mut Vec<i64>) -> i64 {
+    let mut values = [0; STEP];
+    let count = excesses.len().min(STEP);
+    for (value, excess) in values.iter_mut().zip(excesses) {
+        // In this order, so that one addition depends on the value before.
+        last = last.wrapping_add(least.wrapping_add(excess.cast_signed()));
+        *value = last;
+    }
+    out.extend_from_slice(&values[..count]);
+    last
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! anything is remembered of them, so the answer never rests on a hash.
 
 use super::label_texts::Texts;
-use super::series_slice::Dictionaries;
+use super::series_slice::{Dictionaries, SeriesSlice};
 
 /// Series in a row that are compared with another dictionary before that becomes the one of which numbers are remembered.
 const STRANGE: u32 = 32;
@@ -35,6 +35,33 @@ enum Relation {
 }
 
 impl LabelTranslation {
+    /// How many rows, from one of each slice on and at most `most`, have the same labels as their counterparts. Both slices have so many, with
+    /// numbers of labels; the first ones are known to be the same.
+    pub(super) fn same_rows(
+        &mut self,
+        (own, own_slice, own_row): (&Dictionaries, &SeriesSlice, usize),
+        (other, other_slice, other_row): (&Dictionaries, &SeriesSlice, usize),
+        most: usize,
+    ) -> usize {
+        let is_same_numbering = self.between == [own.number(), other.number()]
+            && self.relation == Relation::Same
+            && own.is_whole()
+            && other.is_whole();
+        let stretches = [own_row..own_row + most, other_row..other_row + most];
+        if is_same_numbering && own_slice.has_same_numbers(stretches[0].clone(), other_slice, stretches[1].clone()) {
+            return most;
+        }
+        let mut is_same = |i: &usize| {
+            let numbers = own_slice.label_numbers(own_row + i);
+            let others = other_slice.label_numbers(other_row + i);
+            match (numbers, others) {
+                (Some(numbers), Some(others)) => self.is_same((own, numbers), (other, others)),
+                _ => false,
+            }
+        };
+        1 + (1..most).take_while(|i| is_same(i)).count()
+    }
+
     /// Whether labels are the same. Each is given by the numbers of its names and values, which its dictionaries have.
     pub(super) fn is_same(&mut self, own: (&Dictionaries, [&[u32]; 2]), other: (&Dictionaries, [&[u32]; 2])) -> bool {
         let ((own, own_labels), (other, other_labels)) = (own, other);

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use arrow::record_batch::RecordBatch;
 
-use emberkeep_model::{ExemplarRun, HistogramRun, Run, TimeRange, UNSET_START_TIMESTAMP};
+use emberkeep_model::{ExemplarRun, HistogramRun, Run, TimeRange};
 
 use super::pages_ahead::PagesAhead;
 use super::part_file::PartFile;
@@ -134,17 +134,7 @@ impl RowKind for Run {
     }
 
     fn append_range(&mut self, other: &Self, rows: Range<usize>, range: TimeRange) {
-        let rows = inside(&other.timestamps, rows, range, |&time| time);
-        let before = self.len();
-        self.timestamps.extend_from_slice(&other.timestamps[rows.clone()]);
-        self.values.extend_from_slice(&other.values[rows.clone()]);
-        let starts = other.start_timestamps.get(rows).unwrap_or_default();
-        if starts.iter().any(|&start| start != UNSET_START_TIMESTAMP) {
-            self.start_timestamps.resize(before, UNSET_START_TIMESTAMP);
-            self.start_timestamps.extend_from_slice(starts);
-        } else if !self.start_timestamps.is_empty() {
-            self.start_timestamps.resize(self.len(), UNSET_START_TIMESTAMP);
-        }
+        self.append_rows(other, inside(&other.timestamps, rows, range, |&time| time));
     }
 }
 

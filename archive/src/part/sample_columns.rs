@@ -119,8 +119,9 @@ impl SampleColumns {
         page.timestamps.extend_from_slice(&run.timestamps[rows.clone()]);
         scaling.split(run.values, rows, &mut page.unscaled, |exact, raw| {
             page.has_unscaled.push_many(true, exact);
-            if let Some(raw) = raw {
-                page.has_unscaled.push(false);
+            page.has_unscaled.push_many(false, raw.len() as u32);
+            page.raw.reserve(8 * raw.len());
+            for raw in raw {
                 page.raw.extend_from_slice(&raw.to_le_bytes());
             }
         });

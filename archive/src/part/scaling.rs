@@ -12,17 +12,22 @@ pub(super) struct Scaling {
     scale: u8,
     /// Of all values; none when some have no integer.
     integers: Vec<i64>,
+    /// Whether there are values and none has an integer.
+    is_raw: bool,
 }
 
 impl Scaling {
     /// Looks at a run; what it said of another is forgotten.
     pub(super) fn look(&mut self, values: &[f64]) {
         self.integers.clear();
+        self.is_raw = false;
         self.scale = match self.take_all(values) {
             Some(scale) => scale,
             None => {
                 self.integers.clear();
-                decimal::scale_of(values)
+                let served = decimal::served_scale(values);
+                self.is_raw = served.is_none();
+                served.unwrap_or(0)
             }
         };
     }
@@ -38,12 +43,15 @@ impl Scaling {
         values: &[f64],
         rows: Range<usize>,
         integers: &mut Vec<i64>,
-        mut place: impl FnMut(u32, Option<f64>),
+        mut place: impl FnMut(u32, &[f64]),
     ) {
+        if self.is_raw {
+            return place(0, &values[rows]);
+        }
         match self.integers.get(rows.clone()).filter(|of_rows| !of_rows.is_empty()) {
             Some(of_rows) => {
                 integers.extend_from_slice(of_rows);
-                place(of_rows.len() as u32, None);
+                place(of_rows.len() as u32, &[]);
             }
             None => decimal::split(&values[rows], self.scale, integers, place),
         }
@@ -100,10 +108,21 @@ mod tests {
         ]
     }
 
+    /// Runs of values without a decimal, some with one among them.
+    fn run() -> impl Strategy<Value = Vec<f64>> {
+        let raw = (1_i64..100_000_000).prop_map(|n| n as f64 / 7.0);
+        let nearly = prop_oneof![30 => raw.clone(), 1 => value()];
+        prop_oneof![
+            4 => prop::collection::vec(value(), 0..60),
+            1 => prop::collection::vec(raw, 0..60),
+            1 => prop::collection::vec(nearly, 0..60),
+        ]
+    }
+
     proptest! {
         #[test]
         fn it_says_what_two_looks_say(
-            runs in prop::collection::vec(prop::collection::vec(value(), 0..60), 1..4),
+            runs in prop::collection::vec(run(), 1..4),
             cut in 0_usize..60,
         ) {
             let mut scaling = Scaling::default();
@@ -113,9 +132,9 @@ mod tests {
                 let cut = cut.min(values.len());
                 for rows in [0..cut, cut..values.len()] {
                     let (mut found, mut expected) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
-                    let told = |told: &mut Vec<Option<u64>>, exact: u32, raw: Option<f64>| {
+                    let told = |told: &mut Vec<Option<u64>>, exact: u32, raw: &[f64]| {
                         told.extend(std::iter::repeat_n(None, exact as usize));
-                        told.extend(raw.map(|raw| Some(raw.to_bits())));
+                        told.extend(raw.iter().map(|raw| Some(raw.to_bits())));
                     };
                     scaling.split(&values, rows.clone(), &mut found.0, |exact, raw| told(&mut found.1, exact, raw));
                     decimal::split(&values[rows], scaling.scale(), &mut expected.0, |exact, raw| {
@@ -134,7 +153,7 @@ mod tests {
         let (mut scaling, mut integers) = (Scaling::default(), Vec::new());
         scaling.look(&values);
         scaling.split(&values, 0..21, &mut integers, |exact, raw| {
-            assert_eq!((exact, raw), (21, None));
+            assert_eq!((exact, raw), (21, &[][..]));
         });
         assert_eq!((scaling.scale(), integers[0], integers[20]), (2, 300, 25));
     }

@@ -1,6 +1,7 @@
 //! A scan over one part: the matching series of a tenant in label order, and their samples on demand.
 
 mod filling;
+mod ready;
 
 use std::collections::VecDeque;
 use std::fmt;

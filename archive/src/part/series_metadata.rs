@@ -4,6 +4,7 @@
 //! at a time; where families come in the order of series, as nearly always, a stretch is a few pages of the file.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use emberkeep_model::{SeenMetadata, TenantId};
@@ -42,6 +43,14 @@ impl SeriesMetadata {
             end: 0,
             held: Vec::new(),
         }
+    }
+
+    /// Whether it is known, without reading, that nothing was said of the series in some rows of the series table, which come next.
+    #[must_use]
+    pub fn is_silent(&self, rows: Range<u64>) -> bool {
+        let is_held = i64::try_from(rows.end).is_ok_and(|end| end <= self.end);
+        let says_nothing = || self.held.last().is_none_or(|(row, _)| *row >= rows.end);
+        self.files.rows(FileKind::Metadata) == 0 || (is_held && says_nothing())
     }
 
     /// Appends what was said of the series in a row of the series table. Rows must rise from call to call.

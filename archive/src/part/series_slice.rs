@@ -3,6 +3,8 @@
 //! Pages of our own writers are taken apart here; any other, and what is encrypted, comes through the parquet crate as a batch. Both give
 //! the same, and one that cannot be decoded here is never refused here.
 
+mod same_numbers;
+
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 

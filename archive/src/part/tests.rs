@@ -14,6 +14,7 @@ mod kinds;
 mod layout;
 mod metadata;
 mod raw;
+mod ready;
 mod round_trip;
 mod same_series;
 mod sealed;

@@ -16,6 +16,11 @@ pub(super) struct Groups {
 }
 
 impl Groups {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     /// The cursor whose labels stand for those of the group that comes first.
     pub(super) fn leader(&self) -> Option<usize> {
         self.groups.last()?.first().copied()

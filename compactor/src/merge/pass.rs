@@ -5,6 +5,7 @@ use emberkeep_model::{Labels, SeenMetadata, SeriesRuns, TenantId};
 use super::cursor::Cursor;
 use super::inputs::Inputs;
 use super::order::Groups;
+use super::stretch::Stretch;
 use super::{MergeError, MergeOutcome};
 
 /// Memory of the rows of one series that is kept for the next; what a long one took is given back.
@@ -64,6 +65,29 @@ fn place(i: usize, cursors: &mut [Cursor<'_>], groups: &mut Groups) {
     groups.add(i, |i| cursors[i].shown_labels());
 }
 
+/// Settles the rows of a series, counts them, and gives them on.
+fn give(
+    tenant: &TenantId,
+    labels: &Labels,
+    runs: &mut SeriesRuns,
+    seen: &[SeenMetadata],
+    sink: &mut impl Sink,
+) -> Result<(), MergeError> {
+    let before = runs.len() as u64;
+    let conflicts = runs.settle();
+    if let Some(counts) = sink.counts() {
+        counts.rows_read += before;
+        counts.conflicts += conflicts;
+        counts.duplicates += before - runs.len() as u64 - conflicts;
+        counts.metadata_read += seen.len() as u64;
+    }
+    sink.series(tenant, labels, runs, seen)?;
+    if runs.heap_bytes() > KEPT_BYTES {
+        *runs = SeriesRuns::default();
+    }
+    Ok(())
+}
+
 /// Merges everything that the inputs have of a tenant.
 pub(super) async fn run(inputs: &Inputs, tenant: &TenantId, sink: &mut impl Sink) -> Result<(), MergeError> {
     let mut cursors = Vec::new();
@@ -75,10 +99,37 @@ pub(super) async fn run(inputs: &Inputs, tenant: &TenantId, sink: &mut impl Sink
         place(i, &mut cursors, &mut groups);
     }
     let (mut runs, mut seen, mut group) = (SeriesRuns::default(), Vec::new(), Vec::new());
+    let mut stretch = Stretch::default();
     while groups.take_first(&mut group) {
-        let labels = Labels::of_canonical(cursors[group[0]].labels());
         // Inputs that follow each other in time give a run that is settled as it stands.
         group.sort_by_key(|&i| (cursors[i].min_time(), i));
+        // A cursor that stands elsewhere may have a series in between.
+        let count = match groups.is_empty() {
+            true => stretch.take(&mut cursors, &group).await?,
+            false => 0,
+        };
+        for number in 0..count {
+            let leader = &mut cursors[group[0]];
+            leader.pass(number.min(1));
+            let labels = Labels::of_canonical(leader.labels());
+            runs.clear();
+            seen.clear();
+            let places = (cursors.as_mut_slice(), group.as_slice());
+            stretch.append(number, places, &mut runs.samples, &mut seen).await?;
+            give(tenant, &labels, &mut runs, &seen, sink)?;
+        }
+        if count > 0 {
+            for (position, &i) in group.iter().enumerate() {
+                if position > 0 {
+                    cursors[i].pass(count - 1);
+                }
+                if cursors[i].advance().await? {
+                    place(i, &mut cursors, &mut groups);
+                }
+            }
+            continue;
+        }
+        let labels = Labels::of_canonical(cursors[group[0]].labels());
         runs.clear();
         seen.clear();
         for &i in &group {
@@ -86,18 +137,7 @@ pub(super) async fn run(inputs: &Inputs, tenant: &TenantId, sink: &mut impl Sink
                 place(i, &mut cursors, &mut groups);
             }
         }
-        let before = runs.len() as u64;
-        let conflicts = runs.settle();
-        if let Some(counts) = sink.counts() {
-            counts.rows_read += before;
-            counts.conflicts += conflicts;
-            counts.duplicates += before - runs.len() as u64 - conflicts;
-            counts.metadata_read += seen.len() as u64;
-        }
-        sink.series(tenant, &labels, &mut runs, &seen)?;
-        if runs.heap_bytes() > KEPT_BYTES {
-            runs = SeriesRuns::default();
-        }
+        give(tenant, &labels, &mut runs, &seen, sink)?;
     }
     drop(cursors);
     for input in inputs.of(tenant) {

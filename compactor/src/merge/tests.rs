@@ -6,6 +6,7 @@ mod against_model;
 mod content;
 mod damage;
 mod splitting;
+mod stretches;
 
 use std::collections::BTreeMap;
 use std::fs::File;
