@@ -124,7 +124,7 @@ impl PartSettings {
         Self {
             zstd_level: 3,
             histogram_zstd_level: 6,
-            sample_page_rows: 32 << 10,
+            sample_page_rows: 60 << 10,
             histogram_page_rows: 2048,
             group_bytes: 8 << 20,
             ..Self::default()

@@ -341,7 +341,7 @@ impl<K: RowKind> RowWindow<K> {
             let pages = match self.reading {
                 Reading::Every => self.following(group, page),
                 // Of what is fetched ahead the next pages may not be there yet, and are not waited for.
-                Reading::Chosen if file.ahead().is_some() => vec![page..page + 1],
+                Reading::Chosen if file.ahead().is_some() => std::iter::once(page..page + 1).collect(),
                 Reading::Chosen => pages_of(
                     group,
                     &self.choose(group, &rows, upcoming, most_rows.saturating_mul(PACKED_ROWS)),
