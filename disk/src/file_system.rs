@@ -6,8 +6,11 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::time::SystemTime;
+
+use crate::CachedRead;
 
 /// A file system: files by path, and directories whose changes are durable only after [`FileSystem::sync_dir`].
 ///
@@ -29,6 +32,15 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     /// implementation that does not care may leave this to [`FileSystem::open`].
     fn open_direct(&self, path: &Path) -> io::Result<Box<dyn File>> {
         self.open(path)
+    }
+
+    /// Reads ranges of a file when they are in memory, so that nothing has to be waited for.
+    ///
+    /// It never says why it did not: a file that is missing or too short is for [`FileSystem::open`] and [`File::read_at`] to
+    /// tell. An implementation that does not care, or that must see every read, leaves it at this.
+    fn read_cached(&self, path: &Path, ranges: &[Range<u64>]) -> CachedRead {
+        let _ = (path, ranges);
+        CachedRead::Unsupported
     }
 
     /// How many bytes this process can still write where `path` is; `None` where nobody can say.

@@ -7,6 +7,7 @@
 //! Nothing here decides policy: no retries, no temporary-name schemes beyond [`replace_durable`], no caching. It must never
 //! make a call durable that did not ask for it, because then a missing sync in the code above would go unnoticed.
 
+mod cached;
 mod direct;
 mod durable;
 mod file_system;
@@ -15,6 +16,7 @@ mod forgetful;
 mod real;
 mod sequential;
 
+pub use cached::CachedRead;
 pub use direct::{DIRECT_BLOCK_BYTES, DirectBuffer};
 pub use durable::{create_dir_all_durable, read_to_vec, remove_dir_all, replace_durable, write_new_durable};
 pub use file_system::{Entry, EntryKind, File, FileSystem, is_out_of_space};

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 
-use crate::{Entry, EntryKind, File, FileSystem};
+use crate::{CachedRead, Entry, EntryKind, File, FileSystem, cached};
 
 /// How many zeros are written at a time where the file system cannot reserve space.
 const ZEROS_BYTES: usize = 64 * 1024;
@@ -84,6 +85,10 @@ impl FileSystem for RealFs {
         let is_direct = file.set_direct(true).is_ok();
         file.is_direct.store(is_direct, Ordering::Relaxed);
         Ok(Box::new(file))
+    }
+
+    fn read_cached(&self, path: &Path, ranges: &[Range<u64>]) -> CachedRead {
+        cached::read(path, ranges)
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<Option<u64>> {

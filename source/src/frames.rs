@@ -9,6 +9,7 @@ use emberkeep_proto::frame::split_frame;
 use emberkeep_proto::messages::prometheus as wire;
 use emberkeep_tsdb::{Encoding, chunk};
 use prost::Message;
+use prost::bytes::BytesMut;
 use reqwest::{Response, Url};
 
 use crate::SourceError;
@@ -23,9 +24,7 @@ pub(crate) struct Frames {
     response: Response,
     url: Url,
     limit: usize,
-    buffer: Vec<u8>,
-    /// Bytes of the buffer that were taken already.
-    taken: usize,
+    buffer: BytesMut,
     /// Position of the buffer in the stream, for errors.
     offset: usize,
 }
@@ -36,8 +35,7 @@ impl Frames {
             response,
             url,
             limit,
-            buffer: Vec::new(),
-            taken: 0,
+            buffer: BytesMut::new(),
             offset: 0,
         }
     }
@@ -45,13 +43,14 @@ impl Frames {
     /// The labels of the next frame that has a series; the samples of its chunks are appended to `runs` as they are, not cut.
     pub(crate) async fn next(&mut self) -> Result<Option<Piece>, SourceError> {
         loop {
-            let (rest, limit) = (&self.buffer[self.taken..], self.limit);
-            let split = split_frame(rest, self.offset + self.taken, limit);
+            let split = split_frame(&self.buffer, self.offset, self.limit);
             match split.map_err(|error| of_frame(&self.url, &error))? {
                 Some((payload, used)) => {
-                    let decoded = wire::ChunkedReadResponse::decode(payload);
+                    let before = used - payload.len();
+                    let frame = self.buffer.split_to(used).freeze();
+                    self.offset += used;
+                    let decoded = wire::ChunkedReadResponse::decode(frame.slice(before..));
                     let message = decoded.map_err(|error| answer(&self.url, error.to_string()))?;
-                    self.taken += used;
                     let mut series = message.chunked_series;
                     match (series.pop(), series.is_empty()) {
                         (None, _) => {}
@@ -68,13 +67,8 @@ impl Frames {
                     .await
                     .map_err(|error| unavailable(&self.url, &error))?
                 {
-                    Some(more) => {
-                        self.offset += self.taken;
-                        self.buffer.drain(..self.taken);
-                        self.taken = 0;
-                        self.buffer.extend_from_slice(&more);
-                    }
-                    None if self.taken == self.buffer.len() => return Ok(None),
+                    Some(more) => self.buffer.extend_from_slice(&more),
+                    None if self.buffer.is_empty() => return Ok(None),
                     None => {
                         return Err(SourceError::Unavailable {
                             url: self.url.to_string(),

@@ -152,7 +152,7 @@ fn frame(name: &str, runs: &SeriesRuns) -> Vec<u8> {
             min_time_ms: chunk.min_time,
             max_time_ms: chunk.max_time,
             r#type: chunk.encoding as i32,
-            data: chunk.data.to_vec(),
+            data: chunk.data.to_vec().into(),
         });
         Ok::<_, emberkeep_tsdb::TsdbError>(())
     };
@@ -285,7 +285,7 @@ async fn damage_is_found_and_sizes_are_bounded() {
             min_time_ms: 1,
             max_time_ms: 1,
             r#type: 7,
-            data: vec![0, 1, 2, 3],
+            data: vec![0, 1, 2, 3].into(),
         }],
         "a",
     );
@@ -294,7 +294,7 @@ async fn damage_is_found_and_sizes_are_bounded() {
             min_time_ms: 1,
             max_time_ms: 1,
             r#type: 1,
-            data: vec![0xff, 0xff, 2, 3],
+            data: vec![0xff, 0xff, 2, 3].into(),
         }],
         "a",
     );

@@ -4,8 +4,10 @@
 //! Both sides move 64 bits at a time, because they are the inner loop of export and remote read. The reader must never read past its
 //! bytes: padding that is missing is an error, not a zero.
 
+mod glance;
 mod stretch;
 
+pub(crate) use self::glance::BitGlance;
 pub(crate) use self::stretch::{STRETCH_BYTES, StretchWriter};
 use crate::error::Damage;
 
@@ -162,6 +164,7 @@ impl<'a> BitWriter<'a> {
 
 /// Takes bits from a byte slice.
 pub(crate) struct BitReader<'a> {
+    all: &'a [u8],
     rest: &'a [u8],
     /// The next bits, from the top. Below the first `have` bits lie either zeros or bits that really follow.
     pending: u64,
@@ -171,6 +174,7 @@ pub(crate) struct BitReader<'a> {
 impl<'a> BitReader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self {
+            all: bytes,
             rest: bytes,
             pending: 0,
             have: 0,

@@ -5,13 +5,14 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{Error, ObjectMeta, PutPayload, Result};
 use ulid::Ulid;
 
-use emberkeep_disk::{Entry, File, FileSystem, create_dir_all_durable};
+use emberkeep_disk::{CachedRead, Entry, File, FileSystem, create_dir_all_durable};
 
 use crate::local_file::LocalSource;
 
@@ -21,11 +22,16 @@ pub(super) const TEMPORARY: &str = ".tmp";
 /// Where the catalog lies.
 const CATALOG: &str = "_archive";
 
+/// Bytes that are copied from memory on the thread that asks, at most: for more the copy itself takes long.
+pub(super) const MOST_CACHED_BYTES: u64 = 4 << 20;
+
 /// The root directory of a store.
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) fs: Arc<dyn FileSystem>,
     root: PathBuf,
+    /// Whether the file system may be able to say what it has in memory.
+    tells_cached: AtomicBool,
 }
 
 /// A file that is written and has no name yet.
@@ -48,7 +54,8 @@ impl Files {
                 ) => {}
             created => created?,
         }
-        let files = Self { fs, root };
+        let tells_cached = AtomicBool::new(true);
+        let files = Self { fs, root, tells_cached };
         files.sync_tree(&files.root.join(CATALOG))?;
         Ok(files)
     }
@@ -59,6 +66,7 @@ impl Files {
         Self {
             fs: Arc::new(fs),
             root: root.into(),
+            tells_cached: AtomicBool::new(true),
         }
     }
 
@@ -207,6 +215,23 @@ impl Files {
             },
             file,
         ))
+    }
+
+    /// Ranges of an object, when nothing has to be waited for: a few are copied from memory. Never says what is wrong with them.
+    pub(super) fn cached_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Option<Vec<Bytes>> {
+        let all = |all: u64, range: &Range<u64>| Some(all.saturating_add(range.end.checked_sub(range.start)?));
+        let is_little = ranges.iter().try_fold(0, all)? <= MOST_CACHED_BYTES;
+        if !is_little || !self.tells_cached.load(Ordering::Relaxed) {
+            return None;
+        }
+        match self.fs.read_cached(&self.path_of(location).ok()?, ranges) {
+            CachedRead::Whole(found) => Some(found.into_iter().map(Bytes::from).collect()),
+            CachedRead::NotNow => None,
+            CachedRead::Unsupported => {
+                self.tells_cached.store(false, Ordering::Relaxed);
+                None
+            }
+        }
     }
 
     pub(super) fn read_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {

@@ -285,6 +285,9 @@ pub(super) fn take(mut bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Option
     Some(())
 }
 
+/// Bytes of a step at the greatest width, and those that are read behind them.
+const PADDED_BYTES: usize = STEP * 8 + 8;
+
 /// Up to 32 values, each from the one before; the last of them.
 #[inline]
 pub(super) fn take_step(bytes: &[u8], width: u8, count: usize, before: [i64; 2], out: &mut Vec<i64>) -> i64 {
@@ -300,16 +303,22 @@ pub(super) fn take_step(bytes: &[u8], width: u8, count: usize, before: [i64; 2],
         64 => take_bytes::<8>(bytes, count, before, out),
         _ => {
             // Each is read with what is behind it, so there must be something behind the last one.
-            let mut padded = [0_u8; STEP * 8 + 16];
-            let length = bytes.len().min(STEP * 8 + 16);
-            padded[..length].copy_from_slice(&bytes[..length]);
+            let mut padded;
+            let bytes = match bytes.len() < STEP / 8 * usize::from(width) + 8 {
+                true => {
+                    padded = [0_u8; PADDED_BYTES];
+                    padded[..bytes.len()].copy_from_slice(bytes);
+                    padded.as_slice()
+                }
+                false => bytes,
+            };
             let (width, mask) = (usize::from(width), u64::MAX >> (64 - width));
             let excesses = (0..count).map(|i| {
                 let (at, shift) = (i * width / 8, i * width % 8);
-                let word = |at: usize| padded[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+                let word = |at: usize| bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
                 let mut excess = word(at) >> shift;
                 if width + shift > 64 {
-                    excess |= u64::from(padded[at + 8]) << (64 - shift);
+                    excess |= u64::from(bytes[at + 8]) << (64 - shift);
                 }
                 excess & mask
             });
@@ -434,6 +443,28 @@ mod tests {
             let mut out = Vec::new();
             put(&mut out, &values);
             prop_assert_eq!(&decoded(&out), &values);
+        }
+
+        /// Whatever lies behind a step, and where nothing does.
+        #[test]
+        fn a_step_of_any_width_is_unpacked(
+            width in 0_u8..=64, bytes in prop::collection::vec(any::<u8>(), STEP * 8 + 20), behind in 0_usize..20,
+            count in 1..=STEP, first: i64, least: i64,
+        ) {
+            let bytes = &bytes[..STEP / 8 * usize::from(width) + behind];
+            let cut = (count * usize::from(width)).div_ceil(8);
+            for bytes in [bytes, &bytes[..cut]] {
+                let bit = |at: usize| u64::from(bytes[at / 8] >> (at % 8) & 1);
+                let excess = |i: usize| (0..usize::from(width)).map(|b| bit(i * usize::from(width) + b) << b).sum::<u64>();
+                let next = |last: &mut i64, i: usize| {
+                    *last = last.wrapping_add(least).wrapping_add(excess(i).cast_signed());
+                    Some(*last)
+                };
+                let expected: Vec<i64> = (0..count).scan(first, next).collect();
+                let mut found = vec![7];
+                prop_assert_eq!(take_step(bytes, width, count, [first, least], &mut found), expected[count - 1]);
+                prop_assert_eq!(&found[1..], &expected);
+            }
         }
 
         #[test]

@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 
 use crate::{ReaderError, ReaderMetrics};
 
-/// Bytes that are sent together.
-const BATCH_BYTES: usize = 128 * 1024;
+/// Bytes that are sent together: waking the connection costs, and this many are made in two milliseconds.
+const BATCH_BYTES: usize = 512 * 1024;
 /// Batches that may wait for the connection.
-const BATCHES_WAITING: usize = 4;
+const BATCHES_WAITING: usize = 2;
 
 /// What the task says.
 #[derive(Debug)]
@@ -46,10 +46,10 @@ pub(super) struct BodyReceiver {
 /// A pair of ends.
 pub(super) fn channel(metrics: &ReaderMetrics) -> (BodySender, BodyReceiver) {
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
-    let batch = Vec::with_capacity(BATCH_BYTES);
     let sender = BodySender {
         parts: sender,
-        batch,
+        // Most answers are smaller than a batch.
+        batch: Vec::new(),
         written: 0,
         metrics: metrics.clone(),
     };

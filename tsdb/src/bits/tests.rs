@@ -23,6 +23,35 @@ proptest! {
         prop_assert!(reader.take(8).is_err());
     }
 
+    /// Some are taken by the reader itself, some at a glance; near the end the reader goes on alone.
+    #[test]
+    fn a_glance_sees_what_the_reader_does(
+        bytes in proptest::collection::vec(any::<u8>(), 0..60),
+        pieces in proptest::collection::vec((1u32..=64, any::<bool>()), 0..30),
+    ) {
+        let (mut reader, mut plain) = (BitReader::new(&bytes), BitReader::new(&bytes));
+        for (count, at_a_glance) in pieces {
+            let mut glance = reader.glance();
+            let found = match glance.take(count).filter(|_| at_a_glance) {
+                Some(found) => {
+                    reader.go_to(&glance);
+                    Ok(found)
+                }
+                None => {
+                    let from = reader.glance();
+                    reader.go_to(&from);
+                    reader.take_wide(count)
+                }
+            };
+            let expected = plain.take_wide(count);
+            prop_assert_eq!(found, expected);
+            if expected.is_err() {
+                break;
+            }
+            prop_assert_eq!(reader.remaining(), plain.remaining());
+        }
+    }
+
     #[test]
     fn varints_of_any_alignment(value: u64, shift in 1u32..=8) {
         let mut bytes = Vec::new();

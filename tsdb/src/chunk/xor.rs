@@ -12,7 +12,7 @@
 use emberkeep_model::Run;
 
 use crate::TsdbError;
-use crate::bits::{BitReader, BitWriter, STRETCH_BYTES, StretchWriter};
+use crate::bits::{BitGlance, BitReader, BitWriter, STRETCH_BYTES, StretchWriter};
 use crate::bytes::{unzigzag, zigzag};
 use crate::error::{Damage, corrupt};
 
@@ -57,16 +57,33 @@ pub fn encode(timestamps: &[i64], values: &[f64], out: &mut Vec<u8>) {
     xor.write(&mut bits, 0, 0, second_value.to_bits());
     let mut bits = bits.into_stretches();
     for (times, values) in timestamps.chunks(STRETCH).zip(values.chunks(STRETCH)) {
-        for (&time, value) in times.iter().zip(values) {
-            let delta = time.wrapping_sub(last_time);
-            let (prefix, width) = dod_prefix(&mut bits, delta.wrapping_sub(last_delta));
-            xor.write_in_stretch(&mut bits, prefix, width, value.to_bits());
-            last_time = time;
-            last_delta = delta;
+        if are_regular(times, last_time, last_delta) {
+            for value in values {
+                xor.write_in_stretch(&mut bits, 0, 1, value.to_bits());
+            }
+            last_time = times[times.len() - 1];
+        } else {
+            for (&time, value) in times.iter().zip(values) {
+                let delta = time.wrapping_sub(last_time);
+                let (prefix, width) = dod_prefix(&mut bits, delta.wrapping_sub(last_delta));
+                xor.write_in_stretch(&mut bits, prefix, width, value.to_bits());
+                last_time = time;
+                last_delta = delta;
+            }
         }
         bits.end_stretch();
     }
     bits.finish();
+}
+
+/// Whether each of these times follows the one before by the same difference; they are at least one.
+#[inline]
+fn are_regular(times: &[i64], before: i64, delta: i64) -> bool {
+    let differs = |time: i64, before: i64| time.wrapping_sub(before) ^ delta;
+    let rest = times.iter().zip(&times[1..]);
+    rest.fold(differs(times[0], before), |all, (&before, &time)| {
+        all | differs(time, before)
+    }) == 0
 }
 
 /// Control and payload bits of a delta of deltas, at most 24, so that the value's control bits can follow in the same write.
@@ -227,44 +244,145 @@ pub fn decode(chunk: &[u8], run: &mut Run) -> Result<(), TsdbError> {
 fn decode_columns(chunk: &[u8], timestamps: &mut Vec<i64>, values: &mut Vec<f64>) -> Result<(), Damage> {
     let (count, rest) = header(chunk)?;
     let count = usize::from(count);
-    timestamps.reserve(count);
-    values.reserve(count);
     if count == 0 {
         return Ok(());
     }
     let mut bits = BitReader::new(rest);
-    let mut time = unzigzag(bits.take_uvarint()?);
-    let mut value = bits.take_wide(64)?;
-    timestamps.push(time);
-    values.push(f64::from_bits(value));
-    let (mut leading, mut trailing) = (0, 0);
-    let mut delta = 0i64;
-    for n in 1..count {
-        bits.refill();
-        if n == 1 {
-            delta = bits.take_uvarint()?.cast_signed();
-        } else {
-            delta = delta.wrapping_add(take_dod(&mut bits)?);
+    let mut last = LastSample {
+        time: unzigzag(bits.take_uvarint()?),
+        value: bits.take_wide(64)?,
+        delta: 0,
+        window: (0, 0),
+    };
+    let before = timestamps.len();
+    timestamps.resize(before + count, last.time);
+    values.resize(before + count, f64::from_bits(last.value));
+    let (timestamps, values) = (&mut timestamps[before..], &mut values[before..]);
+    let mut taken = 1;
+    while taken < count {
+        taken += last.take_usual(&mut bits, &mut timestamps[taken..], &mut values[taken..], taken);
+        if taken < count {
+            bits.refill();
+            last.delta = match taken {
+                1 => bits.take_uvarint()?.cast_signed(),
+                _ => last.delta.wrapping_add(take_dod(&mut bits)?),
+            };
+            last.time = last.time.wrapping_add(last.delta);
+            last.take_value(&mut bits)?;
+            (timestamps[taken], values[taken]) = (last.time, f64::from_bits(last.value));
+            taken += 1;
         }
-        time = time.wrapping_add(delta);
-        if bits.take(1)? == 1 {
-            if bits.take(1)? == 1 {
-                let window = bits.take(11)?;
-                leading = (window >> 6) as u32;
-                let significant = match (window & 63) as u32 {
-                    0 => 64,
-                    width => width,
-                };
-                trailing = (64 - leading)
-                    .checked_sub(significant)
-                    .ok_or("a window of value bits is wider than a value")?;
-            }
-            value ^= bits.take_wide(64 - leading - trailing)? << trailing;
-        }
-        timestamps.push(time);
-        values.push(f64::from_bits(value));
     }
     Ok(())
+}
+
+/// The sample before the next one, and what is said of the next by how it differs.
+#[derive(Clone, Copy)]
+struct LastSample {
+    time: i64,
+    value: u64,
+    delta: i64,
+    /// Leading and trailing zeros.
+    window: (u32, u32),
+}
+
+impl LastSample {
+    /// Takes samples from the third on as far as they are of the forms that nearly all have and their bits lie far enough from the end, so
+    /// that it need not be asked for each few bits whether they are there. How many they are; of the next one nothing is taken.
+    #[inline]
+    fn take_usual(
+        &mut self,
+        bits: &mut BitReader<'_>,
+        timestamps: &mut [i64],
+        values: &mut [f64],
+        before: usize,
+    ) -> usize {
+        let (mut glance, mut taken) = (bits.glance(), 0);
+        if before > 1 {
+            let mut last = *self;
+            for (time, value) in timestamps.iter_mut().zip(values) {
+                let Some(behind) = last.take_one(glance) else { break };
+                glance = behind;
+                (*time, *value) = (last.time, f64::from_bits(last.value));
+                *self = last;
+                taken += 1;
+            }
+            bits.go_to(&glance);
+        }
+        taken
+    }
+
+    /// Takes a sample and says where the next one begins. `None` when it is of another form, or too near to the end; this is of no use then.
+    #[inline(always)]
+    fn take_one<'a>(&mut self, mut glance: BitGlance<'a>) -> Option<BitGlance<'a>> {
+        let mut next = glance.word()?;
+        let mut used = 1;
+        if next >> 63 != 0 {
+            let ones = next.leading_ones();
+            let width = *[14, 17, 20].get(ones as usize - 1)?;
+            let dod = signed(next << (ones + 1) >> (64 - width), width);
+            self.delta = self.delta.wrapping_add(dod);
+            used = ones + 1 + width;
+        }
+        self.time = self.time.wrapping_add(self.delta);
+        next <<= used;
+        if next >> 63 == 0 {
+            glance.pass(used + 1);
+            return Some(glance);
+        }
+        if next >> 62 == 0b11 {
+            let (leading, width) = ((next >> 57 & 31) as u32, (next >> 51 & 63) as u32);
+            let significant = if width == 0 { 64 } else { width };
+            self.window = (leading, (64 - leading).checked_sub(significant)?);
+            (next, used) = (next << 13, used + 13);
+        } else {
+            (next, used) = (next << 2, used + 2);
+        }
+        let (leading, trailing) = self.window;
+        let significant = 64 - leading - trailing;
+        if used + significant <= BitGlance::BITS {
+            // There is at least one: a window without any has no form.
+            self.value ^= next >> (64 - significant) << trailing;
+            glance.pass(used + significant);
+        } else {
+            glance.pass(used);
+            self.value ^= glance.take(significant)? << trailing;
+        }
+        Some(glance)
+    }
+
+    #[inline]
+    fn take_value(&mut self, bits: &mut BitReader<'_>) -> Result<(), Damage> {
+        if bits.take(1)? == 0 {
+            return Ok(());
+        }
+        if bits.take(1)? == 1 {
+            let window = bits.take(11)?;
+            let leading = (window >> 6) as u32;
+            let significant = match (window & 63) as u32 {
+                0 => 64,
+                width => width,
+            };
+            let trailing = (64 - leading)
+                .checked_sub(significant)
+                .ok_or("a window of value bits is wider than a value")?;
+            self.window = (leading, trailing);
+        }
+        let (leading, trailing) = self.window;
+        self.value ^= bits.take_wide(64 - leading - trailing)? << trailing;
+        Ok(())
+    }
+}
+
+/// A delta of deltas of so many bits. The ranges are asymmetric: the highest bit alone is still positive.
+#[inline]
+fn signed(bits: u64, width: u32) -> i64 {
+    let value = bits.cast_signed();
+    if value > 1 << (width - 1) {
+        value - (1 << width)
+    } else {
+        value
+    }
 }
 
 #[inline]
@@ -281,13 +399,7 @@ fn take_dod(bits: &mut BitReader<'_>) -> Result<i64, Damage> {
         }
     };
     bits.take(ones + 1)?;
-    let value = bits.take(width)?.cast_signed();
-    // The ranges are asymmetric: the highest bit alone is still positive.
-    Ok(if value > 1 << (width - 1) {
-        value - (1 << width)
-    } else {
-        value
-    })
+    Ok(signed(bits.take(width)?, width))
 }
 
 #[cfg(test)]

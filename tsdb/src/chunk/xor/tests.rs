@@ -9,7 +9,12 @@ use super::*;
 
 /// Timestamps of all kinds: regular, jittering, anywhere.
 fn samples() -> impl Strategy<Value = Vec<(i64, u64)>> {
-    let step = prop_oneof![4 => Just(15_000i64), 2 => 14_990i64..15_010, 1 => -600_000i64..600_000, 1 => any::<i64>()];
+    let other = || prop_oneof![2 => 14_990i64..15_010, 1 => -600_000i64..600_000, 1 => any::<i64>()];
+    // Of one kind or the other for a while: what is regular is taken many at a time.
+    let step = prop_oneof![
+        1 => vec(prop_oneof![4 => Just(15_000i64), 4 => other()], 1..80),
+        1 => vec(prop_oneof![60 => Just(15_000i64), 1 => other()], 1..80),
+    ];
     let value = prop_oneof![
         3 => (0u32..100_000).prop_map(|n| f64::from(n).to_bits()),
         1 => Just(emberkeep_model::STALE_MARKER_BITS),
@@ -17,10 +22,11 @@ fn samples() -> impl Strategy<Value = Vec<(i64, u64)>> {
         2 => any::<u64>(),
         2 => (any::<u64>(), 0u32..64, 0u32..64).prop_map(|(v, l, t)| (v >> l) << t),
     ];
-    (any::<i64>(), vec((step, value), 0..300)).prop_map(|(start, steps)| {
+    (any::<i64>(), vec(step, 0..8), vec(value, 0..300)).prop_map(|(start, steps, values)| {
         let mut time = start;
+        let steps = steps.into_iter().flatten();
         steps
-            .into_iter()
+            .zip(values)
             .map(|(step, value)| {
                 time = time.wrapping_add(step);
                 (time, value)
@@ -91,6 +97,32 @@ fn decoded(chunk: &[u8]) -> Result<Vec<(i64, u64)>, TsdbError> {
         .collect())
 }
 
+/// The samples of a chunk field by field, each asked for when it is needed and not before.
+fn read_by_the_letter(chunk: &[u8]) -> Result<Vec<(i64, u64)>, Damage> {
+    let (count, rest) = header(chunk)?;
+    let mut samples = Vec::new();
+    let (mut bits, mut xor, mut time, mut delta) = (BitReader::new(rest), XorState::default(), 0_i64, 0_i64);
+    for n in 0..count {
+        match n {
+            0 => {
+                time = unzigzag(bits.take_uvarint()?);
+                xor.last = bits.take_wide(64)?;
+                samples.push((time, xor.last));
+                continue;
+            }
+            1 => delta = bits.take_uvarint()?.cast_signed(),
+            _ => {
+                bits.refill();
+                delta = delta.wrapping_add(take_dod(&mut bits)?);
+            }
+        }
+        time = time.wrapping_add(delta);
+        xor.read(&mut bits)?;
+        samples.push((time, xor.last));
+    }
+    Ok(samples)
+}
+
 proptest! {
     #[test]
     fn any_samples_round_trip(samples in samples()) {
@@ -113,7 +145,19 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..400)) {
-        let _ = decoded(&bytes);
+        prop_assert_eq!(decoded(&bytes).ok(), read_by_the_letter(&bytes).ok());
+    }
+
+    #[test]
+    fn a_changed_chunk_is_read_by_the_letter(
+        samples in samples(), changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut chunk = encoded(&samples);
+        for (place, byte) in changes {
+            let place = place.index(chunk.len());
+            chunk[place] = byte;
+        }
+        prop_assert_eq!(decoded(&chunk).ok(), read_by_the_letter(&chunk).ok());
     }
 }
 
