@@ -3,6 +3,7 @@
 //! Rows lie in the order tenant, labels, time, so one series is one contiguous run of rows of each kind, and the series table says which.
 //! What a part holds is never changed; a correction is another part.
 
+mod begun;
 mod bounds;
 mod chunk;
 mod chunk_file;

@@ -15,7 +15,8 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+
+use super::begun::Begun;
 
 /// Ranges that are nearer than this are fetched together with what lies between them: what a network brings in the time that a request
 /// costs at both ends.
@@ -50,7 +51,7 @@ struct Piece {
 }
 
 enum State {
-    UnderWay(JoinHandle<Option<Bytes>>),
+    UnderWay(Begun<Option<Bytes>>),
     Here(Bytes),
     /// It failed, or somebody waits for it.
     Gone,
@@ -103,19 +104,16 @@ impl ReadAhead {
                 _ => joined.push(next),
             }
         }
-        let mut pieces = self.pieces.lock();
         for wanted in joined {
             let (store, location, range) = (Arc::clone(&self.store), self.location.clone(), wanted.bytes.clone());
-            let task = runtime.spawn(async move {
+            let begun = Begun::new(&runtime, async move {
                 let _permit = UNDER_WAY.acquire().await.ok()?;
                 let length = range.end - range.start;
                 let mut fetched = store.get_ranges(&location, &[range]).await.ok()?;
                 fetched.pop().filter(|bytes| bytes.len() as u64 == length)
             });
-            pieces.push(Piece {
-                wanted,
-                state: State::UnderWay(task),
-            });
+            let state = State::UnderWay(begun);
+            self.pieces.lock().push(Piece { wanted, state });
         }
     }
 
@@ -156,7 +154,7 @@ impl ReadAhead {
 
     /// Where the piece begins that has a byte, and what is in it.
     async fn piece_at(&self, at: u64) -> Option<(u64, Bytes)> {
-        let (start, task) = {
+        let (start, mut begun) = {
             let mut pieces = self.pieces.lock();
             let piece = pieces.iter_mut().find(|piece| piece.has(at))?;
             let start = piece.wanted.bytes.start;
@@ -164,12 +162,12 @@ impl ReadAhead {
                 State::Here(bytes) => return Some((start, bytes.clone())),
                 State::Gone => return None,
                 state => match std::mem::replace(state, State::Gone) {
-                    State::UnderWay(task) => (start, task),
+                    State::UnderWay(begun) => (start, begun),
                     State::Here(_) | State::Gone => return None,
                 },
             }
         };
-        let bytes = task.await.ok().flatten()?;
+        let bytes = begun.end().await.flatten()?;
         let mut pieces = self.pieces.lock();
         if let Some(piece) = pieces.iter_mut().find(|piece| piece.has(at)) {
             piece.state = State::Here(bytes.clone());
@@ -199,15 +197,6 @@ impl Piece {
 
     fn length(&self) -> u64 {
         self.wanted.bytes.end - self.wanted.bytes.start
-    }
-}
-
-/// What nobody will take need not come.
-impl Drop for Piece {
-    fn drop(&mut self) {
-        if let State::UnderWay(task) = &self.state {
-            task.abort();
-        }
     }
 }
 

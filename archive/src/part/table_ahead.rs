@@ -6,31 +6,17 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 
+use super::begun::Begun;
 use super::part_file::{GroupRows, Pages, PartFile};
 use super::read_ahead::UNDER_WAY;
 use super::scan::ScanKinds;
-use super::series_slice::{Digesting, SeriesLeaves};
+use super::series_slice::{Digesting, NUMBERS, SeriesLeaves};
 use super::{raw_pages, schema};
 use crate::ArchiveError;
 
 /// Windows that are held and under way together: one at work, and the one behind it.
 pub(super) const WINDOWS: u64 = 2;
-
-/// The columns of the series table that a scan reads; those that version 1 did not have are left out there.
-const COLUMNS: [&str; 10] = [
-    schema::TENANT,
-    schema::LABELS,
-    schema::MIN_TIME,
-    schema::MAX_TIME,
-    schema::SAMPLES_ROW_START,
-    schema::SAMPLES_ROW_COUNT,
-    schema::HISTOGRAMS_ROW_START,
-    schema::HISTOGRAMS_ROW_COUNT,
-    schema::EXEMPLARS_ROW_START,
-    schema::EXEMPLARS_ROW_COUNT,
-];
 
 /// A window, how its pages are read, and they.
 pub(super) type Fetched = (GroupRows, Option<SeriesLeaves>, Pages);
@@ -38,12 +24,7 @@ pub(super) type Fetched = (GroupRows, Option<SeriesLeaves>, Pages);
 /// Windows that are under way.
 #[derive(Debug, Default)]
 pub(super) struct TableAhead {
-    under_way: VecDeque<Fetching>,
-}
-
-#[derive(Debug)]
-struct Fetching {
-    task: JoinHandle<Result<Fetched, ArchiveError>>,
+    under_way: VecDeque<Begun<Result<Fetched, ArchiveError>>>,
 }
 
 impl TableAhead {
@@ -66,27 +47,20 @@ impl TableAhead {
             && let Some(window) = windows.pop_front()
         {
             let file = file.of_many_requests();
-            let task = runtime.spawn(async move {
+            let begun = Begun::new(&runtime, async move {
                 // It is never closed.
                 let _permit = UNDER_WAY.acquire().await.ok();
                 fetch_window(&file, window, kinds).await
             });
-            self.under_way.push_back(Fetching { task });
+            self.under_way.push_back(begun);
         }
         let Some(mut next) = self.under_way.pop_front() else {
             return Ok(None);
         };
-        match (&mut next.task).await {
-            Ok(fetched) => fetched.map(Some),
-            Err(error) => Err(file.corrupt(format!("its pages were lost: {error}"))),
+        match next.end().await {
+            Some(fetched) => fetched.map(Some),
+            None => Err(file.corrupt("its pages were lost on the way")),
         }
-    }
-}
-
-/// What nobody will look at need not come.
-impl Drop for Fetching {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
@@ -102,9 +76,10 @@ pub(super) async fn fetch_next(
     }
 }
 
-/// The columns that are read.
+/// The columns that are read; those that version 1 did not have are left out there.
 pub(super) fn columns(file: &PartFile, kinds: ScanKinds) -> Vec<&'static str> {
-    let mut columns = file.known(&COLUMNS);
+    let mut columns = file.known(&[schema::TENANT, schema::LABELS]);
+    columns.extend(file.known(&NUMBERS));
     if kinds == ScanKinds::AllWithDigests {
         columns.extend(file.known(&schema::DIGESTS));
     }
