@@ -187,13 +187,20 @@ fn every_acknowledged_record_survives_a_crash_at_every_step() {
     }
 }
 
+/// How often the story is told at most until a crash meets the sync that is left out.
+const PLAYS: usize = 5;
+
 #[test]
 fn each_sync_is_needed() {
     for class in CLASSES {
         for scale in [SMALL, BLOCKS] {
-            let (is_right, seen) = crash_everywhere(Some(class), scale);
-            assert!(!is_right, "nothing is lost without {class:?}, {scale:?}");
-            assert!(seen.contains(&class));
+            // A thread of the log prepares segments meanwhile. A sync of its own may come in between and stand in for the one that is left out.
+            let is_lost = (0..PLAYS).any(|_| {
+                let (is_right, seen) = crash_everywhere(Some(class), scale);
+                assert!(seen.contains(&class));
+                !is_right
+            });
+            assert!(is_lost, "nothing is lost without {class:?}, {scale:?}");
         }
     }
 }
